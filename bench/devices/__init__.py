@@ -1,0 +1,1 @@
+"""Device profiles, simulated devices (sans-I/O) and deliberate defects."""

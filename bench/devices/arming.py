@@ -1,0 +1,52 @@
+"""The arming states of a remote-controlled robot as a transition table.
+
+State names follow CRTK (collaborative robotics toolkit): DISABLED, ENABLED, PAUSED, FAULT.
+Leaving PAUSED takes an explicit command. A pair that is not in the table is refused and changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Arming(StrEnum):
+    """CRTK operating states. Only ENABLED moves."""
+
+    DISABLED = "DISABLED"
+    ENABLED = "ENABLED"
+    PAUSED = "PAUSED"
+    FAULT = "FAULT"
+
+
+class Trigger(StrEnum):
+    """What can happen to the arming state."""
+
+    ENABLE = "enable"
+    HOLD = "hold"
+    REARM = "rearm"
+    SAFE = "safe"
+    CLEAR = "clear"
+    LOCAL_STOP = "local-stop"
+
+
+TRANSITIONS: dict[tuple[Arming, Trigger], Arming] = {
+    (Arming.DISABLED, Trigger.ENABLE): Arming.ENABLED,
+    (Arming.ENABLED, Trigger.HOLD): Arming.PAUSED,
+    (Arming.PAUSED, Trigger.REARM): Arming.ENABLED,
+    (Arming.ENABLED, Trigger.SAFE): Arming.FAULT,
+    (Arming.PAUSED, Trigger.SAFE): Arming.FAULT,
+    (Arming.FAULT, Trigger.CLEAR): Arming.PAUSED,
+    (Arming.DISABLED, Trigger.LOCAL_STOP): Arming.DISABLED,
+    (Arming.ENABLED, Trigger.LOCAL_STOP): Arming.DISABLED,
+    (Arming.PAUSED, Trigger.LOCAL_STOP): Arming.DISABLED,
+    (Arming.FAULT, Trigger.LOCAL_STOP): Arming.DISABLED,
+}
+
+MOVING = frozenset({Arming.ENABLED})
+BRAKED = frozenset({Arming.FAULT, Arming.DISABLED})
+
+
+def after(state: Arming, trigger: Trigger) -> Arming | None:
+    """The next state, or ``None`` where the trigger is refused in this state."""
+    return TRANSITIONS.get((state, trigger))

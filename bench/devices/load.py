@@ -1,0 +1,169 @@
+"""Reading a device profile from TOML: strict keys, units in text, one clear message each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+from bench.devices.profile import AlarmProfile, DeviceProfile, Priority, Stream
+from bench.network.scenario import Side
+from bench.tables import Table, read_toml
+from bench.units import duration_s, ratio, size_bytes
+
+_LIMITS: Mapping[str, str] = {
+    "command_delay": "duration",
+    "command_delay_window": "duration",
+    "command_loss": "ratio",
+    "command_loss_window": "duration",
+    "command_loss_packets": "number",
+    "command_silence": "duration",
+    "safe_state_silence": "duration",
+    "command_age": "duration",
+    "link_silence": "duration",
+    "switch_back_after": "duration",
+    "clear_after": "duration",
+    "clear_ratio": "number",
+    "alarm_signal": "duration",
+    "alarm_minimum": "duration",
+    "operator_rearm": "duration",
+    "position_jump": "length",
+}
+_DECLARES: Mapping[str, str] = {
+    "hold_within": "duration",
+    "loss_action_within": "duration",
+    "safe_state_within": "duration",
+    "switchover_gap": "duration",
+    "reconnect_within": "duration",
+    "local_stop_within": "duration",
+    "command_age": "duration",
+    "position_jump": "length",
+}
+_MACHINE_LIMITS = frozenset(_LIMITS)
+_SUFFIX = {"duration": "_s", "length": "_m"}
+_CLASSES = ("diagnosis", "therapy", "emergency", "monitoring", "rehabilitation")
+_PAYLOAD_BYTES = (22, 1472)
+_SHORTEST_PERIOD_S = 1e-4
+
+
+def load_profile(path: Path) -> DeviceProfile:
+    """Read a device profile.
+
+    Raises:
+        InputError: missing or broken file, unknown or missing key, a value that cannot be read;
+            the message names file, field, value and remedy.
+    """
+    top = read_toml(path, "the device profile")
+    top.only(["device", "streams"], ["limits", "declares", "alarms"])
+    device = top.table("device")
+    device.only(["name", "title", "class", "manufacturer", "model", "version"], ["machine"])
+    limits, declares = top.table("limits"), top.table("declares")
+    machine = device.text("machine", "")
+    if machine:
+        limits.only(_MACHINE_LIMITS)
+    streams = tuple(_stream(t, code) for code, t in enumerate(top.tables("streams", "name")))
+    alarms = tuple(_alarm(t) for t in top.tables("alarms", "name"))
+    _unique(top, "streams", "names", [s.name for s in streams])
+    _unique(top, "streams", "ports", [s.port for s in streams])
+    _unique(top, "alarms", "names", [a.name for a in alarms])
+    if len(streams) > 255:
+        top.fail("streams", "are more than 255", "describe the device with fewer streams")
+    return DeviceProfile(
+        name=device.text("name"),
+        title=device.text("title"),
+        device_class=device.choice("class", _CLASSES),
+        manufacturer=device.text("manufacturer"),
+        model=device.text("model"),
+        version=device.text("version"),
+        machine=machine,
+        streams=streams,
+        limits=_figures(limits, _LIMITS),
+        alarms=alarms,
+        declares=_figures(declares, _DECLARES),
+    )
+
+
+def _stream(table: Table, code: int) -> Stream:
+    table.only(
+        ["name", "title", "source", "port", "kinds", "payload", "period"], ["packets", "option"]
+    )
+    payload = size_bytes(table.text("payload"), field=table.field("payload"), file=table.file)
+    smallest, largest = _PAYLOAD_BYTES
+    if not smallest <= payload <= largest:
+        table.fail("payload", "does not fit into one packet", f"give {smallest}B to {largest}B")
+    period_s = _duration(table, "period")
+    if period_s < _SHORTEST_PERIOD_S:
+        table.fail("period", "is too short", "give at least 0.1ms")
+    return Stream(
+        name=table.text("name"),
+        title=table.text("title"),
+        code=code,
+        source=cast(Side, table.choice("source", ("patient", "doctor"))),
+        port=_whole(table, "port", 1, 65535),
+        kinds=table.texts("kinds"),
+        payload_bytes=payload,
+        period_s=period_s,
+        packets=_whole(table, "packets", 1, 4096, default=1),
+        option=table.text("option", ""),
+    )
+
+
+def _alarm(table: Table) -> AlarmProfile:
+    table.only(["name", "title", "priority", "condition_delay", "signal_delay"])
+    return AlarmProfile(
+        name=table.text("name"),
+        title=table.text("title"),
+        priority=cast(Priority, table.choice("priority", ("high", "medium", "low"))),
+        condition_delay_s=_duration(table, "condition_delay"),
+        signal_delay_s=_duration(table, "signal_delay"),
+    )
+
+
+def _figures(table: Table, known: Mapping[str, str]) -> dict[str, float]:
+    table.only([], known)
+    readers = {"duration": _duration, "ratio": _ratio, "length": _length_m, "number": _number}
+    return {
+        key + _SUFFIX.get(known[key], ""): readers[known[key]](table, key) for key in table.data
+    }
+
+
+def _duration(table: Table, key: str) -> float:
+    value = table.data[key]
+    return duration_s(cast(str, value), field=table.field(key), file=table.file)
+
+
+def _ratio(table: Table, key: str) -> float:
+    return ratio(cast(str, table.data[key]), field=table.field(key), file=table.file)
+
+
+_LENGTH = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(µm|um|mm|cm|m)\s*$")
+_METRES = {"µm": 1e-6, "um": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
+
+
+def _length_m(table: Table, key: str) -> float:
+    value = table.data[key]
+    match = _LENGTH.match(value) if isinstance(value, str) else None
+    if match is None:
+        table.fail(key, "is not a length with a unit", 'write it like "1mm"')
+    return float(match.group(1)) * _METRES[match.group(2)]
+
+
+def _number(table: Table, key: str) -> float:
+    value = table.data[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e12:
+        table.fail(key, "is not a number from zero up", "write a plain number")
+    return float(value)
+
+
+def _whole(table: Table, key: str, low: int, high: int, default: int | None = None) -> int:
+    value = table.data.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        table.fail(key, f"is not a whole number from {low} to {high}", "correct it")
+    return value
+
+
+def _unique(top: Table, key: str, what: str, values: list[str] | list[int]) -> None:
+    if len(set(values)) < len(values):
+        twice = next(value for value in values if values.count(value) > 1)  # type: ignore[arg-type]
+        top.fail(key, f"have the {what[:-1]} {twice!r} twice", f"give each its own {what[:-1]}")

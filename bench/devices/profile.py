@@ -1,0 +1,176 @@
+"""Device profiles: what the manufacturer declares about a device, as frozen data.
+
+A profile is a TOML file: identity, streams, limits on which the device acts, alarms, and what it
+declares (the ``D:`` of every requirement). Unknown keys are errors; quantities are text with
+units.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Literal
+
+from bench.errors import InputError
+from bench.network.impairment import Direction
+from bench.network.scenario import Side
+
+Priority = Literal["high", "medium", "low"]
+"""Alarm priorities of IEC 60601-1-8:2006+A1+A2, clause 6.1.2."""
+
+HEADERS_BYTES = 14 + 20 + 8
+"""Ethernet, IPv4 and UDP headers in front of a payload, as a tap captures them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One flow of a device.
+
+    ``kind`` names the stream class of the requirement catalogue (``video-2d``, ``force`` …);
+    a stream may serve several. ``option`` names the option that switches it on, empty if always.
+    ``payload_bytes`` is one packet's UDP payload; ``packets`` of them leave together every
+    ``period_s`` (a video frame). ``code`` is the stream's index in recordings and on the wire.
+    """
+
+    name: str
+    title: str
+    code: int
+    source: Side
+    port: int
+    kinds: tuple[str, ...]
+    payload_bytes: int
+    period_s: float
+    packets: int = 1
+    option: str = ""
+
+    @property
+    def direction(self) -> Direction:
+        """Where its packets go."""
+        return "to-patient" if self.source == "doctor" else "to-doctor"
+
+    @property
+    def rate_bps(self) -> float:
+        """Nominal rate of the payload in bit/s, headers not counted."""
+        return self.payload_bytes * self.packets * 8 / self.period_s
+
+    @property
+    def packets_per_s(self) -> float:
+        """Nominal packet rate."""
+        return self.packets / self.period_s
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of one packet as a tap captures it."""
+        return self.payload_bytes + HEADERS_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmProfile:
+    """One declared alarm condition (IEC 60601-1-8: the two delays are declared apart).
+
+    ``condition_delay_s``: from the event to the alarm condition. ``signal_delay_s``: from the
+    condition to the signal.
+    """
+
+    name: str
+    title: str
+    priority: Priority
+    condition_delay_s: float
+    signal_delay_s: float
+
+    @property
+    def within_s(self) -> float:
+        """From the event to the signal."""
+        return self.condition_delay_s + self.signal_delay_s
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """A device as its manufacturer describes it.
+
+    ``machine`` names the simulated device's state machines, empty for a real device.
+    ``limits``: thresholds on which the device acts, SI. ``declares``: promises (``D:x``), SI.
+    ``defects``: deliberate defects and their sizes, for proving that the bench can fail a device.
+    """
+
+    name: str
+    title: str
+    device_class: str
+    manufacturer: str
+    model: str
+    version: str
+    machine: str
+    streams: tuple[Stream, ...]
+    limits: Mapping[str, float]
+    alarms: tuple[AlarmProfile, ...]
+    declares: Mapping[str, float]
+    options: tuple[str, ...] = ()
+    defects: Mapping[str, float] | None = None
+
+    @property
+    def simulated(self) -> bool:
+        """True where the bench plays the device itself."""
+        return bool(self.machine)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything in the profile."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def active_streams(self) -> tuple[Stream, ...]:
+        """The streams that run with the chosen options. ``"a"`` wants the option, ``"!a"`` its
+        absence."""
+        return tuple(s for s in self.streams if _wanted(s.option, self.options))
+
+    def stream(self, name: str) -> Stream:
+        """The stream of that name.
+
+        Raises:
+            InputError: the device has none.
+        """
+        for stream in self.streams:
+            if stream.name == name:
+                return stream
+        raise InputError(
+            "the device has no such stream",
+            remedy=f"use one of {', '.join(s.name for s in self.streams)}",
+            field="stream",
+            value=name,
+        )
+
+    def alarm(self, name: str) -> AlarmProfile | None:
+        """The declared alarm of that name, or none."""
+        return next((a for a in self.alarms if a.name == name), None)
+
+    def with_options(self, options: tuple[str, ...]) -> DeviceProfile:
+        """The same device with some options switched on.
+
+        Raises:
+            InputError: no stream knows the option.
+        """
+        known = sorted({s.option.lstrip("!") for s in self.streams if s.option})
+        for option in options:
+            if option not in known:
+                raise InputError(
+                    "unknown option",
+                    remedy=f"use one of {', '.join(known) or '(none)'}",
+                    field="--option",
+                    value=option,
+                )
+        return replace(self, options=tuple(sorted(set(options))))
+
+    def with_defects(self, defects: Mapping[str, float]) -> DeviceProfile:
+        """The same device with deliberate defects, name to size."""
+        return replace(self, defects=dict(sorted(defects.items())) or None)
+
+
+def _wanted(option: str, options: tuple[str, ...]) -> bool:
+    if not option:
+        return True
+    if option.startswith("!"):
+        return option[1:] not in options
+    return option in options

@@ -1,0 +1,115 @@
+"""What both sides of the robot share: heartbeats on every link, supervision, the alarms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.devices.alarms import AlarmSystem
+from bench.devices.links import LinkSupervisor
+from bench.devices.ports import Message, Port
+from bench.devices.profile import DeviceProfile
+from bench.devices.traits import Traits
+from bench.units import ns
+
+LINK_NAMES = ("primary", "standby")
+CONTROL = "control"
+COMMAND = "haptic-command"
+FORCE = "force-feedback"
+
+
+class RobotSide:
+    """The part of the robot that is the same on both sides.
+
+    Sub-classes give the heartbeat's body and what happens at every heartbeat.
+    """
+
+    def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
+        limits = profile.limits
+        self.profile = profile
+        self.traits = traits
+        self.limits = limits
+        self.port = port
+        self.links = LinkSupervisor(
+            len(LINK_NAMES),
+            silence_s=limits["link_silence_s"],
+            switch_back_after_s=limits["switch_back_after_s"],
+            switches=traits.switches,
+        )
+        self.alarms = AlarmSystem(
+            profile.alarms,
+            port,
+            signal_after_s=traits.signal_after_s,
+            minimum_signal_s=limits["alarm_minimum_s"],
+            priority=traits.priority,
+            muted=traits.muted,
+        )
+        self.control = profile.stream(CONTROL).code
+        self.command = profile.stream(COMMAND).code
+        self.force = profile.stream(FORCE).code
+        self.connected = False
+        self._connect_after_ns = ns(traits.reconnect_after_s)
+        self._usable_since: int | None = None
+        self._was_connected = False
+        self._period_ns = ns(profile.stream(CONTROL).period_s)
+        self._beat_due = 0
+        self._beat_seq = 0
+
+    def start_heartbeats(self, now_ns: int) -> None:
+        """Begin to send heartbeats on every link."""
+        self._beat_due = now_ns
+        self.port.at(now_ns, self._beat)
+
+    def heartbeat_body(self) -> dict[str, Any]:
+        """What this side tells the other with every heartbeat."""
+        raise NotImplementedError
+
+    def on_beat(self, now_ns: int) -> None:
+        """Called with every heartbeat sent, after the links were supervised."""
+        raise NotImplementedError
+
+    def _beat(self, now_ns: int) -> None:
+        self._supervise(now_ns)
+        self.on_beat(now_ns)
+        body = self.heartbeat_body()
+        body["heard"] = [int(heard) for heard in self.links.heard]
+        for link in range(self.links.count):
+            self.port.send(now_ns, link, Message(self.control, self._beat_seq, now_ns, 0, body))
+        self._beat_seq += 1
+        due = self._beat_due + self._period_ns
+        self._beat_due = due if due > now_ns - self._period_ns else now_ns + self._period_ns
+        self.port.at(self._beat_due, self._beat)
+
+    def _supervise(self, now_ns: int) -> None:
+        links = self.links
+        for link, heard in links.supervise(now_ns):
+            self.port.log(now_ns, "link-state", {"link": LINK_NAMES[link], "up": heard})
+        was_lost = [
+            last >= 0 and not heard
+            for last, heard in zip(links.last_heard_ns, links.heard, strict=True)
+        ]
+        lost = [LINK_NAMES[i] for i, is_lost in enumerate(was_lost) if is_lost]
+        self.alarms.update(now_ns, "link-lost", bool(lost), lost)
+        switched = links.choose(now_ns)
+        if switched is not None:
+            before, after, reason = switched
+            self.port.log(
+                now_ns,
+                "link-switch",
+                {"from": LINK_NAMES[before], "to": LINK_NAMES[after], "reason": reason},
+            )
+        self._track_connection(now_ns)
+
+    def _track_connection(self, now_ns: int) -> None:
+        """Connected while some link works both ways (a slow device, by defect, later)."""
+        if not self.links.connected:
+            self._usable_since = None
+            connected = False
+        else:
+            if self._usable_since is None:
+                self._usable_since = now_ns
+            delay = self._connect_after_ns if self._was_connected else 0
+            connected = now_ns - self._usable_since >= delay
+        if connected != self.connected:
+            self.connected = connected
+            self._was_connected = self._was_connected or connected
+            self.port.log(now_ns, "connection", {"up": connected})

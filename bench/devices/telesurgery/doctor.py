@@ -1,0 +1,124 @@
+"""The doctor side of the telesurgery robot: console, master arm and its operator."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from bench.devices.arming import Arming, Trigger
+from bench.devices.ports import Message, Port
+from bench.devices.profile import DeviceProfile
+from bench.devices.telesurgery.common import COMMAND, RobotSide
+from bench.devices.traffic import periodic_sources
+from bench.devices.traits import Traits
+from bench.units import ns
+
+_SWEEP_UM = [round(1000 * math.sin(2 * math.pi * k / 1000)) for k in range(1000)]
+"""The operator's hand: a 1 mm sine at 1 Hz, one value per command."""
+
+_REQUEST = {
+    Arming.DISABLED: Trigger.ENABLE,
+    Arming.PAUSED: Trigger.REARM,
+    Arming.FAULT: Trigger.CLEAR,
+}
+"""What the operator asks for in each state of the robot."""
+
+
+class DoctorSide(RobotSide):
+    """Sends a command every period; its operator re-arms once the robot says it is ready."""
+
+    def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
+        super().__init__(profile, traits, port)
+        stream = profile.stream(COMMAND)
+        others = [s for s in profile.active_streams if s.name not in (COMMAND, "control")]
+        self._sources = periodic_sources(others, "doctor", port, self.links)
+        self._period_ns_command = ns(stream.period_s)
+        self._rearm_after_ns = ns(self.limits["operator_rearm_s"])
+        self._command_due = 0
+        self._seq = 0
+        self._robot = Arming.DISABLED
+        self._robot_um = 0
+        self._ready_since: int | None = None
+        self._request: tuple[int, str] = (0, "")
+        self._engaged_from = -1
+        self._base_um = 0
+        self._last_force_ns = -1
+
+    def start(self, now_ns: int) -> None:
+        """Power on."""
+        self.start_heartbeats(now_ns)
+        for source in self._sources:
+            source.start(now_ns)
+        self._command_due = now_ns + self._period_ns_command
+        self.port.at(self._command_due, self._command)
+
+    def _command(self, now_ns: int) -> None:
+        if self._engaged_from >= 0:
+            value = self._base_um + _SWEEP_UM[(self._seq - self._engaged_from) % 1000]
+        elif self.traits.keeps_position:
+            value = self._robot_um
+        else:
+            value = self._robot_um + 5000
+        self.port.send(
+            now_ns, self.links.active, Message(self.command, self._seq, now_ns, value)
+        )
+        self._seq += 1
+        due = self._command_due + self._period_ns_command
+        if due < now_ns - 20 * self._period_ns_command:
+            due = now_ns + self._period_ns_command
+        self._command_due = due
+        self.port.at(due, self._command)
+
+    def receive(self, now_ns: int, link: int, message: Message) -> None:
+        """A packet arrived."""
+        self.links.last_heard_ns[link] = now_ns
+        if message.stream == self.force:
+            self._last_force_ns = now_ns
+        elif message.stream == self.control:
+            self._on_heartbeat(now_ns, message)
+
+    def receive_burst(
+        self, now_ns: int, link: int, message: Message, received: int, count: int
+    ) -> None:
+        """A video frame arrived, whole or not."""
+        self.links.last_heard_ns[link] = now_ns
+
+    def operate(self, now_ns: int, action: str) -> None:
+        """Nothing is pressed on this side by the scenarios: its operator re-arms by himself."""
+
+    def _on_heartbeat(self, now_ns: int, message: Message) -> None:
+        body = message.body
+        if body is None:
+            return
+        self.links.peer_hears(body["heard"])
+        state = Arming(body["state"])
+        if state is Arming.ENABLED and self._robot is not Arming.ENABLED:
+            self._engaged_from, self._base_um = self._seq, body["um"]
+        elif state is not Arming.ENABLED:
+            self._engaged_from = -1
+        self._robot, self._robot_um = state, body["um"]
+        if not body["ready"] or state is Arming.ENABLED:
+            self._ready_since = None
+        elif self._ready_since is None:
+            self._ready_since = now_ns
+
+    def on_beat(self, now_ns: int) -> None:
+        """Watch the feedback, and let the operator re-arm when the robot has been ready."""
+        silent = (
+            self._last_force_ns >= 0
+            and now_ns - self._last_force_ns > ns(self.limits["command_silence_s"])
+        )
+        self.alarms.update(now_ns, "network-interrupted", silent)
+        since = self._ready_since
+        if not self.connected or since is None or now_ns - since < self._rearm_after_ns:
+            return
+        wanted = _REQUEST.get(self._robot)
+        if wanted is None:
+            return
+        self._request = (self._request[0] + 1, str(wanted))
+        self._ready_since = now_ns
+        self.port.contact(now_ns, "rearm", {"request": str(wanted)})
+
+    def heartbeat_body(self) -> dict[str, Any]:
+        """The operator's latest request, repeated until it is superseded."""
+        return {"request": list(self._request)}

@@ -1,0 +1,1 @@
+"""Judging: specification and measurement in, verdict out. Decision rules and planning."""

@@ -1,0 +1,1 @@
+"""The catalogue: every documented threshold and behaviour, as data with its source."""

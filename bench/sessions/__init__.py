@@ -1,0 +1,1 @@
+"""Session, recording and stimulus: the types between benches and everything after them."""

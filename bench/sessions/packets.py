@@ -1,0 +1,86 @@
+"""The packet table of a recording: columns of numpy arrays, one row per packet and tap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TAPS = ("doctor", "patient", "actuator")
+"""Where a row was seen. ``doctor`` and ``patient``: the network interface of that side.
+``actuator``: the command was executed (a contact on the drive, not a network tap)."""
+
+ROW = np.dtype(
+    [
+        ("t_ns", "<i8"),
+        ("tap", "u1"),
+        ("direction", "u1"),
+        ("link", "u1"),
+        ("stream", "u1"),
+        ("seq", "<u4"),
+        ("size", "<u4"),
+    ]
+)
+"""One row. ``t_ns``: ns from the session's start. ``tap``: index into :data:`TAPS`.
+``direction``: index into ``bench.network.impairment.DIRECTIONS``. ``link``: index into the
+session's links, 255 for the actuator. ``stream``: index into the device's streams.
+``seq``: the application's sequence number (a burst may carry more than one packet per frame,
+each with its own number). ``size``: captured bytes, Ethernet header to payload, no FCS."""
+
+NO_LINK = 255
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PacketTable:
+    """All packets of a session, sorted by time.
+
+    ``rows`` is a structured array of dtype :data:`ROW`, shape ``(n,)``.
+    """
+
+    rows: NDArray[np.void]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> NDArray[np.int64]:
+        """One column as int64, shape ``(n,)``."""
+        return self.rows[name].astype(np.int64)
+
+    def where(
+        self,
+        *,
+        tap: str | None = None,
+        direction: int | None = None,
+        link: int | None = None,
+        stream: int | None = None,
+    ) -> PacketTable:
+        """The rows that match all that is given."""
+        mask = np.ones(len(self.rows), dtype=bool)
+        if tap is not None:
+            mask &= self.rows["tap"] == TAPS.index(tap)
+        for name, wanted in (("direction", direction), ("link", link), ("stream", stream)):
+            if wanted is not None:
+                mask &= self.rows[name] == wanted
+        return PacketTable(self.rows[mask])
+
+    def between(self, start_ns: int, end_ns: int) -> PacketTable:
+        """The rows with ``start_ns <= t_ns < end_ns``."""
+        t_ns = self.rows["t_ns"]
+        return PacketTable(self.rows[(t_ns >= start_ns) & (t_ns < end_ns)])
+
+
+def table(rows: Sequence[tuple[int, int, int, int, int, int, int]]) -> PacketTable:
+    """A table from plain tuples in the order of :data:`ROW`, sorted by time."""
+    return merge([np.array(list(rows), dtype=ROW)])
+
+
+def merge(parts: Iterable[NDArray[np.void]]) -> PacketTable:
+    """One table out of several arrays: sorted by time, then tap, stream, sequence, link."""
+    arrays = [part for part in parts if len(part)]
+    rows = np.concatenate(arrays) if arrays else np.zeros(0, dtype=ROW)
+    order = np.lexsort(
+        (rows["link"], rows["seq"], rows["stream"], rows["direction"], rows["tap"], rows["t_ns"])
+    )
+    return PacketTable(rows[order])

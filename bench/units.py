@@ -1,0 +1,193 @@
+"""Durations, rates, ratios, sizes and levels: parsing what people write into SI numbers.
+
+Inside the bench every quantity is a plain ``float`` in SI units whose name carries the unit
+(``delay_s``, ``rate_bps``, ``power_dbm``), or an ``int`` in nanoseconds (``t_ns``). Text with
+units is parsed here and nowhere else. A bare number is refused wherever it could mislead.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from bench.errors import InputError
+
+NS_PER_S = 1_000_000_000
+
+_NUMBER = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z%µμ/]*)\s*$")
+
+_DURATIONS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "μs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "min": 60.0,
+    "h": 3600.0,
+    "d": 86400.0,
+}
+_RATES = {
+    "bit/s": 1.0,
+    "bps": 1.0,
+    "bit": 1.0,
+    "kbit/s": 1e3,
+    "kbps": 1e3,
+    "kbit": 1e3,
+    "mbit/s": 1e6,
+    "mbps": 1e6,
+    "mbit": 1e6,
+    "gbit/s": 1e9,
+    "gbps": 1e9,
+    "gbit": 1e9,
+}
+_SIZES = {"b": 1, "kb": 1000, "mb": 1_000_000, "kib": 1024, "mib": 1_048_576}
+
+
+def _split(text: str, field: str, file: object, example: str) -> tuple[float, str]:
+    match = _NUMBER.match(text)
+    if match is None:
+        raise InputError(
+            "is not a number with a unit",
+            remedy=f"write it like {example}",
+            file=file,
+            field=field,
+            value=text,
+        )
+    number = float(match.group(1))
+    if not math.isfinite(number):
+        raise InputError(
+            "is not finite", remedy=f"write it like {example}", file=file, field=field, value=text
+        )
+    return number, match.group(2)
+
+
+def _scaled(
+    text: str, table: dict[str, float], field: str, file: object, example: str, fold: bool
+) -> float:
+    number, unit = _split(text, field, file, example)
+    key = unit.lower() if fold else unit
+    if key not in table:
+        problem = f"has the unknown unit {unit!r}" if unit else "has no unit"
+        raise InputError(
+            problem,
+            remedy=f"use one of {', '.join(table)}, like {example}",
+            file=file,
+            field=field,
+            value=text,
+        )
+    if number < 0:
+        raise InputError(
+            "is negative",
+            remedy=f"give zero or more, like {example}",
+            file=file,
+            field=field,
+            value=text,
+        )
+    return number * table[key]
+
+
+def duration_s(text: str, *, field: str = "duration", file: object = None) -> float:
+    """Parse ``"20ms"``, ``"1.5 s"``, ``"2h"`` into seconds.
+
+    Raises:
+        InputError: not a text, no number, no unit, an unknown unit, negative or not finite.
+    """
+    return _scaled(_text(text, field, file, "20ms"), _DURATIONS, field, file, "20ms", fold=False)
+
+
+def rate_bps(text: str, *, field: str = "rate", file: object = None) -> float:
+    """Parse ``"100mbit"``, ``"2 Gbit/s"`` into bit/s (decimal prefixes).
+
+    Raises:
+        InputError: as :func:`duration_s`.
+    """
+    return _scaled(_text(text, field, file, "100mbit"), _RATES, field, file, "100mbit", fold=True)
+
+
+def size_bytes(text: str, *, field: str = "size", file: object = None) -> int:
+    """Parse ``"64kB"``, ``"1MiB"`` into bytes.
+
+    Raises:
+        InputError: as :func:`duration_s`.
+    """
+    table = {unit: float(scale) for unit, scale in _SIZES.items()}
+    return round(_scaled(_text(text, field, file, "64kB"), table, field, file, "64kB", fold=True))
+
+
+def ratio(text: str, *, field: str = "ratio", file: object = None) -> float:
+    """Parse ``"0.1%"`` or ``"1e-3"`` into a ratio from 0 to 1.
+
+    Raises:
+        InputError: not a text, not a number, another unit than ``%``, outside 0 to 1.
+    """
+    number, unit = _split(_text(text, field, file, "0.1%"), field, file, "0.1%")
+    if unit not in ("", "%"):
+        raise InputError(
+            f"has the unknown unit {unit!r}",
+            remedy="write a ratio like 1e-3 or a percentage like 0.1%",
+            file=file,
+            field=field,
+            value=text,
+        )
+    value = number / 100 if unit == "%" else number
+    if not 0 <= value <= 1:
+        raise InputError(
+            "is outside 0 to 1",
+            remedy="write a ratio like 1e-3 or a percentage like 0.1%",
+            file=file,
+            field=field,
+            value=text,
+        )
+    return value
+
+
+def _text(text: object, field: str, file: object, example: str) -> str:
+    if isinstance(text, str):
+        return text
+    raise InputError(
+        "has no unit",
+        remedy=f'write it as text with its unit, like "{example}"',
+        file=file,
+        field=field,
+        value=text,
+    )
+
+
+def ns(seconds: float) -> int:
+    """Seconds to integer nanoseconds, rounded to nearest."""
+    return round(seconds * NS_PER_S)
+
+
+def show_duration(seconds: float | None) -> str:
+    """A duration for people: ``2.30 ms``, ``1.2 s``; an em dash for none."""
+    if seconds is None or math.isnan(seconds):
+        return "—"
+    magnitude = abs(seconds)
+    if magnitude >= 7200:
+        return f"{seconds / 3600:.1f} h"
+    if magnitude >= 300:
+        return f"{seconds / 60:.1f} min"
+    if magnitude >= 1:
+        return f"{seconds:.4g} s"
+    if magnitude >= 1e-3:
+        return f"{seconds * 1e3:.4g} ms"
+    if magnitude == 0:
+        return "0 s"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def show(value: float | None, unit: str) -> str:
+    """A figure with its unit for people; SI in, the customary multiple out."""
+    if value is None or math.isnan(value):
+        return "—"
+    if unit == "s":
+        return show_duration(value)
+    if unit == "bit/s":
+        for scale, name in ((1e9, "Gbit/s"), (1e6, "Mbit/s"), (1e3, "kbit/s")):
+            if abs(value) >= scale:
+                return f"{value / scale:.4g} {name}"
+        return f"{value:.4g} bit/s"
+    if unit in ("", "1", "ratio"):
+        return f"{value:.3g}"
+    return f"{value:.4g} {unit}"

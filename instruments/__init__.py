@@ -1,0 +1,1 @@
+"""What the bench controls and the device never sees."""
