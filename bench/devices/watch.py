@@ -48,6 +48,8 @@ class NetworkWatch:
         if age < self._minimum_ns:
             self._minimum_ns = age
         if seq > self._highest:
+            if self._highest < 0:
+                self._highest_before = seq - 1
             self._highest = seq
         self._received += 1
         self.last_ns = now_ns
@@ -58,8 +60,6 @@ class NetworkWatch:
 
     def bucket(self) -> WatchReading:
         """Close the bucket and read."""
-        if self._highest_before < 0:
-            self._highest_before = self._highest - self._received
         expected = self._highest - self._highest_before
         self._history.append((expected, self._received))
         delay_s = None if self._received == 0 else self._minimum_ns / NS_PER_S

@@ -164,13 +164,15 @@ class DirectionLaw:
                 self.fates[QUEUE_DROP] += 1
                 return QUEUE_DROP
             due = self._free = free + int((size_bytes + FRAMING_BYTES) * self._ns_per_byte)
-        due += self._delay_ns
         if self._spread_ns:
-            due += int(self._draw.one() * self._spread_ns)
-        if self._preserve:
-            if due < self._last_due:
-                due = self._last_due
+            delay = self._delay_ns + int(self._draw.one() * self._spread_ns)
+            due += delay if delay > 0 else 0
+        else:
+            due += self._delay_ns
+        if due > self._last_due:
             self._last_due = due
+        elif self._preserve:
+            due = self._last_due
         self.accepted += 1
         return due
 
@@ -208,9 +210,11 @@ class DirectionLaw:
                 return np.array([self.offer(t_ns, s) for s in sizes.tolist()], dtype=np.int64)
             self._free = int(finish[-1])
             due = finish
-        due = due + self._delay_ns
         if self._spread_ns:
-            due += (self._draw.many(count) * self._spread_ns).astype(np.int64)
+            spread = (self._draw.many(count) * self._spread_ns).astype(np.int64)
+            due = due + np.maximum(self._delay_ns + spread, 0)
+        else:
+            due = due + self._delay_ns
         due = np.maximum.accumulate(np.maximum(due, self._last_due))
         self._last_due = int(due[-1])
         self.accepted += count

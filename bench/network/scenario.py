@@ -210,7 +210,9 @@ def compile_scenario(scenario: Scenario, seed: int) -> Schedule:
                 for direction in DIRECTIONS:
                     key = (link, direction)
                     wanted = target.direction(direction)
-                    changes += _segment_changes(segment, link, direction, state[key], wanted, now, end)
+                    changes += _segment_changes(
+                        segment, link, direction, state[key], wanted, now, end
+                    )
                     state[key] = wanted
             phases.append((segment.phase, now, end))
             now = end

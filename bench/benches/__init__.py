@@ -1,0 +1,1 @@
+"""The benches: what carries a session out. ``virtual`` and ``local``."""

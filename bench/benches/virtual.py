@@ -1,0 +1,273 @@
+"""The virtual bench: a discrete-event scheduler drives sans-I/O devices over modelled links.
+
+Deterministic: one seed, one recording. Times are integer nanoseconds of a virtual clock that
+starts at zero; nothing here reads a real clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.benches.base import Progress, Sink
+from bench.devices import registry
+from bench.devices.ports import Endpoint, Message
+from bench.devices.profile import DeviceProfile
+from bench.network.impairment import DIRECTIONS
+from bench.network.laws import FATES, DirectionLaw
+from bench.network.scenario import Schedule, Side
+from bench.sessions.packets import NO_LINK, ROW, TAPS, PacketTable, merge
+from bench.sessions.recording import AppliedChange, Event, Health, Recording, Session
+from bench.units import NS_PER_S
+
+_ARRAY_BURST = 24
+_PROGRESS_NS = NS_PER_S
+
+
+class VirtualBench:
+    """Runs sessions on a virtual clock. Needs no privileges and leaves nothing behind."""
+
+    name = "virtual"
+    backend = "virtual link"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def run(self, session: Session, sink: Sink) -> Recording:
+        """Carry a session out; rows and events go to ``sink`` as they come."""
+        world = _World(session, sink)
+        world.run()
+        return Recording(
+            session_id=session.id,
+            scenario=session.scenario.name,
+            bench=self.name,
+            backend=self.backend,
+            device=session.device,
+            schedule=world.schedule,
+            packets=world.packets(),
+            events=tuple(world.events),
+            changes=world.changes(),
+            health=world.health(),
+        )
+
+
+class _World:
+    """One session: clock, event queue, links, both sides of the device, and the recorder."""
+
+    def __init__(self, session: Session, sink: Sink) -> None:
+        self.session = session
+        self.sink = sink
+        self.schedule: Schedule = session.schedule()
+        self.profile: DeviceProfile = session.device
+        self.now = 0
+        self.queue: list[tuple[Any, ...]] = []
+        self.count = 0
+        self.events: list[Event] = []
+        self.rows: list[tuple[int, int, int, int, int, int, int]] = []
+        self.chunks: list[NDArray[np.void]] = []
+        self.kept: list[NDArray[np.void]] = []
+        self.laws = [
+            [self._law(link, direction) for link in self.schedule.links]
+            for direction in DIRECTIONS
+        ]
+        sizes = {stream.code: stream.frame_bytes for stream in self.profile.streams}
+        self.sizes = [sizes[code] for code in range(len(sizes))]
+        doctor = _VirtualPort(self, "doctor")
+        patient = _VirtualPort(self, "patient")
+        self.sides: dict[Side, Endpoint] = {
+            "doctor": registry.build(self.profile, "doctor", doctor),
+            "patient": registry.build(self.profile, "patient", patient),
+        }
+        doctor.connect(self.sides["patient"])
+        patient.connect(self.sides["doctor"])
+
+    def _law(self, link: str, direction: Any) -> DirectionLaw:
+        return DirectionLaw(
+            self.schedule.of(link, direction),
+            seed=self.session.seed_of_trial,
+            name=f"{link}/{direction}",
+        )
+
+    def at(self, t_ns: int, call: Callable[[int], None]) -> None:
+        self.count += 1
+        heappush(self.queue, (t_ns, self.count, call))
+
+    def event(self, event: Event) -> None:
+        self.events.append(event)
+        self.sink.event(event)
+
+    def run(self) -> None:
+        for endpoint in self.sides.values():
+            endpoint.start(0)
+        self._schedule_bench()
+        queue, end = self.queue, self.schedule.end_ns
+        while queue:
+            entry = heappop(queue)
+            now = entry[0]
+            if now > end:
+                break
+            if len(entry) == 3:
+                entry[2](now)
+            else:
+                entry[2](now, *entry[3:])
+        self._flush()
+
+    def _schedule_bench(self) -> None:
+        for window in self.schedule.windows:
+            value = {"name": window.name, "role": window.role}
+            step = Event(window.start_ns, "bench", "bench", "step", value)
+            self.at(window.start_ns, lambda _, step=step: self.event(step))  # type: ignore[misc]
+        for action in self.schedule.actions:
+            self.at(action.t_ns, lambda now, a=action: self._act(now, a.side, a.name))  # type: ignore[misc]
+        self.at(_PROGRESS_NS, self._tick)
+
+    def _act(self, now_ns: int, side: Side, name: str) -> None:
+        self.event(Event(now_ns, side, "bench", "action", {"name": name}))
+        self.sides[side].operate(now_ns, name)
+
+    def _tick(self, now_ns: int) -> None:
+        window = self.schedule.at(now_ns)
+        self._flush()
+        if window is not None:
+            self.sink.progress(
+                Progress(
+                    session=self.session.id,
+                    scenario=self.session.scenario.name,
+                    step=window.name,
+                    role=window.role,
+                    t_s=now_ns / NS_PER_S,
+                    end_s=self.schedule.end_ns / NS_PER_S,
+                    streams={},
+                )
+            )
+        self.at(now_ns + _PROGRESS_NS, self._tick)
+
+    def _flush(self) -> None:
+        if self.rows:
+            self.chunks.append(np.array(self.rows, dtype=ROW))
+            self.rows = []
+        parts = [chunk[chunk["t_ns"] <= self.schedule.end_ns] for chunk in self.chunks]
+        self.chunks = []
+        for part in parts:
+            if len(part):
+                self.kept.append(part)
+                self.sink.packets(part)
+
+    def packets(self) -> PacketTable:
+        return merge(self.kept)
+
+    def changes(self) -> tuple[AppliedChange, ...]:
+        return tuple(
+            AppliedChange(c.t_ns, c.link, c.direction, c.impairment.describe(), c.t_ns, c.t_ns)
+            for c in self.schedule.changes
+        )
+
+    def health(self) -> Health:
+        counters = {}
+        for index, direction in enumerate(DIRECTIONS):
+            for link, law in zip(self.schedule.links, self.laws[index], strict=True):
+                name = f"{link}/{direction}"
+                counters[f"{name}/accepted"] = law.accepted
+                for fate, count in law.fates.items():
+                    counters[f"{name}/{FATES[fate]}"] = count
+        zero = {"p50": 0.0, "p99": 0.0, "p999": 0.0, "max": 0.0}
+        return Health(lateness_s=zero, counters=counters)
+
+
+class _VirtualPort:
+    """The port of one side: its sends meet the links' laws, its rows the recorder."""
+
+    def __init__(self, world: _World, side: Side) -> None:
+        self._world = world
+        self._side = side
+        self._direction = 1 if side == "patient" else 0
+        self._tap = TAPS.index(side)
+        self._far_tap = TAPS.index("patient" if side == "doctor" else "doctor")
+        self._laws = world.laws[self._direction]
+        self._sizes = world.sizes
+        self._queue = world.queue
+        self._actuator = TAPS.index("actuator")
+        self.at = world.at
+
+    def connect(self, peer: Endpoint) -> None:
+        self._receive = peer.receive
+        self._receive_burst = peer.receive_burst
+
+    def send(self, now_ns: int, link: int, message: Message) -> None:
+        world = self._world
+        stream, seq = message[0], message[1]
+        size = self._sizes[stream]
+        rows = world.rows
+        rows.append((now_ns, self._tap, self._direction, link, stream, seq, size))
+        due = self._laws[link].offer(now_ns, size)
+        if due >= 0:
+            rows.append((due, self._far_tap, self._direction, link, stream, seq, size))
+            world.count += 1
+            heappush(self._queue, (due, world.count, self._receive, link, message))
+
+    def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
+        size = self._sizes[message.stream]
+        if count >= _ARRAY_BURST:
+            last, received = self._send_array(now_ns, link, message, count, size)
+        else:
+            last, received = self._send_each(now_ns, link, message, count, size)
+        if received:
+            world = self._world
+            world.count += 1
+            entry = (last, world.count, self._receive_burst, link, message, received, count)
+            heappush(self._queue, entry)
+
+    def _send_each(
+        self, now_ns: int, link: int, message: Message, count: int, size: int
+    ) -> tuple[int, int]:
+        rows, offer = self._world.rows, self._laws[link].offer
+        stream, first = message.stream, message.seq
+        last = received = 0
+        for seq in range(first, first + count):
+            rows.append((now_ns, self._tap, self._direction, link, stream, seq, size))
+            due = offer(now_ns, size)
+            if due >= 0:
+                rows.append((due, self._far_tap, self._direction, link, stream, seq, size))
+                received += 1
+                last = max(last, due)
+        return last, received
+
+    def _send_array(
+        self, now_ns: int, link: int, message: Message, count: int, size: int
+    ) -> tuple[int, int]:
+        due = self._laws[link].offer_burst(now_ns, np.full(count, size, dtype=np.int64))
+        rows = np.empty(count, dtype=ROW)
+        rows["t_ns"], rows["tap"], rows["direction"] = now_ns, self._tap, self._direction
+        rows["link"], rows["stream"], rows["size"] = link, message.stream, size
+        rows["seq"] = np.arange(message.seq, message.seq + count)
+        arrived = rows.copy()
+        arrived["t_ns"], arrived["tap"] = due, self._far_tap
+        arrived = arrived[due >= 0]
+        self._world.chunks += [rows, arrived]
+        return (int(arrived["t_ns"].max()), len(arrived)) if len(arrived) else (0, 0)
+
+    def actuate(self, now_ns: int, message: Message) -> None:
+        row = (now_ns, self._actuator, 0, NO_LINK, message[0], message[1], 0)
+        self._world.rows.append(row)
+
+    def contact(self, now_ns: int, name: str, value: Any) -> None:
+        self._world.event(Event(now_ns, self._side, "contact", name, value))
+
+    def signal(self, now_ns: int, name: str, value: Any) -> None:
+        self._world.event(Event(now_ns, self._side, "signal", name, value))
+
+    def log(self, now_ns: int, name: str, value: Any) -> None:
+        self._world.event(Event(now_ns, self._side, "log", name, value))

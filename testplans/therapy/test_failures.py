@@ -1,0 +1,25 @@
+"""FAIL-1 and FAIL-3: excess control delay and interruption."""
+
+import pytest
+
+pytestmark = pytest.mark.needs("haptics")
+
+
+@pytest.mark.requirement("FAIL-1")
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(name, marks=pytest.mark.scenario(name))
+        for name in ("urumqi-shanghai", "beijing-shanghai")
+    ],
+)
+def test_executes_no_stale_command(scenario, recordings, judge):
+    """No executed command is older than declared, counted from the doctor's interface."""
+    judge(recordings)
+
+
+@pytest.mark.requirement("FAIL-3")
+@pytest.mark.scenario("blackout")
+def test_reaches_its_safe_state_in_a_blackout(recordings, judge):
+    """Motion stops and the brakes engage within the declared time."""
+    judge(recordings)

@@ -1,0 +1,17 @@
+"""MOB-1: base-station handover."""
+
+import pytest
+
+
+@pytest.mark.needs("haptics")
+@pytest.mark.requirement("MOB-1")
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(name, marks=pytest.mark.scenario(name))
+        for name in ("nr-handover", "radio-link-failure")
+    ],
+)
+def test_handover_keeps_the_limits_or_alarms(scenario, recordings, judge):
+    """Limits hold through the handover, or the alarm comes in time."""
+    judge(recordings)

@@ -1,0 +1,107 @@
+"""Device profiles: read strictly, with one clear message for every mistake."""
+
+from importlib import resources
+
+import pytest
+
+from bench.devices import registry
+from bench.devices.load import load_profile
+from bench.devices.traits import DEFECTS, parse_defect, traits_of
+from bench.errors import InputError
+
+TEXT = (resources.files("bench.devices") / "data" / "telesurgery-robot.toml").read_text()
+
+
+@pytest.fixture
+def broken(tmp_path):
+    def write(old, new):
+        assert old in TEXT
+        path = tmp_path / "device.toml"
+        path.write_text(TEXT.replace(old, new, 1))
+        with pytest.raises(InputError) as caught:
+            load_profile(path)
+        line = caught.value.line()
+        assert "\n" not in line
+        assert str(path) in line
+        return line
+
+    return write
+
+
+def test_the_robot_carries_every_row_of_table_2():
+    profile = registry.find_device("telesurgery-robot")
+    kinds = {kind for stream in profile.streams for kind in stream.kinds}
+    assert kinds == {
+        "video-2d", "video-3d", "audio", "temperature", "blood-pressure", "heart-rate",
+        "respiration", "ecg", "emg", "eeg", "force", "vibration",
+    }  # fmt: skip
+    assert [s.code for s in profile.streams] == list(range(len(profile.streams)))
+
+
+def test_an_option_replaces_the_stream_that_excludes_it():
+    plain = registry.find_device("telesurgery-robot")
+    stereo = plain.with_options(("video-3d",))
+    names = {s.name for s in plain.active_streams} ^ {s.name for s in stereo.active_streams}
+    assert names == {"video-2d", "video-3d"}
+    assert plain.fingerprint != stereo.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('command_delay = "10ms"', 'command_delay = "-10ms"', "limits.command_delay"),
+        ('command_delay = "10ms"', "command_delay = 10", "has no unit"),
+        ('command_delay = "10ms"', 'command_delay = "10"', "has no unit"),
+        ('command_delay = "10ms"', 'command_dealy = "10ms"', "command_delay"),
+        ('command_delay = "10ms"', "", "limits.command_delay"),
+        ('class = "therapy"', 'class = "theropy"', "therapy"),
+        ('priority = "high"', 'priority = "urgent"', "high, medium, low"),
+        ("port = 7001", "port = 7000", "7000"),
+        ("port = 7001", "port = 70000", "65535"),
+        ('payload = "36B"', 'payload = "9000B"', "payload"),
+        ('period = "1ms"', 'period = "1us"', "0.1ms"),
+        ('position_jump = "1mm"', 'position_jump = "1"', "1mm"),
+        ("[device]", "[device", "TOML"),
+        ('source = "doctor"', 'source = "nurse"', "patient, doctor"),
+    ],
+)
+def test_a_mistake_gets_one_line_with_field_and_remedy(broken, old, new, expected):
+    assert expected in broken(old, new)
+
+
+def test_missing_file_and_unknown_names(tmp_path):
+    for text in ("no-such-device", str(tmp_path / "none.toml"), f"{tmp_path}/none.py:DEVICE"):
+        with pytest.raises(InputError) as caught:
+            registry.find_device(text)
+        assert ";" in caught.value.line()
+    with pytest.raises(InputError):
+        registry.find_device("telesurgery-robot").with_options(("video-4d",))
+
+
+def test_a_device_from_a_python_file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from bench.devices.registry import find_device\n"
+        "def ROBOT():\n    return find_device('telesurgery-robot').with_defects({'late-alarm': 1})\n"
+    )
+    assert registry.find_device(f"{path}:ROBOT").defects == {"late-alarm": 1}
+    with pytest.raises(InputError, match="not a device profile"):
+        registry.find_device(f"{path}:find_device.x")
+    path.write_text("1 / 0\n")
+    with pytest.raises(InputError, match="ZeroDivisionError"):
+        registry.find_device(f"{path}:ROBOT")
+
+
+def test_each_defect_deviates_and_the_healthy_device_has_none():
+    healthy = registry.find_device("telesurgery-robot")
+    for name, defect in DEFECTS.items():
+        assert traits_of(healthy.with_defects({name: defect.size})) != traits_of(healthy)
+        assert defect.breaks
+
+
+def test_defects_are_parsed_with_their_sizes():
+    assert parse_defect("late-alarm=1.5s") == ("late-alarm", 1.5)
+    assert parse_defect("late-alarm") == ("late-alarm", 3.0)
+    for text in ("late-alarm=3", "never-switches=2s", "sleepy"):
+        with pytest.raises(InputError):
+            parse_defect(text)
