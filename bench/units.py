@@ -84,7 +84,12 @@ def _scaled(
             field=field,
             value=text,
         )
-    return number * table[key]
+    scaled = number * table[key]
+    if not math.isfinite(scaled):
+        raise InputError(
+            "is not finite", remedy=f"write it like {example}", file=file, field=field, value=text
+        )
+    return scaled
 
 
 def duration_s(text: str, *, field: str = "duration", file: object = None) -> float:

@@ -45,15 +45,19 @@ class Sink(Protocol):
     """Where a bench delivers what it observes, as it comes. Called from one thread."""
 
     def packets(self, rows: NDArray[np.void]) -> None:
-        """Rows of dtype ``bench.sessions.packets.ROW``, shape ``(n,)``, n > 0. Sorted by time
-        within one call where the bench can; calls may overlap in time."""
+        """Rows of dtype ``bench.sessions.packets.ROW``, shape ``(n,)``, n > 0.
+
+        Sorted by time within one call where the bench can; calls may overlap in time.
+        """
 
     def event(self, event: Event) -> None:
         """One event, not necessarily in order of time across sides."""
 
     def capture_path(self, name: str) -> Path | None:
-        """Where the capture file ``name`` (``patient.pcapng``) is to be written, or ``None``
-        where no capture is wanted. Its folder exists."""
+        """Where the capture file ``name`` (``patient.pcapng``) goes; its folder exists.
+
+        ``None`` where no capture is wanted.
+        """
 
     def progress(self, progress: Progress) -> None:
         """Called a few times a second at most."""

@@ -80,8 +80,7 @@ class _World:
         self.chunks: list[NDArray[np.void]] = []
         self.kept: list[NDArray[np.void]] = []
         self.laws = [
-            [self._law(link, direction) for link in self.schedule.links]
-            for direction in DIRECTIONS
+            [self._law(link, direction) for link in self.schedule.links] for direction in DIRECTIONS
         ]
         sizes = {stream.code: stream.frame_bytes for stream in self.profile.streams}
         self.sizes = [sizes[code] for code in range(len(sizes))]

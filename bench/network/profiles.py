@@ -67,9 +67,7 @@ def _profile(name: str, table: Table) -> LinkProfile:
         _impairment(table.table("both" if "both" in given else key)) for key in DIRECTIONS
     )
     figures = table.table("figures").only((), FIGURES)
-    values = {
-        FIGURES[key][0]: figures.quantity(key, FIGURES[key][1]) for key in figures.data
-    }
+    values = {FIGURES[key][0]: figures.quantity(key, FIGURES[key][1]) for key in figures.data}
     return LinkProfile(
         name,
         table.text("title"),
@@ -83,7 +81,9 @@ def _profile(name: str, table: Table) -> LinkProfile:
 
 def _impairment(table: Table) -> Impairment:
     table.only((), ("law", *_IMPAIRMENT))
-    values = {key: table.quantity(key, _IMPAIRMENT[key]) for key in _IMPAIRMENT if key in table.data}
+    values = {
+        key: table.quantity(key, unit) for key, unit in _IMPAIRMENT.items() if key in table.data
+    }
     law = cast(DelayLaw, table.choice("law", get_args(DelayLaw), "constant"))
     try:
         return Impairment(

@@ -247,9 +247,9 @@ def _segment_changes(
     first, last = before.delay.mean_s, wanted.delay.mean_s
     out = []
     for i in range(count):
-        mean_s = first + (last - first) * (i + 1) / count
         t_ns = start_ns + (end_ns - start_ns) * i // count
-        spread_s = min(wanted.delay.spread_s, mean_s / 3)
-        delay = Delay(mean_s, wanted.delay.law, spread_s)
+        mean_s = first + (last - first) * (i + 1) / count
+        spread_s = min(wanted.delay.spread_s, mean_s / 4)  # never cut at zero on the way
+        delay = Delay(mean_s, wanted.delay.law, spread_s) if i + 1 < count else wanted.delay
         out.append(Change(t_ns, link, direction, wanted.with_(delay=delay)))
     return out

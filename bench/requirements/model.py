@@ -21,8 +21,11 @@ NEARER_THAN: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a figure stands. ``file``: the document's three digits. ``text``: the table cell or
-    the shortest fragment that carries the figure. ``sha256`` of the whole document."""
+    """Where a figure stands.
+
+    ``file``: the document's three digits. ``text``: the table cell or the shortest fragment that
+    carries the figure. ``sha256`` of the whole document.
+    """
 
     file: str
     document: str

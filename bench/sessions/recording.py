@@ -121,6 +121,4 @@ class Recording:
 
     def named(self, name: str, *, side: str | None = None) -> tuple[Event, ...]:
         """The events of that name, in order of time."""
-        return tuple(
-            e for e in self.events if e.name == name and (side is None or e.side == side)
-        )
+        return tuple(e for e in self.events if e.name == name and (side is None or e.side == side))

@@ -106,7 +106,9 @@ def test_holds_brakes_and_waits_for_rearm_in_a_blackout():
 def test_executes_nothing_old_and_nothing_twice_over_a_switch():
     recording, _ = play(library.primary_outage())
     executed = recording.packets.where(tap="actuator").rows
-    sent = dict(recording.packets.where(tap="doctor", stream=COMMAND).rows[["seq", "t_ns"]].tolist())
+    sent = dict(
+        recording.packets.where(tap="doctor", stream=COMMAND).rows[["seq", "t_ns"]].tolist()
+    )
     assert (np.diff(executed["seq"].astype(int)) > 0).all()
     ages = [t - sent[seq] for seq, t in executed[["seq", "t_ns"]].tolist()]
     assert 0 < max(ages) <= 15_000_000

@@ -108,7 +108,7 @@ class RobotSide:
             if self._usable_since is None:
                 self._usable_since = now_ns
             delay = self._connect_after_ns if self._was_connected else 0
-            connected = now_ns - self._usable_since >= delay
+            connected = self.connected or now_ns - self._usable_since >= delay
         if connected != self.connected:
             self.connected = connected
             self._was_connected = self._was_connected or connected

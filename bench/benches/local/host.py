@@ -1,0 +1,242 @@
+"""The host process of the local bench: lives in its own namespace, forks what a session needs.
+
+Started through ``__main__.py`` of this package. It ends with the main process: by a parent-death
+signal, and when its control socket closes. Its children end with it.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import importlib.util
+import os
+import select
+import signal
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from bench.benches.local import kernel
+from bench.benches.local.agent import Agent
+from bench.benches.local.channel import Sender
+from bench.benches.local.emulation import emulate, link_plans, netem_problem
+from bench.benches.local.layout import SIDES
+from bench.benches.local.protocol import Request, receive_request
+from bench.benches.local.ring import PacketRing
+from bench.benches.local.tap import Tap, TapPoint, stream_of_port
+from bench.benches.local.topology import Topology
+from bench.network.scenario import Schedule, Side
+from bench.sessions.packets import TAPS
+
+LEAD_NS = 300_000_000
+"""From the fork of the session's processes to its start."""
+
+_AGENT_PRIORITY = 1
+_LAST_WORDS_S = 2.0
+
+
+def load(text: str) -> Callable[..., Any]:
+    """The function that ``module:name`` or ``file.py:name`` stands for."""
+    place, _, name = text.rpartition(":")
+    if place.endswith(".py"):
+        spec = importlib.util.spec_from_file_location(Path(place).stem, place)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    else:
+        module = importlib.import_module(place)
+    found: Callable[..., Any] = getattr(module, name)
+    return found
+
+
+class Host:
+    """Serves one request after the other until the main process is gone."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._out = Sender(control)
+        self._ipr = IPRoute()
+        self._serial = 0
+
+    def serve(self, privilege: str) -> None:
+        """Say what this host can do, then carry out requests."""
+        try:
+            # Some hosts grant a user namespace and then none of its rights.
+            Topology(self._ipr, 1, self._serial).close()
+        except Exception as error:
+            self._say({"refused": f"{type(error).__name__}: {error}"})
+            return
+        self._say({"up": os.getpid(), "privilege": privilege, "netem": netem_problem()})
+        while True:
+            self._control.setblocking(True)
+            received = receive_request(self._control)
+            self._control.setblocking(False)
+            if received is None:
+                return
+            self._serial += 1
+            try:
+                self._carry_out(*received)
+            except Exception:
+                self._say({"error": traceback.format_exc()})
+
+    def _say(self, data: dict[str, Any]) -> None:
+        self._out.send(data)
+        self._out.drain(_LAST_WORDS_S)
+
+    def _carry_out(self, request: Request, fds: list[int]) -> None:
+        session = _Session(request, fds, self._ipr, self._serial, self._control)
+        try:
+            self._say({"started": session.start()})
+            self._say({"ended": self._wait(session)})
+        finally:
+            session.close()
+
+    def _wait(self, session: _Session) -> dict[str, int]:
+        """Reap the children; the main process gives up on a session by killing this one."""
+        poll = select.epoll()
+        pids = {os.pidfd_open(pid): pid for pid in session.pids}
+        for fd in (*pids, self._control.fileno()):
+            poll.register(fd, select.EPOLLIN)
+        statuses = {}
+        while pids:
+            for fd, _ in poll.poll():
+                if fd not in pids:
+                    # No request comes while one is carried out: the main process is gone.
+                    os._exit(0)
+                name, status = session.reap(pids.pop(fd))
+                poll.unregister(fd)
+                os.close(fd)
+                statuses[name] = status
+                if status:
+                    self._say({"died": name, "status": status})
+        poll.close()
+        return statuses
+
+
+class _Session:
+    """The processes and interfaces of one session."""
+
+    def __init__(
+        self,
+        request: Request,
+        fds: list[int],
+        ipr: IPRoute,
+        serial: int,
+        control: socket.socket,
+    ) -> None:
+        self._request = request
+        self._control = control
+        count = len(request.channels)
+        self._channels = {
+            name: socket.socket(fileno=fd)
+            for name, fd in zip(request.channels, fds[:count], strict=True)
+        }
+        self._captures = dict(zip(request.captures, fds[count:], strict=True))
+        self._schedule: Schedule = request.session.schedule()
+        self._topology = Topology(ipr, len(self._schedule.links), serial)
+        self._rings: dict[Side, list[PacketRing]] = {
+            side: self._topology.rings(side) for side in SIDES
+        }
+        self._t0_ns = 0
+        self.pids: dict[int, str] = {}
+
+    def start(self) -> int:
+        """Fork everything.
+
+        Returns:
+            The session's start, CLOCK_MONOTONIC in ns.
+        """
+        build = load(self._request.build)
+        self._t0_ns = time.monotonic_ns() + LEAD_NS
+        gc.collect()
+        gc.freeze()
+        self._fork("tap", self._tap)
+        self._fork("emulator", self._emulate)
+        for side in SIDES:
+            self._fork(side, partial(self._agent, side, build))
+        gc.unfreeze()
+        return self._t0_ns
+
+    def _fork(self, name: str, run: Callable[[Sender], None]) -> None:
+        host = os.getpid()
+        pid = os.fork()
+        if pid:
+            self.pids[pid] = name
+            return
+        status = 1
+        try:
+            kernel.die_with_parent(host)
+            kernel.set_timer_slack()
+            gc.disable()
+            self._control.close()
+            for other, channel in self._channels.items():
+                if other != name:
+                    channel.close()
+            sender = Sender(self._channels[name])
+            try:
+                run(sender)
+                status = 0
+            except BaseException as error:
+                number = error.errno if isinstance(error, OSError) else None
+                sender.send({"error": traceback.format_exc(), "errno": number})
+            sender.drain(_LAST_WORDS_S)
+        except BaseException:
+            # Nobody listens any more, or not yet: the last place to say it is standard error.
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+
+    def _agent(self, side: Side, build: Callable[..., Any], sender: Sender) -> None:
+        self._topology.enter(side)
+        scheduling = kernel.prefer_timing(_AGENT_PRIORITY)
+        actions = [action for action in self._schedule.actions if action.side == side]
+        device, links = self._request.session.device, len(self._schedule.links)
+        agent = Agent(device, side, links, build, actions, sender, self._t0_ns, scheduling)
+        agent.run(self._schedule.end_ns)
+
+    def _tap(self, sender: Sender) -> None:
+        streams = self._request.session.device.streams
+        points = [
+            TapPoint(ring, TAPS.index(side), link, link, self._captures.get(side))
+            for side in SIDES
+            for link, ring in enumerate(self._rings[side])
+        ]
+        codes = stream_of_port([(stream.port, stream.code) for stream in streams])
+        Tap(points, codes, sender, self._t0_ns).run(self._schedule.end_ns)
+
+    def _emulate(self, sender: Sender) -> None:
+        seed = self._request.session.seed_of_trial
+        plans = link_plans(self._topology.wires, self._schedule, seed)
+        emulate(self._request.backend, plans, self._t0_ns, self._schedule.end_ns, sender)
+
+    def reap(self, pid: int) -> tuple[str, int]:
+        """Name and exit status of child ``pid``, which has ended or is about to."""
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return self.pids.pop(pid), status
+
+    def close(self) -> None:
+        """Let go of everything; the namespaces end when the last of their processes has."""
+        for pid in tuple(self.pids):
+            os.kill(pid, signal.SIGKILL)
+            self.reap(pid)
+        for rings in self._rings.values():
+            for ring in rings:
+                ring.close()
+        for channel in self._channels.values():
+            channel.close()
+        for fd in self._captures.values():
+            os.close(fd)
+        self._topology.close()
+
+
+def serve(control: socket.socket, privilege: str) -> None:
+    """Serve the main process at the other end of ``control`` until it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Host(control).serve(privilege)

@@ -1,0 +1,165 @@
+"""The port of a simulated device on real sockets: its sends, its timers, its reports."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+from collections.abc import Callable, Mapping
+from heapq import heappush
+from typing import Any
+
+from bench.benches.local.layout import address, other
+from bench.devices.ports import Message
+from bench.devices.profile import DeviceProfile
+from bench.devices.wire import encode
+from bench.network.scenario import Side
+
+FRAME_WAIT_NS = 20_000_000
+"""A burst of which no packet came for this long is handed over as it is."""
+
+_RECEIVE_BYTES = 8 << 20
+_SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 33, 32
+
+
+class LocalPort:
+    """A :class:`bench.devices.ports.Port` over connected UDP sockets, one per stream and link.
+
+    ``queue``: the timers that wait, a heap of ``(t_ns, number, call)``. ``sockets``: ``(socket, link, stream code)`` for the loop that receives.
+    """
+
+    def __init__(self, profile: DeviceProfile, side: Side, links: int) -> None:
+        self.queue: list[tuple[int, int, Callable[[int], None]]] = []
+        self.sockets: list[tuple[socket.socket, int, int]] = []
+        self.send_errors = 0
+        self.executed: list[tuple[int, int, int]] = []
+        self.events: list[tuple[int, str, str, Any]] = []
+        self._number = itertools.count().__next__
+        self._sends: list[dict[int, Callable[[bytes], int]]] = [{} for _ in range(links)]
+        self._payload = {stream.code: stream.payload_bytes for stream in profile.streams}
+        for stream in profile.active_streams:
+            for link in range(links):
+                sock = _connected(link, side, stream.port)
+                self.sockets.append((sock, link, stream.code))
+                self._sends[link][stream.code] = sock.send
+
+    def at(self, t_ns: int, call: Callable[[int], None]) -> None:
+        """Call ``call(now_ns)`` once at ``t_ns``."""
+        heappush(self.queue, (t_ns, self._number(), call))
+
+    def send(self, now_ns: int, link: int, message: Message) -> None:
+        """Send one packet on the link of that index."""
+        code = message[0]
+        self._put(self._sends[link][code], encode(message, self._payload[code]))
+
+    def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
+        """Send ``count`` packets of one stream together, numbered from ``message.seq``."""
+        code, first, sent_ns, value, body = message
+        size, send = self._payload[code], self._sends[link][code]
+        for seq in range(first, first + count):
+            self._put(send, encode(Message(code, seq, sent_ns, value, body), size))
+
+    def _put(self, send: Callable[[bytes], int], payload: bytes) -> None:
+        try:
+            send(payload)
+        except OSError:
+            # The bench lost a packet that the device meant to send: reported, never hidden.
+            self.send_errors += 1
+
+    def actuate(self, now_ns: int, message: Message) -> None:
+        """The drive executes a command."""
+        self.executed.append((now_ns, message[0], message[1]))
+
+    def contact(self, now_ns: int, name: str, value: Any) -> None:
+        """A contact or encoder outside the device changes."""
+        self.events.append((now_ns, "contact", name, value))
+
+    def signal(self, now_ns: int, name: str, value: Any) -> None:
+        """A light or sound of the device changes."""
+        self.events.append((now_ns, "signal", name, value))
+
+    def log(self, now_ns: int, name: str, value: Any) -> None:
+        """The device writes an entry to its own audit log."""
+        self.events.append((now_ns, "log", name, value))
+
+
+def _connected(link: int, side: Side, port: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setblocking(False)
+    for forced, plain in (
+        (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
+        (_SO_SNDBUFFORCE, socket.SO_SNDBUF),
+    ):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, forced, _RECEIVE_BYTES)
+        except PermissionError:  # a user namespace: as much as the host allows everybody
+            sock.setsockopt(socket.SOL_SOCKET, plain, _RECEIVE_BYTES)
+    sock.bind((address(link, side), port))
+    sock.connect((address(link, other(side)), port))
+    return sock
+
+
+class Bursts:
+    """Puts the packets of one stream on one link back together into the bursts they left in.
+
+    A burst ends when all its packets are there, when a packet of a later one arrives, or when
+    none came for :data:`FRAME_WAIT_NS`. Packets of a burst that has ended are not handed on.
+
+    Args:
+        count: packets per burst; burst ``n`` holds the sequence numbers from ``n * count``.
+        at: asks for a call at a time.
+        deliver: gets ``(now_ns, first message to arrive, received, count)``. For a burst that
+            stayed incomplete ``now_ns`` is when that was known: a device's time never goes back.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        at: Callable[[int, Callable[[int], None]], None],
+        deliver: Callable[[int, Message, int, int], None],
+    ) -> None:
+        self._count = count
+        self._at = at
+        self._deliver = deliver
+        self._frame = -1
+        self._first: Message | None = None
+        self._seen = 0
+        self._last_ns = 0
+        self._waiting = False
+
+    def packet(self, now_ns: int, message: Message) -> None:
+        """One packet arrived."""
+        frame, place = divmod(message.seq, self._count)
+        if frame < self._frame or (frame == self._frame and self._first is None):
+            return
+        if frame > self._frame:
+            self._close(now_ns)
+            self._frame, self._first, self._seen = frame, message, 0
+            if not self._waiting:
+                self._waiting = True
+                self._at(now_ns + FRAME_WAIT_NS, self._look)
+        self._seen |= 1 << place
+        self._last_ns = now_ns
+        if self._seen == (1 << self._count) - 1:
+            self._close(now_ns)
+
+    def _close(self, now_ns: int) -> None:
+        first = self._first
+        if first is not None:
+            self._first = None
+            self._deliver(now_ns, first, self._seen.bit_count(), self._count)
+
+    def _look(self, now_ns: int) -> None:
+        self._waiting = False
+        if self._first is None:
+            return
+        due = self._last_ns + FRAME_WAIT_NS
+        if now_ns >= due:
+            self._close(now_ns)
+        else:
+            self._waiting = True
+            self._at(due, self._look)
+
+
+def burst_sizes(profile: DeviceProfile) -> Mapping[int, int]:
+    """Packets per burst of every active stream that sends bursts, by stream code."""
+    return {s.code: s.packets for s in profile.active_streams if s.packets > 1}

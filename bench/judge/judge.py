@@ -1,0 +1,220 @@
+"""The judge: one pure function from specification and measurement to verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bench.judge.verdict import Outcome, Rule, Specification, Verdict
+from bench.measure.measurement import Measurement
+from bench.measure.statistics import demonstrated_probability
+from bench.requirements.model import NEARER_THAN
+from bench.units import show
+
+_WORDS = {"<": "below", "<=": "at most", ">": "above", ">=": "at least", "in": "inside"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    outcome: Outcome
+    reason: str
+
+
+def judge(
+    spec: Specification, found: Measurement, *, test: str, session: str, attempt: int = 1
+) -> Verdict:
+    """Judge one measurement against one specification.
+
+    In this order: the bench's own errors are ERROR; a missing declaration, evidence with
+    problems, a missing uncertainty term, no number, or a value from nearer reference points than
+    asked for are INCONCLUSIVE; the rest is decided by the specification's rule.
+    """
+    finding = _objection(spec, found) or _RULES[spec.rule](spec, found)
+    finite = found.value is not None and not math.isnan(found.value)
+    return Verdict(
+        requirement=spec.requirement,
+        test=test,
+        device=spec.device,
+        stream=spec.stream,
+        metric=spec.metric,
+        reference_points=spec.reference_points,
+        verdict=finding.outcome,
+        value=found.value if finite else None,
+        unit=spec.unit,
+        uncertainty=found.expanded,
+        n=found.n,
+        confidence=_confidence(spec, found),
+        limit=spec.limit,
+        comparator=spec.comparator,
+        margin=_margin(spec, found.value) if finite else None,
+        rule=_rule_text(spec, found),
+        reason=finding.reason,
+        reading=spec.reading,
+        against=spec.against,
+        session=session,
+        attempt=attempt,
+        independent=found.independent,
+        budget=found.budget,
+        details=tuple(sorted(found.details.items())),
+    )
+
+
+def _confidence(spec: Specification, found: Measurement) -> float | None:
+    if spec.rule in ("demonstrated", "safety"):
+        return demonstrated_probability(found.n) if found.n else None
+    return found.confidence
+
+
+def _rule_text(spec: Specification, found: Measurement) -> str:
+    if spec.rule in ("demonstrated", "safety"):
+        shown = demonstrated_probability(found.n)
+        return (
+            f"{spec.rule}: {found.n} of {spec.planned_n} planned trials; "
+            f"all in time would show a success probability of {shown:.3g} at 95 % confidence"
+        )
+    names = {"simple": "simple acceptance", "guard-band": "guard band w = U"}
+    return f"{names[spec.rule]} (ILAC-G8:09/2019), bound at {spec.confidence:.0%} confidence"
+
+
+def _objection(spec: Specification, found: Measurement) -> _Finding | None:
+    """Why no rule may decide; ``None`` if one may."""
+    if found.errors:
+        return _Finding(Outcome.ERROR, "; ".join(found.errors))
+    reason = ""
+    have = {term.name for term in found.budget if math.isfinite(term.standard)}
+    missing = [name for name in found.required_terms if name not in have]
+    if spec.undeclared:
+        reason = f"not declared: {', '.join('D:' + name for name in spec.undeclared)}"
+    elif found.problems:
+        reason = "; ".join(dict.fromkeys(found.problems))
+    elif missing:
+        reason = f"the uncertainty budget lacks {', '.join(missing)}"
+    elif found.value is None or math.isnan(found.value) or found.n <= 0:
+        reason = "nothing was measured"
+    elif found.value < 0:
+        reason = f"the value {show(found.value, spec.unit)} is negative"
+    elif spec.unit != found.unit:
+        reason = f"measured in {found.unit or '1'}, asked for in {spec.unit or '1'}"
+    elif found.reference_points in NEARER_THAN.get(spec.reference_points, ()):
+        reason = (
+            f"measured {found.reference_points}, asked for {spec.reference_points}: "
+            "a value between nearer points shows nothing about farther ones"
+        )
+    elif spec.low is None and spec.high is None:
+        reason = "the requirement gives no figure"
+    return _Finding(Outcome.INCONCLUSIVE, reason) if reason else None
+
+
+def _margin(spec: Specification, value: float | None) -> float | None:
+    """Room to the limit in the comparator's direction; negative beyond it."""
+    if value is None:
+        return None
+    if spec.comparator == "in":
+        sides = [] if spec.low is None else [value - spec.low]
+        sides += [] if spec.high is None else [spec.high - value]
+        return min(sides, default=None)
+    limit = spec.low if spec.low is not None else spec.high
+    if limit is None:
+        return None
+    return limit - value if spec.comparator in ("<", "<=") else value - limit
+
+
+def _keeps(spec: Specification, low: float, high: float) -> bool:
+    """Every value from ``low`` to ``high`` keeps the limit."""
+    if spec.comparator == "in":
+        return (spec.low is None or low >= spec.low) and (spec.high is None or high <= spec.high)
+    limit = spec.low if spec.low is not None else spec.high
+    assert limit is not None
+    return {
+        "<": high < limit,
+        "<=": high <= limit,
+        ">": low > limit,
+        ">=": low >= limit,
+        "==": low == high == limit,
+    }[spec.comparator]
+
+
+def _breaks(spec: Specification, low: float, high: float) -> bool:
+    """Every value from ``low`` to ``high`` breaks the limit."""
+    if spec.comparator == "in":
+        return (spec.low is not None and high < spec.low) or (
+            spec.high is not None and low > spec.high
+        )
+    limit = spec.low if spec.low is not None else spec.high
+    assert limit is not None
+    return {
+        "<": low >= limit,
+        "<=": low > limit,
+        ">": high <= limit,
+        ">=": high < limit,
+        "==": not low <= limit <= high,
+    }[spec.comparator]
+
+
+def _limit_text(spec: Specification) -> str:
+    if spec.comparator == "in":
+        return f"{show(spec.low, spec.unit)} to {show(spec.high, spec.unit)}"
+    limit = spec.low if spec.low is not None else spec.high
+    return f"{_WORDS.get(spec.comparator, spec.comparator)} {show(limit, spec.unit)}"
+
+
+def _bounded(guard: float) -> Callable[[Specification, Measurement], _Finding]:
+    def rule(spec: Specification, found: Measurement) -> _Finding:
+        width = guard * found.expanded
+        value = show(found.value, spec.unit)
+        low = None if found.lower is None else found.lower - width
+        high = None if found.upper is None else found.upper + width
+        lowest, highest = -math.inf if low is None else low, math.inf if high is None else high
+        interval = (
+            f"{value}, between {show(low, spec.unit)} and {show(high, spec.unit)} "
+            f"at {spec.confidence:.0%} confidence with uncertainty, n = {found.n}"
+        )
+        wanted = f"wanted {_limit_text(spec)}"
+        if _breaks(spec, lowest, highest):
+            return _Finding(Outcome.FAIL, f"{interval}; {wanted}")
+        if found.n < spec.planned_n:
+            missing = f"{found.n} of {spec.planned_n} planned samples; {interval}"
+            return _Finding(Outcome.INCONCLUSIVE, missing)
+        if _keeps(spec, lowest, highest):
+            return _Finding(Outcome.PASS, f"{interval}; {wanted}")
+        more = f"; {found.needed_n} samples are needed" if found.needed_n else ""
+        return _Finding(Outcome.INCONCLUSIVE, f"{interval}; {wanted}: not decided{more}")
+
+    return rule
+
+
+def _trials(spec: Specification, found: Measurement) -> _Finding:
+    """All planned trials within the limit; one certainly beyond it is a FAIL."""
+    width = found.expanded
+    wanted = f"wanted {_limit_text(spec)}"
+    worst = max(found.trials, default=math.nan)
+    text = f"worst of {found.n} trials {_never(worst, spec.unit)} ± {show(width, spec.unit)}"
+    if any(_breaks(spec, trial - width, trial + width) for trial in found.trials):
+        return _Finding(Outcome.FAIL, f"{text}; {wanted}")
+    if len(found.trials) < spec.planned_n:
+        short = f"{len(found.trials)} of {spec.planned_n} planned trials; {text}"
+        return _Finding(Outcome.INCONCLUSIVE, short)
+    if all(_keeps(spec, trial - width, trial + width) for trial in found.trials):
+        return _Finding(Outcome.PASS, f"{text}; {wanted}")
+    return _Finding(Outcome.INCONCLUSIVE, f"{text}; {wanted}: within the uncertainty of the limit")
+
+
+def _safety(spec: Specification, found: Measurement) -> _Finding:
+    """Largest value + U within the limit; one value beyond the limit is a FAIL."""
+    if any(_breaks(spec, trial, trial) for trial in found.trials):
+        worst = _never(max(found.trials), spec.unit)
+        return _Finding(Outcome.FAIL, f"largest value {worst}; wanted {_limit_text(spec)}")
+    return _trials(spec, found)
+
+
+def _never(value: float, unit: str) -> str:
+    return "never" if math.isinf(value) else show(value, unit)
+
+
+_RULES: Mapping[Rule, Callable[[Specification, Measurement], _Finding]] = {
+    "simple": _bounded(0.0),
+    "guard-band": _bounded(1.0),
+    "safety": _safety,
+    "demonstrated": _trials,
+}

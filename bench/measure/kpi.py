@@ -1,0 +1,209 @@
+"""KPI of one stream over the judged steps: value, bounds, budget and what stands against it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.measure import metrics
+from bench.measure import statistics as st
+from bench.measure.floor import NoiseFloor
+from bench.measure.measurement import Measurement, UncertaintyTerm
+from bench.measure.pairing import Flow, by_sequence, flow_of
+from bench.sessions.recording import Recording
+from bench.units import show_duration
+
+QUANTILES = {"delay-p99": 0.99, "delay-p999": 0.999, "ipdv-p99": 0.99, "pdv-p999": 0.999}
+METRICS = (*QUANTILES, "delay-max", "rfc3550-jitter", "loss", "rate")
+TIME_TERMS = ("tap", "clock")
+
+
+def measure_kpi(
+    recordings: Sequence[Recording],
+    stream: str,
+    metric: str,
+    *,
+    confidence: float,
+    floor: NoiseFloor | None,
+) -> Measurement:
+    """One metric of one stream over every judged ``within`` or ``at`` step.
+
+    Raises:
+        KeyError: a metric that the bench does not know.
+    """
+    if metric not in METRICS:
+        raise KeyError(metric)
+    problems: list[str] = []
+    parts: list[Flow] = []
+    seconds = 0.0
+    for recording in recordings:
+        problems += evidence_problems(recording)
+        whole = by_sequence(flow_of(recording, stream))
+        for window in recording.schedule.windows:
+            if window.judged and window.role in ("within", "at"):
+                parts.append(whole.sent_between(window.start_ns, window.end_ns))
+                seconds += (window.end_ns - window.start_ns) / 1e9
+        if len(whole.delay_s) and whole.delay_s.min() < 0:
+            problems.append(f"negative delay {show_duration(float(whole.delay_s.min()))}")
+    if not sum(len(part) for part in parts):
+        problems.append("the stream sent nothing in the judged steps")
+        return Measurement(
+            None, _unit(metric), 0, metric, "interface-interface", problems=tuple(problems)
+        )
+    budget, terms = _budget(recordings, stream, metric, floor)
+    found = _figures(parts, seconds, metric, confidence)
+    return Measurement(
+        unit=_unit(metric),
+        method=metric,
+        reference_points="none" if metric == "rate" else "interface-interface",
+        confidence=confidence,
+        budget=budget,
+        required_terms=terms,
+        problems=tuple(problems),
+        **found,  # type: ignore[arg-type]
+    )
+
+
+def evidence_problems(recording: Recording) -> list[str]:
+    """Why a recording as a whole cannot back a verdict on the device."""
+    health = recording.health
+    problems = []
+    if not health.complete:
+        problems.append("the recording is incomplete")
+    if health.tap_drops:
+        problems.append(f"the taps dropped {health.tap_drops} packets")
+    if health.emulator_drops:
+        problems.append(f"the emulator dropped {health.emulator_drops} packets on its own")
+    if health.clock_step_s > 1e-3:
+        problems.append(f"the clock stepped by {show_duration(health.clock_step_s)}")
+    return problems
+
+
+def _unit(metric: str) -> str:
+    return {"loss": "1", "rate": "bit/s"}.get(metric, "s")
+
+
+def _figures(
+    parts: list[Flow], seconds: float, metric: str, confidence: float
+) -> dict[str, object]:
+    if metric == "rate":
+        return _rate(parts, seconds)
+    if metric == "loss":
+        return _loss(parts, confidence)
+    if metric == "rfc3550-jitter":
+        return _jitter(parts)
+    if metric == "delay-max":
+        delay = np.concatenate([part.delay_s for part in parts])
+        largest = float(delay.max()) if len(delay) else None
+        return {"value": largest, "n": len(delay), "lower": largest, "upper": largest}
+    values = {
+        "delay-p99": lambda f: f.delay_s,
+        "delay-p999": lambda f: f.delay_s,
+        "ipdv-p99": metrics.ipdv,
+        "pdv-p999": metrics.pdv,
+    }[metric]
+    series = np.concatenate([values(part) for part in parts])
+    return _quantile(series, QUANTILES[metric], confidence)
+
+
+def _quantile(series: st.Floats, q: float, confidence: float) -> dict[str, object]:
+    """Distribution-free bounds; under autocorrelation of the exceedances the sample is thinned
+    to its effective size before ranks are taken."""
+    n = len(series)
+    if n == 0:
+        return {"value": None, "n": 0, "needed_n": st.quantile_samples_needed(q, confidence)}
+    ordered = np.sort(series)
+    value = st.quantile(ordered, q)
+    effect = st.burst_design_effect(series > value)
+    effective = ordered
+    if effect > 1.0:
+        count = max(1, int(n / effect))
+        positions = np.linspace(0, n - 1, count).round().astype(int)
+        effective = ordered[positions]
+    upper = st.quantile_upper(effective, q, confidence)
+    needed = math.ceil(st.quantile_samples_needed(q, confidence) * effect)
+    return {
+        "value": value,
+        "n": n,
+        "lower": st.quantile_lower(effective, q, confidence),
+        "upper": upper,
+        "extreme": float(ordered[-1]),
+        "needed_n": needed if upper is None else None,
+        "details": {"effective_n": float(len(effective))},
+    }
+
+
+def _loss(parts: list[Flow], confidence: float) -> dict[str, object]:
+    counts = [metrics.loss(part) for part in parts]
+    lost, n = sum(k for k, _ in counts), sum(d for _, d in counts)
+    flags = np.concatenate([part.lost[~part.in_flight] for part in parts])
+    effect = st.burst_design_effect(flags)
+    k_eff, n_eff = lost / effect, max(1, int(n / effect))
+    runs = [length for part in parts for length in metrics.loss_periods(part)]
+    return {
+        "value": lost / n if n else None,
+        "n": n,
+        "lower": st.binomial_lower(math.floor(k_eff), n_eff, confidence),
+        "upper": st.binomial_upper(math.ceil(k_eff), n_eff, confidence) if n else None,
+        "details": {
+            "lost": float(lost),
+            "loss_periods": float(len(runs)),
+            "longest_loss_period": float(max(runs, default=0)),
+            "in_flight": float(sum(int(part.in_flight.sum()) for part in parts)),
+            "design_effect": effect,
+        },
+    }
+
+
+def _rate(parts: list[Flow], seconds: float) -> dict[str, object]:
+    rates = [metrics.payload_rate_bps(part, 1.0) for part in parts]
+    value = sum(rates) / seconds if seconds else None
+    return {"value": value, "n": sum(len(p) for p in parts), "lower": value, "upper": value}
+
+
+def _jitter(parts: list[Flow]) -> dict[str, object]:
+    values = [metrics.rfc3550_jitter(part) for part in parts]
+    value = max(values) if values else None
+    n = sum(int(part.arrived.sum()) for part in parts)
+    return {"value": value, "n": n, "lower": value, "upper": value}
+
+
+def _budget(
+    recordings: Sequence[Recording], stream: str, metric: str, floor: NoiseFloor | None
+) -> tuple[tuple[UncertaintyTerm, ...], tuple[str, ...]]:
+    """Terms of a time or of a rate; a count of packets has none beyond its bounds."""
+    if metric == "loss":
+        return (), ()
+    if metric == "rate":
+        packet_bits = 8 * recordings[0].device.stream(stream).payload_bytes
+        count = recordings[0].device.stream(stream).packets
+        windows = [w for r in recordings for w in r.schedule.windows if w.judged]
+        seconds = sum(w.end_ns - w.start_ns for w in windows) / 1e9
+        edge = packet_bits * count / seconds / math.sqrt(3)
+        return (UncertaintyTerm("edge", edge, "one period at the window's edges, rectangular"),), (
+            "edge",
+        )
+    return time_budget(recordings, stream, floor), TIME_TERMS
+
+
+def time_budget(
+    recordings: Sequence[Recording], stream: str, floor: NoiseFloor | None
+) -> tuple[UncertaintyTerm, ...]:
+    """The uncertainty of a time between two taps, in s.
+
+    ``tap``: two software stamps differ from the interface by at most what an unimpaired path
+    takes (median of the noise floor), rectangular. ``clock``: the largest disagreement of the
+    clock pairs, rectangular. Both are zero, and present, on a virtual clock.
+    """
+    if all(recording.bench == "virtual" for recording in recordings):
+        exact = "virtual clock: exact"
+        return UncertaintyTerm("tap", 0.0, exact), UncertaintyTerm("clock", 0.0, exact)
+    step = max(recording.health.clock_step_s for recording in recordings)
+    clock = UncertaintyTerm("clock", step / math.sqrt(3), "clock pairs, rectangular")
+    found = floor.stream(stream) if floor is not None else None
+    if found is None or not math.isfinite(found.p50):
+        return (clock,)
+    origin = "median of the noise floor, rectangular"
+    return UncertaintyTerm("tap", found.p50 / math.sqrt(3), origin), clock

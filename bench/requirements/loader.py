@@ -1,0 +1,336 @@
+"""Reading the catalogue from its data files: strict, with one clear message for each mistake.
+
+A catalogue file is TOML with ``[documents.DIGITS]``, ``[defaults]`` and ``[[requirements]]``. An
+entry names either a ``term`` (a word of the documents, which brings its rival metrics along) or a
+``metric`` of ``data/metrics.toml``, and gives its figure as ``comparator`` with ``low`` and
+``high`` (text with units), or as ``[[requirements.readings]]`` with exactly one default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import cast, get_args
+
+from bench.errors import InputError
+from bench.requirements.model import (
+    Comparator,
+    Kind,
+    Reading,
+    ReferencePoints,
+    Requirement,
+    Source,
+)
+from bench.tables import QUANTITIES, Table, read_toml
+
+DATA = Path(__file__).parent / "data"
+
+DEVICE_CLASSES = ("diagnosis", "therapy", "emergency", "monitoring", "rehabilitation", "any")
+DIRECTIONS = ("to-patient", "to-doctor", "both", "none")
+RULES = ("simple", "guard-band", "safety", "demonstrated")
+
+_DEFAULTS = {"file", "device_class", "stream", "direction", "kind", "rule", "comparator"}
+_REQUIRED = {"id", "place", "text", "title", "reading"}
+_OPTIONAL = {"term", "metric", "reference_points", "low", "high", "readings"}
+_OPTIONAL |= {"note", "declared", "also"}
+_READING = {"comparator", "low", "high", "metric", "reference_points", "default", "reason"}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document that requirements cite; ``file`` is its three digits (or a laboratory's own)."""
+
+    file: str
+    title: str
+    publisher: str
+    year: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What is measured, precisely. ``unit``: SI. ``reference_points``: where, by default."""
+
+    name: str
+    title: str
+    definition: str
+    unit: str
+    reference_points: ReferencePoints
+
+
+@dataclass(frozen=True, slots=True)
+class _Sense:
+    """One metric that a term may mean."""
+
+    metric: Metric
+    reference_points: ReferencePoints
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue(Mapping[str, Requirement]):
+    """All requirements by id, with the documents and the metrics they refer to.
+
+    A mapping, except that :meth:`get` refuses an unknown id (``requirements`` is the plain one).
+    ``sha256``: of the content, independent of comments and layout.
+    """
+
+    requirements: Mapping[str, Requirement]
+    documents: Mapping[str, Document]
+    metrics: Mapping[str, Metric]
+    sha256: str
+
+    def __getitem__(self, requirement: str) -> Requirement:
+        return self.requirements[requirement]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.requirements)
+
+    def __len__(self) -> int:
+        return len(self.requirements)
+
+    def get(self, requirement: str) -> Requirement:  # type: ignore[override]
+        """The requirement of that id.
+
+        Raises:
+            InputError: there is none; the message names the closest.
+        """
+        if requirement in self.requirements:
+            return self.requirements[requirement]
+        folded = {name.lower(): name for name in self.requirements}
+        close = difflib.get_close_matches(requirement.lower(), folded, 3, 0.5)
+        remedy = (
+            f"did you mean {' or '.join(folded[name] for name in close)}?"
+            if close
+            else "list them with `bench requirements`"
+        )
+        raise InputError(
+            "no such requirement", remedy=remedy, field="requirement", value=requirement
+        )
+
+    def for_stream(
+        self, kinds: Iterable[str], device_class: str | None = None
+    ) -> tuple[Requirement, ...]:
+        """The requirements on any of these kinds of stream, in catalogue order.
+
+        Args:
+            kinds: kinds of one stream (``("force", "vibration")``).
+            device_class: only what is asked of this class (or of any), if given.
+        """
+        wanted = set(kinds)
+        return tuple(
+            r
+            for r in self.requirements.values()
+            if r.stream in wanted and device_class in (None, r.device_class)
+        )
+
+
+def load_catalogue(extra: Sequence[Path] = ()) -> Catalogue:
+    """The built-in catalogue and the files in ``extra``, which follow the same rules.
+
+    Raises:
+        InputError: a broken file, entry or figure; names file, entry, field, value and remedy.
+    """
+    metrics, terms = _vocabulary(read_toml(DATA / "metrics.toml", "the catalogue"))
+    own = sorted(path for path in DATA.glob("*.toml") if path.name != "metrics.toml")
+    tables = [
+        read_toml(path, "the catalogue").only((), ("documents", "defaults", "requirements"))
+        for path in [*own, *extra]
+    ]
+    documents: dict[str, Document] = {}
+    for table in tables:
+        for name, item in table.named("documents").items():
+            if name in documents:
+                item.fail("title", f"document {name} stands twice", "give it a name of its own")
+            documents[name] = _document(name, item)
+    requirements: dict[str, Requirement] = {}
+    for table in tables:
+        defaults = table.table("defaults").only((), _DEFAULTS)
+        for item in table.tables("requirements", "id"):
+            entry = _entry(item, defaults, documents, metrics, terms)
+            if entry.id in requirements:
+                item.fail("id", "stands twice in the catalogue", "give each entry its own id")
+            requirements[entry.id] = entry
+    fingerprint = _fingerprint(requirements, metrics)
+    return Catalogue(requirements, documents, metrics, fingerprint)
+
+
+def _fingerprint(requirements: Mapping[str, Requirement], metrics: Mapping[str, Metric]) -> str:
+    content = {
+        "requirements": [asdict(requirements[name]) for name in sorted(requirements)],
+        "metrics": [asdict(metrics[name]) for name in sorted(metrics)],
+    }
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _vocabulary(
+    table: Table,
+) -> tuple[dict[str, Metric], dict[str, tuple[_Sense, ...]]]:
+    table.only(("metrics", "terms"))
+    metrics = {}
+    for name, item in table.named("metrics").items():
+        item.only(("title", "definition", "unit", "reference_points"))
+        metrics[name] = Metric(
+            name,
+            item.text("title"),
+            item.text("definition"),
+            item.choice("unit", QUANTITIES),
+            _points(item, "none"),
+        )
+    terms = {}
+    for name, item in table.named("terms").items():
+        item.only(("metric", "reason"), ("rivals", "reference_points"))
+        rivals = item.tables("rivals")
+        for rival in rivals:
+            rival.only(("metric", "reason"), ("reference_points",))
+        terms[name] = tuple(_sense(each, metrics) for each in (item, *rivals))
+    return metrics, terms
+
+
+def _points(table: Table, default: ReferencePoints) -> ReferencePoints:
+    chosen = table.choice("reference_points", get_args(ReferencePoints), default)
+    return cast(ReferencePoints, chosen)
+
+
+def _sense(table: Table, metrics: Mapping[str, Metric]) -> _Sense:
+    metric = metrics[table.choice("metric", metrics)]
+    return _Sense(metric, _points(table, metric.reference_points), table.text("reason", ""))
+
+
+def _document(name: str, table: Table) -> Document:
+    table.only(("title", "publisher", "year", "sha256"))
+    digest = table.text("sha256")
+    if len(digest) != 64 or set(digest) - set("0123456789abcdef"):
+        table.fail("sha256", "is no SHA-256", "give 64 hexadecimal digits in lower case")
+    return Document(name, table.text("title"), table.text("publisher"), table.text("year"), digest)
+
+
+def _source(table: Table, file: str, documents: Mapping[str, Document]) -> Source:
+    if file not in documents:
+        known = ", ".join(documents) or "(none)"
+        table.fail("file", f"cites the unknown document {file!r}", f"use one of {known}, or add it")
+    document = documents[file]
+    place, text = table.text("place"), table.text("text")
+    return Source(file, document.title, place, text, document.sha256)
+
+
+def _entry(
+    item: Table,
+    defaults: Table,
+    documents: Mapping[str, Document],
+    metrics: Mapping[str, Metric],
+    terms: Mapping[str, tuple[_Sense, ...]],
+) -> Requirement:
+    item.only(_REQUIRED, _OPTIONAL | _DEFAULTS)
+    entry = replace(item, data={**defaults.data, **item.data})
+    file = entry.text("file")
+    kind = cast(Kind, entry.choice("kind", get_args(Kind)))
+    senses = _senses(entry, metrics, terms)
+    readings = _readings(entry, senses, metrics, may_be_open=kind == "behaviour")
+    chosen = next(reading for reading in readings if reading.default)
+    declared = entry.texts("declared")
+    if chosen.low is None and not declared:
+        entry.fail("declared", "nothing gives a limit", "give low, or the declaration that is one")
+    return Requirement(
+        id=entry.text("id"),
+        source=_source(entry, file, documents),
+        title=entry.text("title"),
+        reading=entry.text("reading"),
+        device_class=entry.choice("device_class", DEVICE_CLASSES),
+        stream=entry.text("stream"),
+        metric=chosen.metric,
+        direction=entry.choice("direction", DIRECTIONS),
+        reference_points=chosen.reference_points or "none",
+        comparator=chosen.comparator,
+        low=chosen.low,
+        high=chosen.high,
+        unit=metrics[chosen.metric].unit,
+        kind=kind,
+        readings=readings,
+        note=entry.text("note", ""),
+        declared=declared,
+        rule=entry.choice("rule", RULES),
+        also=tuple(
+            _source(each.only(("place", "text"), ("file",)), each.text("file", file), documents)
+            for each in entry.tables("also")
+        ),
+    )
+
+
+def _senses(
+    entry: Table, metrics: Mapping[str, Metric], terms: Mapping[str, tuple[_Sense, ...]]
+) -> tuple[_Sense, ...]:
+    """What the entry's term or metric may mean; the first is the default."""
+    if ("term" in entry.data) == ("metric" in entry.data):
+        entry.fail("metric", "needs either a term or a metric", "give exactly one of the two")
+    if "metric" in entry.data:
+        return (_sense(entry, metrics),)
+    first, *rivals = terms[entry.choice("term", terms)]
+    return (replace(first, reference_points=_points(entry, first.reference_points)), *rivals)
+
+
+def _readings(
+    entry: Table, senses: tuple[_Sense, ...], metrics: Mapping[str, Metric], *, may_be_open: bool
+) -> tuple[Reading, ...]:
+    """The default reading first, then the rival figures, then the rival metrics."""
+    first, *rivals = senses
+    if "readings" not in entry.data:
+        plain = [_reading(entry, entry, first, True, first.reason, may_be_open)]
+    else:
+        for key in ("low", "high"):
+            if key in entry.data:
+                entry.fail(key, "stands beside readings", "move it into the default reading")
+        plain = []
+        for item in entry.tables("readings"):
+            item.only(("reason",), _READING)
+            own = replace(item, data={"metric": first.metric.name, **item.data})
+            metric = metrics[own.choice("metric", metrics)]
+            same = metric is first.metric
+            points = _points(own, first.reference_points if same else metric.reference_points)
+            sense = _Sense(metric, points, "")
+            default = item.flag("default")
+            also = first.reason if default else ""
+            reason = "; ".join(filter(None, (item.text("reason"), also)))
+            plain.append(_reading(item, entry, sense, default, reason, may_be_open))
+    defaults = [reading for reading in plain if reading.default]
+    if len(defaults) != 1:
+        problem = "has no default" if not defaults else f"has {len(defaults)} defaults"
+        entry.fail("readings", problem, "write default = true in exactly one reading")
+    others = [reading for reading in plain if not reading.default]
+    crossed = [
+        replace(
+            defaults[0],
+            metric=rival.metric.name,
+            reference_points=rival.reference_points,
+            default=False,
+            reason=rival.reason,
+        )
+        for rival in rivals
+    ]
+    return (defaults[0], *others, *crossed)
+
+
+def _reading(
+    item: Table, entry: Table, sense: _Sense, default: bool, reason: str, may_be_open: bool
+) -> Reading:
+    """One figure; a comparator that the reading leaves out is the entry's."""
+    holder = item if "comparator" in item.data else replace(entry, where=item.where)
+    comparator = cast(Comparator, holder.choice("comparator", get_args(Comparator)))
+    unit = sense.metric.unit
+    low = item.quantity("low", unit) if "low" in item.data else None
+    high = item.quantity("high", unit) if "high" in item.data else None
+    if low is None and not may_be_open:
+        item.fail("low", "is missing", "add it; a single figure stands in low")
+    if comparator == "in":
+        if low is None or high is None or not low < high:
+            item.fail("high", "is no range", "give low and, above it, high")
+    elif high is not None:
+        item.fail("high", f"has no meaning with {comparator}", "write the figure in low")
+    return Reading(
+        low, high, comparator, sense.metric.name, default, reason, sense.reference_points
+    )

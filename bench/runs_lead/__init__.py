@@ -1,0 +1,1 @@
+"""The run folder: written as things happen, read back, sealed."""

@@ -1,0 +1,1 @@
+"""Plan, run, judge again: many sessions, one answer."""

@@ -1,0 +1,120 @@
+"""``bench judge RUN``: every verdict again, from the stored recordings alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.judge.assess import assess
+from bench.judge.outcomes import exit_code
+from bench.judge.scope import ScopeItem
+from bench.judge.verdict import Outcome, Verdict
+from bench.measure.floor import measure_floor
+from bench.measure.stimulus import StepStimulus, achieved
+from bench.requirements.loader import load_catalogue
+from bench.runs_lead.reader import StoredRun, read_recording, read_run
+from bench.sessions.codec import to_json
+from bench.sessions.recording import Recording
+from bench.studies.failed import failed_verdict
+from bench.studies.run import NULL_PATH
+
+
+@dataclass(frozen=True, slots=True)
+class Rejudged:
+    """The verdicts derived again, and where they differ from the stored ones."""
+
+    verdicts: tuple[Verdict, ...]
+    scope: tuple[ScopeItem, ...]
+    differences: tuple[str, ...]
+    exit_code: int
+
+    def to_json(self) -> dict[str, Any]:
+        """``{"verdicts": [...], "differences": [...]}``."""
+        return {
+            "verdicts": [to_json(verdict) for verdict in self.verdicts],
+            "differences": list(self.differences),
+        }
+
+
+def rejudge(path: Path) -> Rejudged:
+    """Judge a run folder again; nothing is written.
+
+    Raises:
+        InputError: not a run folder, or damaged beyond reading.
+    """
+    run = read_run(path)
+    catalogue = load_catalogue()
+    cache: dict[str, Recording] = {}
+    nulls = _of_scenario(run, NULL_PATH, cache)
+    floor = measure_floor(nulls[-1]) if nulls else None
+    stimulus: dict[str, tuple[StepStimulus, ...]] = {}
+    verdicts = []
+    for item in run.scope:
+        if not item.in_scope:
+            continue
+        requirement = catalogue.get(item.requirement)
+        recordings = _of_scenario(run, item.scenario, cache)
+        if not recordings:
+            verdicts.append(
+                failed_verdict(
+                    item, requirement, run.device, Outcome.INCONCLUSIVE, "the session never ran"
+                )
+            )
+            continue
+        for recording in recordings:
+            if recording.session_id not in stimulus:
+                stimulus[recording.session_id] = achieved(recording, floor)
+        verdicts.append(
+            assess(
+                requirement,
+                run.device,
+                item.stream,
+                recordings,
+                stimulus=stimulus,
+                floor=floor,
+                planned_n=item.planned_n,
+                test=item.test,
+                certify=bool(run.identity.get("certify")),
+            )
+        )
+    stored = {(v.requirement, v.stream, v.test): v for v in run.verdicts}
+    differences = _differences(verdicts, stored)
+    code = exit_code(
+        [v.verdict for v in verdicts],
+        allow_inconclusive=bool(run.identity.get("allow_inconclusive")),
+    )
+    return Rejudged(tuple(verdicts), run.scope, tuple(differences), code)
+
+
+def _of_scenario(run: StoredRun, scenario: str, cache: dict[str, Recording]) -> list[Recording]:
+    """The last attempt of every trial of a scenario."""
+    last: dict[int, tuple[int, str]] = {}
+    for session in run.sessions:
+        if session.scenario == scenario:
+            attempt = (session.attempt, session.id)
+            last[session.trial] = max(last.get(session.trial, attempt), attempt)
+    found = []
+    for trial in sorted(last):
+        session_id = last[trial][1]
+        if session_id not in cache:
+            cache[session_id] = read_recording(run, session_id)
+        found.append(cache[session_id])
+    return found
+
+
+def _differences(
+    verdicts: Sequence[Verdict], stored: dict[tuple[str, str, str], Verdict]
+) -> list[str]:
+    out = []
+    for verdict in verdicts:
+        key = (verdict.requirement, verdict.stream, verdict.test)
+        before = stored.get(key)
+        name = " ".join(part for part in key if part)
+        if before is None:
+            out.append(f"{name}: no stored verdict, now {verdict.verdict}")
+        elif before != verdict:
+            out.append(f"{name}: stored {before.verdict} {before.value}, now {verdict.verdict} "
+                       f"{verdict.value}")
+    return out

@@ -1,0 +1,332 @@
+"""One run: it takes a bench, settles its scope, carries sessions out, judges and closes.
+
+Everything that decides a verdict is pure and lives elsewhere; this is where the effects are put
+in order, so that a killed run stays readable and a finished one is sealed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.benches.base import Bench, BenchError, Progress
+from bench.benches.choose import make_bench
+from bench.devices.profile import DeviceProfile
+from bench.errors import InputError
+from bench.judge.assess import assess
+from bench.judge.scope import Candidate, Plan, ScopeItem, decide, steady_duration_s
+from bench.judge.verdict import Outcome, Verdict
+from bench.measure.floor import NoiseFloor, measure_floor
+from bench.measure.stimulus import StepStimulus, achieved, health_problems
+from bench.network import library
+from bench.network.scenario import Scenario
+from bench.requirements.loader import Catalogue, load_catalogue
+from bench.runs_lead.folder import RunFolder
+from bench.runs_lead.ids import new_run_id
+from bench.runs_lead.session_writer import SessionWriter
+from bench.sessions.recording import Event, Recording, Session
+from bench.studies.failed import failed_verdict
+
+NULL_PATH = "null-path"
+STEADY = "steady-5g-slice"
+ATTEMPTS = 3
+"""A session is repeated only where the bench did not deliver its stimulus."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the user asked for."""
+
+    plan: str
+    device: DeviceProfile
+    bench: str = "virtual"
+    seed: int = 7
+    results: Path = Path("results")
+    only: tuple[str, ...] = ()
+    full: bool = False
+    allow_inconclusive: bool = False
+    certify: bool = False
+    run_id: str | None = None
+    worker: str | None = None
+
+
+class Observer(Protocol):
+    """Who watches a run: a live display, plain lines, JSON lines. Never part of a verdict."""
+
+    def opened(self, run: Run) -> None:
+        """The run folder exists and the bench is taken."""
+
+    def scope(self, items: Sequence[ScopeItem]) -> None:
+        """The scope is settled."""
+
+    def session(self, session: Session, index: int, total: int) -> None:
+        """A session starts."""
+
+    def progress(self, progress: Progress) -> None:
+        """A session goes on."""
+
+    def event(self, event: Event) -> None:
+        """Something happened in the session."""
+
+    def verdict(self, verdict: Verdict) -> None:
+        """A verdict was reached."""
+
+    def note(self, text: str) -> None:
+        """Anything else worth a line."""
+
+
+class _Tee:
+    """The sink of a session: the folder first, then whoever watches."""
+
+    def __init__(self, writer: SessionWriter, observer: Observer) -> None:
+        self.packets = writer.packets
+        self.capture_path = writer.capture_path
+        self._writer = writer
+        self._observer = observer
+
+    def event(self, event: Event) -> None:
+        self._writer.event(event)
+        self._observer.event(event)
+
+    def progress(self, progress: Progress) -> None:
+        self._observer.progress(progress)
+
+
+class Run:
+    """One invocation. ``open``, ``settle_scope``, ``recordings``, ``judge``, ``close``."""
+
+    def __init__(self, options: RunOptions, observer: Observer) -> None:
+        self.options = options
+        self.observer = observer
+        self.catalogue: Catalogue = load_catalogue()
+        self.scope: tuple[ScopeItem, ...] = ()
+        self.verdicts: list[Verdict] = []
+        self.floor: NoiseFloor | None = None
+        self.errors: dict[str, str] = {}
+        self.stimuli: dict[str, tuple[StepStimulus, ...]] = {}
+        self.started = time.monotonic()
+        self._bench: Bench | None = None
+        self._folder: RunFolder | None = None
+        self._recordings: dict[tuple[str, int], Recording] = {}
+        self._steady_s = 10.0
+        self._sessions_done = 0
+
+    @property
+    def bench(self) -> Bench:
+        """The bench that this run holds."""
+        assert self._bench is not None, "the run is not open"
+        return self._bench
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run folder."""
+        assert self._folder is not None, "the run is not open"
+        return self._folder
+
+    @property
+    def trials(self) -> int:
+        """Trials per deadline behaviour: quick 1, full 59."""
+        return 59 if self.options.full else 1
+
+    def open(self) -> None:
+        """Take the bench and make the run folder.
+
+        Raises:
+            InputError: unknown bench, missing privileges, the host is taken, no folder.
+        """
+        for wanted in self.options.only:
+            self.catalogue.get(wanted)
+        bench = make_bench(self.options.bench)
+        options = self.options
+        run_id = options.run_id or new_run_id(options.device.name, bench.name)
+        bench.__enter__()
+        self._bench = bench
+        try:
+            self._folder = RunFolder.open(options.results, run_id, self._identity(bench))
+        except BaseException:
+            bench.__exit__(None, None, None)
+            self._bench = None
+            raise
+        self.observer.opened(self)
+
+    def _identity(self, bench: Bench) -> dict[str, Any]:
+        options = self.options
+        return {
+            "plan": options.plan,
+            "bench": bench.name,
+            "backend": bench.backend,
+            "device": options.device,
+            "seed": options.seed,
+            "full": options.full,
+            "only": list(options.only),
+            "allow_inconclusive": options.allow_inconclusive,
+            "certify": options.certify,
+            "options": list(options.device.options),
+            "defects": dict(options.device.defects or {}),
+            "trials": self.trials,
+            "catalogue_sha256": self.catalogue.sha256,
+        }
+
+    def settle_scope(self, candidates: Iterable[Candidate]) -> None:
+        """Measure the noise floor and decide what this run judges; written to run.json."""
+        wanted = [c for c in candidates if self._wanted(c)]
+        null = self._session(library.null_path(), 0)
+        self.floor = measure_floor(null) if null is not None else None
+        plan = Plan(
+            steady_budget_s=self._steady_budget_s(),
+            trials=self.trials,
+            confidence=0.95,
+            capabilities=self._capabilities(),
+        )
+        steady = library.steady().steps[1].segments[0].links["primary"].to_doctor
+        self.scope = decide(
+            wanted,
+            profile=self.options.device,
+            requirements=self.catalogue,
+            floor=self.floor if self.bench.name != "virtual" else None,
+            steady=steady,
+            plan=plan,
+        )
+        self._steady_s = steady_duration_s(self.scope, 10.0)
+        self.folder.update(scope=self.scope, noise_floor=self.floor)
+        self.observer.scope(self.scope)
+
+    def _wanted(self, candidate: Candidate) -> bool:
+        only = self.options.only
+        return not only or candidate.requirement in only
+
+    def _steady_budget_s(self) -> float:
+        if self.options.full:
+            return 4000.0
+        return 340.0 if self.bench.name == "virtual" else 40.0
+
+    def _capabilities(self) -> frozenset[str]:
+        kinds = {kind for stream in self.options.device.active_streams for kind in stream.kinds}
+        found = {"standby-link"}
+        if "force" in kinds:
+            found.add("haptics")
+        if self.bench.name != "virtual":
+            found.add("real-packets")
+        return frozenset(found)
+
+    def scope_of(self, candidate: Candidate) -> ScopeItem:
+        """The decision on a candidate; one that was not wanted is out of scope."""
+        for item in self.scope:
+            if (item.requirement, item.stream, item.test) == (
+                candidate.requirement,
+                candidate.stream,
+                candidate.test,
+            ):
+                return item
+        return ScopeItem(
+            candidate.requirement,
+            candidate.stream,
+            candidate.test,
+            candidate.scenario,
+            False,
+            "left out by --only",
+        )
+
+    def recordings(self, item: ScopeItem) -> list[Recording]:
+        """The recordings that ``item`` is judged from; sessions run at the first use."""
+        scenario = self._scenario(item.scenario)
+        behaviour = self.catalogue.get(item.requirement).kind == "behaviour"
+        trials = item.planned_n if behaviour else 1
+        found = (self._recording(scenario, trial) for trial in range(trials))
+        return [recording for recording in found if recording is not None]
+
+    def _scenario(self, name: str) -> Scenario:
+        return library.steady(self._steady_s) if name == STEADY else library.find_scenario(name)
+
+    def _recording(self, scenario: Scenario, trial: int) -> Recording | None:
+        key = (scenario.name, trial)
+        if key not in self._recordings:
+            recording = self._session(scenario, trial)
+            if recording is None:
+                return None
+            self._recordings[key] = recording
+        return self._recordings[key]
+
+    def _session(self, scenario: Scenario, trial: int) -> Recording | None:
+        """Carry one session out, again where the bench did not deliver its stimulus.
+
+        Whether it is repeated depends on the bench's own health and stimulus alone, never on
+        what the device did; every attempt is kept.
+        """
+        recording = None
+        options = self.options
+        for attempt in range(1, ATTEMPTS + 1):
+            session = Session(options.plan, options.device, scenario, options.seed, trial, attempt)
+            try:
+                recording, sound = self._attempt(session)
+            except BenchError as error:
+                self.errors[scenario.name] = str(error).splitlines()[0]
+                self.observer.note(f"session {session.id}: {str(error).splitlines()[0]}")
+                continue
+            self.errors.pop(scenario.name, None)
+            if sound or self.bench.name == "virtual":
+                break
+            self.observer.note(f"session {session.id}: stimulus not achieved, repeated")
+        return recording
+
+    def _attempt(self, session: Session) -> tuple[Recording, bool]:
+        existing = self.folder.claim(session, self.bench.name, self.bench.backend)
+        if isinstance(existing, Recording):
+            self.stimuli[session.id] = achieved(existing, self.floor)
+            return existing, True
+        writer = existing
+        self._sessions_done += 1
+        self.observer.session(session, self._sessions_done, self._sessions_total())
+        try:
+            recording = self.bench.run(session, _Tee(writer, self.observer))
+        except BaseException as error:
+            writer.abandon(f"{type(error).__name__}: {error}")
+            raise
+        stimulus = achieved(recording, self.floor)
+        problems = health_problems(recording)
+        writer.finish(recording, stimulus)
+        self.stimuli[session.id] = stimulus
+        return recording, not problems and all(step.ok for step in stimulus)
+
+    def _sessions_total(self) -> int:
+        scenarios = {item.scenario: 1 for item in self.scope if item.in_scope}
+        for item in self.scope:
+            behaviour = self.catalogue.get(item.requirement).kind == "behaviour"
+            if item.in_scope and behaviour:
+                scenarios[item.scenario] = max(scenarios[item.scenario], item.planned_n)
+        return 1 + sum(scenarios.values())
+
+    def judge(self, item: ScopeItem, recordings: Sequence[Recording]) -> Verdict:
+        """Judge one item of the scope; the verdict is written before it is returned."""
+        requirement = self.catalogue.get(item.requirement)
+        if not recordings and item.scenario in self.errors:
+            verdict = failed_verdict(
+                item, requirement, self.options.device, Outcome.ERROR, self.errors[item.scenario]
+            )
+        else:
+            verdict = assess(
+                requirement,
+                self.options.device,
+                item.stream,
+                recordings,
+                stimulus=self.stimuli,
+                floor=self.floor,
+                planned_n=item.planned_n,
+                test=item.test,
+                certify=self.options.certify,
+            )
+        self.verdicts.append(verdict)
+        self.folder.verdict(verdict)
+        self.observer.verdict(verdict)
+        return verdict
+
+    def close(self, *, interrupted: bool) -> None:
+        """Give the bench back. A run that came to its end gets its final forms."""
+        if self._bench is not None:
+            self._bench.__exit__(None, None, None)
+            self._bench = None
+        if self._folder is not None and not interrupted and self.options.worker is None:
+            self._folder.conclude()

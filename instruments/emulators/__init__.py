@@ -1,0 +1,1 @@
+"""Network emulators: what stands between the two ends of a link and impairs it."""

@@ -1,0 +1,239 @@
+"""Real sessions of a stand-in device over the userspace emulator."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.benches.base import BenchError
+from bench.benches.local import bench as local_bench
+from bench.benches.local import collect
+from bench.network.impairment import Delay, Impairment, bernoulli
+from bench.network.scenario import Action
+from bench.sessions.packets import TAPS
+
+pytestmark = pytest.mark.usefixtures("local_host")
+
+
+@pytest.fixture(scope="module")
+def clean(kit, local_host, tmp_path_factory):
+    """A clean session of 1.5 s, with captures and a local stop: (recording, sink)."""
+    sink = kit.sink(tmp_path_factory.mktemp("captures"))
+    stop = Action("only", 0.7, "patient", "local-stop")
+    with kit.bench() as bench:
+        recording = bench.run(kit.session(1.5, actions=(stop,)), sink)
+    return recording, sink
+
+
+@pytest.fixture(scope="module")
+def impaired(kit, local_host):
+    """20 ms each way and 10 % loss on the primary link, for 2 s."""
+    impairment = Impairment(delay=Delay(0.02), loss=bernoulli(0.1))
+    with kit.bench() as bench:
+        return bench.run(kit.session(2.0, impairment), kit.sink())
+
+
+def delays_ns(recording, stream, direction, link=0):
+    """One-way delays of the matched packets, ns."""
+    at = recording.packets.where(stream=stream, direction=direction, link=link)
+    sender, receiver = ("doctor", "patient") if direction == 0 else ("patient", "doctor")
+    sent, arrived = at.where(tap=sender), at.where(tap=receiver)
+    _, i, j = np.intersect1d(sent.column("seq"), arrived.column("seq"), return_indices=True)
+    return arrived.column("t_ns")[j] - sent.column("t_ns")[i]
+
+
+def test_every_packet_is_at_both_taps(clean):
+    recording, _ = clean
+    packets = recording.packets
+    for stream, direction, link, least in (
+        (0, 0, 0, 74), (0, 0, 1, 74), (0, 1, 0, 74), (0, 1, 1, 74), (1, 0, 0, 1450), (2, 1, 0, 360)
+    ):  # fmt: skip
+        there = packets.where(stream=stream, direction=direction, link=link)
+        sender, receiver = ("doctor", "patient") if direction == 0 else ("patient", "doctor")
+        sent = there.where(tap=sender).column("seq")
+        assert len(sent) >= least
+        assert np.array_equal(np.sort(sent), np.arange(len(sent)))
+        arrived = there.where(tap=receiver).column("seq")
+        # The last ones may be on their way when the session ends.
+        assert set(sent[:-10]) <= set(arrived)
+    assert recording.health.tap_drops == 0
+    assert recording.health.emulator_drops == 0
+    assert recording.health.complete
+
+
+def test_delays_of_a_clean_link_are_small_and_never_negative(clean):
+    recording, _ = clean
+    delays = np.concatenate([delays_ns(recording, 1, 0), delays_ns(recording, 2, 1)])
+    assert delays.min() >= 0
+    assert np.median(delays) < 1e6
+
+
+def test_sizes_are_those_of_the_profile(clean, kit):
+    recording, _ = clean
+    for stream in (kit.standin.CONTROL, kit.standin.COMMAND, kit.standin.VIDEO):
+        sizes = recording.packets.where(stream=stream.code).column("size")
+        assert set(sizes[sizes > 0].tolist()) == {stream.frame_bytes}
+
+
+def test_rows_and_events_came_while_it_ran_and_are_the_recording(clean):
+    recording, sink = clean
+    assert len(sink.rows) > 10
+    assert sum(len(rows) for rows in sink.rows) == len(recording.packets)
+    assert len(sink.events) == len(recording.events)
+    assert any(report.streams.get("haptic-command") for report in sink.reports)
+    delay_s, loss = sink.reports[-1].streams["haptic-command"]
+    assert 0 < delay_s < 1e-3
+    assert loss == 0
+
+
+def test_events_of_all_sources(clean):
+    recording, _ = clean
+    (step,) = recording.named("step")
+    assert (step.t_ns, step.side, step.value) == (0, "bench", {"name": "only", "role": "within"})
+    brakes = recording.named("brake")
+    assert {event.side for event in brakes} == {"patient", "doctor"}
+    assert all(event.origin == "contact" and 0 < event.t_ns < 2e7 for event in brakes)
+    (action,) = recording.named("action")
+    assert action.side == "patient"
+    assert action.value == {"name": "local-stop"}
+    assert 0.7e9 <= action.t_ns < 0.75e9
+    (pressed,) = recording.named("stop-button")
+    assert pressed.t_ns >= action.t_ns
+
+
+def test_bursts_are_put_together(clean, impaired):
+    recording, _ = clean
+    bursts = recording.named("burst", side="doctor")
+    assert len(bursts) >= 70
+    assert {event.value["received"] for event in bursts} == {5}
+    lossy = [event.value["received"] for event in impaired.named("burst", side="doctor")]
+    # 10 % loss: P(no burst of 95 is incomplete) = 0.59 ** 95 < 1e-21
+    assert min(lossy) < 5
+    arrived = impaired.packets.where(tap="doctor", stream=2, direction=1)
+    assert abs(sum(lossy) - len(arrived)) <= 5
+
+
+def test_the_actuator_row_repeats_the_command(clean):
+    recording, _ = clean
+    executed = recording.packets.where(tap="actuator")
+    assert TAPS[2] == "actuator"
+    assert len(executed) > 1400
+    assert set(executed.column("link").tolist()) == {255}
+    arrived = recording.packets.where(tap="patient", stream=1)
+    first = dict(zip(arrived.column("seq").tolist(), arrived.column("t_ns").tolist(), strict=True))
+    for seq, t_ns in zip(executed.column("seq").tolist(), executed.column("t_ns"), strict=True):
+        assert t_ns > first[seq]
+
+
+def test_timers_do_not_drift(clean):
+    recording, _ = clean
+    sent = recording.packets.where(tap="doctor", stream=1, direction=0).column("t_ns")
+    due = np.arange(len(sent)) * 1_000_000
+    late = sent - due - sent[0]
+    assert abs(np.median(late[-100:])) < 2e6
+
+
+def test_an_impairment_is_achieved_and_reported(impaired):
+    for stream, direction in ((1, 0), (2, 1)):
+        delays = delays_ns(impaired, stream, direction)
+        assert delays.min() >= 20e6
+        assert np.median(delays) < 21e6
+    sent = len(impaired.packets.where(tap="doctor", stream=1))
+    arrived = len(impaired.packets.where(tap="patient", stream=1, direction=0))
+    # Binomial(2000, 0.1), ± 6 σ: error < 1e-8; 25 more may be on their way.
+    assert abs((sent - arrived) - 0.1 * sent) < 6 * (0.09 * sent) ** 0.5 + 25
+    assert delays_ns(impaired, 0, 0, link=1).max() < 20e6
+    assert [change.link for change in impaired.changes].count("primary") == 2
+    assert all(change.effective_ns is not None for change in impaired.changes)
+    health = impaired.health
+    assert 0 < health.lateness_s["p50"] <= health.lateness_s["p99"] <= health.lateness_s["max"]
+    assert health.counters["primary/to-patient/lost"] > 100
+    assert health.clock_step_s < 1e-4
+
+
+def blocks(data: bytes):
+    """Type and body of every pcapng block, read by the specification alone."""
+    at = 0
+    while at < len(data):
+        kind = int.from_bytes(data[at : at + 4], "little")
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        assert size % 4 == 0
+        assert data[at + size - 4 : at + size] == data[at + 4 : at + 8]
+        yield kind, data[at + 8 : at + size - 4]
+        at += size
+    assert at == len(data)
+
+
+@pytest.mark.parametrize("side", ["patient", "doctor"])
+def test_capture_files_hold_every_packet(clean, side):
+    recording, sink = clean
+    read = list(blocks((sink.folder / f"{side}.pcapng").read_bytes()))
+    assert [kind for kind, _ in read[:3]] == [0x0A0D0D0A, 1, 1]
+    packets = [body for kind, body in read if kind == 6]
+    rows = recording.packets.where(tap=side)
+    assert len(packets) >= len(rows)
+    seen = set()
+    for body in packets:
+        captured, length = (int.from_bytes(body[i : i + 4], "little") for i in (12, 16))
+        assert captured == min(length, 128)
+        payload = body[20 + 42 : 20 + captured]
+        assert payload[:2] == b"TB"
+        stamp = int.from_bytes(body[4:8], "little") << 32 | int.from_bytes(body[8:12], "little")
+        assert abs(stamp - time.time_ns()) < 3600e9
+        outgoing = body[-8:-4] == b"\x02\0\0\0"
+        seen.add((payload[3], int.from_bytes(payload[4:8], "big"), outgoing))
+    for name, is_out in (("patient", side == "patient"), ("doctor", side == "doctor")):
+        direction = 1 if name == "patient" else 0
+        part = rows.where(direction=direction)
+        expected = set(
+            zip(part.column("stream").tolist(), part.column("seq").tolist(), strict=True)
+        )
+        assert {(s, n) for s, n, outgoing in seen if outgoing == is_out} >= expected
+
+
+@pytest.mark.parametrize("defect", ["crash", "crash-in-build"])
+def test_a_crashed_side_is_a_bench_error_with_its_text(kit, defect):
+    with kit.bench() as bench:
+        with pytest.raises(BenchError, match=r"(?s)patient process failed.*deliberate"):
+            bench.run(kit.session(5.0, **{defect: 0.1}), kit.sink())
+        # and the bench can go on
+        assert len(bench.run(kit.session(0.2), kit.sink()).packets)
+
+
+def test_a_killed_side_is_a_bench_error(kit):
+    with kit.bench() as bench, pytest.raises(BenchError, match=r"patient process .*signal 9"):
+        bench.run(kit.session(5.0, killed=0.1), kit.sink())
+
+
+def test_a_hanging_side_meets_the_deadline(kit, monkeypatch):
+    monkeypatch.setattr(collect, "_GRACE_S", 0.5)
+    with kit.bench() as bench, pytest.raises(BenchError, match="no report from patient"):
+        bench.run(kit.session(0.3, hang=0.1), kit.sink())
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_full_disk_is_an_os_error(kit, monkeypatch, header):
+    if not header:  # then it is the tap process that meets it
+        monkeypatch.setattr(local_bench, "_capture_header", lambda session, side: b"")
+    sink = kit.sink(Path("/dev"))
+    sink.capture_path = lambda name: Path("/dev/full")
+    with kit.bench() as bench:
+        with pytest.raises(OSError, match="No space left on device") as caught:
+            bench.run(kit.session(5.0), sink)
+        assert caught.value.errno == errno.ENOSPC
+        assert "\n" not in str(caught.value)
+
+
+def test_a_failing_sink_ends_the_session(kit):
+    sink = kit.sink()
+    sink.packets = lambda rows: os.fsencode(rows)
+    with kit.bench() as bench:
+        started = time.monotonic()
+        with pytest.raises(TypeError):
+            bench.run(kit.session(5.0), sink)
+        assert time.monotonic() - started < 3

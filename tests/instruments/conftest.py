@@ -1,0 +1,160 @@
+"""An anonymous network namespace to run a check in, and a wire of two veth pairs inside it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
+ETHERTYPE = 0x88B5  # local experimental
+SO_TIMESTAMPNS = 35
+MS = 1_000_000
+
+
+class NoNamespace(Exception):
+    pass
+
+
+def enter_namespace() -> None:
+    """Leave for a new network namespace (and user namespace, where not root)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.getuid(), os.getgid()
+    if libc.unshare(CLONE_NEWNET | (CLONE_NEWUSER if uid else 0)):
+        raise NoNamespace(os.strerror(ctypes.get_errno()))
+    if uid:
+        for name, text in (
+            ("setgroups", "deny"),
+            ("uid_map", f"0 {uid} 1"),
+            ("gid_map", f"0 {gid} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+
+
+def run_isolated(check: Callable[[], Any], within_s: float = 30.0) -> Any:
+    """Run ``check`` in a forked child in its own namespace; its result, or its failure."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+            os.close(read)
+            try:
+                enter_namespace()
+                answer = ("ok", check())
+            except NoNamespace as error:
+                answer = ("none", str(error))
+            except BaseException:
+                answer = ("failed", traceback.format_exc())
+            with os.fdopen(write, "wb") as pipe:
+                pickle.dump(answer, pipe)
+        finally:
+            os._exit(0)
+    os.close(write)
+    data, deadline = b"", time.monotonic() + within_s
+    try:
+        while select.select([read], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            part = os.read(read, 1 << 20)
+            if not part:
+                break
+            data += part
+        else:
+            pytest.fail(f"not done within {within_s} s")
+    finally:
+        os.close(read)
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    kind, value = pickle.loads(data)
+    if kind == "none":
+        reason = f"no network namespaces here ({value}): run as root or allow user namespaces"
+        if "local" in os.environ.get("TELEMED_BENCH_REQUIRE", "").split(","):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    if kind == "failed":
+        pytest.fail(value)
+    return value
+
+
+class Wire:
+    """Two veth pairs: pa–fa and fb–pb. An emulator joins fa and fb; frames go in at pa or pb."""
+
+    def __init__(self) -> None:
+        from pyroute2 import IPRoute
+
+        for name in ("all", "default"):
+            with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
+                Path(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6").write_text("1")
+        with IPRoute() as route:
+            for end, peer in (("pa", "fa"), ("pb", "fb")):
+                route.link("add", ifname=end, kind="veth", peer={"ifname": peer})
+            for name in ("pa", "fa", "pb", "fb"):
+                route.link("set", index=route.link_lookup(ifname=name)[0], state="up")
+        self.a, self.b = self._socket("pa"), self._socket("pb")
+
+    def _socket(self, ifname: str) -> socket.socket:
+        sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        sock.setsockopt(263, 8, 1)  # PACKET_AUXDATA
+        sock.setsockopt(263, 23, 1)  # PACKET_IGNORE_OUTGOING
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        sock.bind((ifname, 3))
+        sock.setblocking(False)
+        return sock
+
+    @staticmethod
+    def frame(number: int, size: int = 100, vlan: int | None = None) -> bytes:
+        """A frame with ``number`` and the time of its making inside, ``size`` bytes in all."""
+        tag = b"" if vlan is None else struct.pack("!HH", 0x8100, vlan)
+        head = b"\x02\0\0\0\0\x0b\x02\0\0\0\0\x0a" + tag + struct.pack("!H", ETHERTYPE)
+        body = struct.pack("!IQ", number, time.monotonic_ns())
+        filler = bytes((number * 7 + i) & 255 for i in range(size - len(head) - len(body)))
+        return head + body + filler
+
+    def received(self, sock: socket.socket) -> list[tuple[int, int, int, bytes, int | None]]:
+        """What has arrived: (number, made ns, arrived ns, frame without tag, vlan tci)."""
+        shift = min(
+            (after - before, after - real)
+            for before, real, after in (
+                (time.monotonic_ns(), time.time_ns(), time.monotonic_ns()) for _ in range(9)
+            )
+        )[1]
+        arrived = []
+        while True:
+            try:
+                frame, extra, _, _ = sock.recvmsg(2048, 256)
+            except BlockingIOError:
+                return arrived
+            stamp, vlan = 0, None
+            for level, kind, data in extra:
+                if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS:
+                    seconds, ns = struct.unpack("qq", data)
+                    stamp = seconds * 1_000_000_000 + ns
+                elif level == 263 and struct.unpack_from("I", data)[0] & 0x10:
+                    vlan = struct.unpack_from("H", data, 16)[0]
+            number, made = struct.unpack_from("!IQ", frame, 14)
+            arrived.append((number, made, stamp + shift, frame, vlan))
+
+
+@pytest.fixture
+def isolated() -> Callable[..., Any]:
+    """Runs a function in a namespace of its own and gives its (picklable) result."""
+    return run_isolated
+
+
+@pytest.fixture
+def wire() -> type[Wire]:
+    """Makes a wire; call it inside the namespace."""
+    return Wire

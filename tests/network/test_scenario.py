@@ -1,0 +1,176 @@
+"""Scenarios compile to one schedule per seed: contiguous windows, monotone ramps, logged draws."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from bench.network.impairment import CLEAN, DIRECTIONS, Delay, Impairment, bernoulli
+from bench.network.library import SCENARIOS
+from bench.network.scenario import (
+    Action,
+    Drawn,
+    LinkState,
+    Scenario,
+    Segment,
+    Step,
+    both,
+    compile_scenario,
+)
+
+MS = 1_000_000
+SLOW = Impairment(delay=Delay(0.030, "uniform", 0.0003))
+BASE = Impairment(delay=Delay(0.002, "uniform", 0.0003))
+
+
+def scenario(*segments, actions=(), name="probe"):
+    steps = tuple(Step(f"step-{i}", "hold", "within", (s,)) for i, s in enumerate(segments))
+    return Scenario(name, "Probe", steps, actions)
+
+
+def ramp(before, after, duration_s=3.0, increment_s=0.05):
+    segments = (
+        Segment("before", 1.0, {"primary": both(before)}),
+        Segment("ramp", duration_s, {"primary": both(after)}, ramp=True, increment_s=increment_s),
+    )
+    schedule = compile_scenario(scenario(*segments), 1)
+    return schedule.of("primary", "to-patient")[1:]
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("seed", [0, 7])
+def test_library_compiles_to_a_whole_schedule(name, seed):
+    found = SCENARIOS[name]()
+    schedule = compile_scenario(found, seed)
+    assert schedule.windows[0].start_ns == 0
+    assert schedule.windows[-1].end_ns == schedule.end_ns > 0
+    for window, following in pairwise(schedule.windows):
+        assert window.end_ns == following.start_ns
+    for window in schedule.windows:
+        assert window.start_ns == window.phases[0][1]
+        assert window.end_ns == window.phases[-1][2]
+        assert all(a[2] == b[1] for a, b in pairwise(window.phases))
+        assert all(start < end for _, start, end in window.phases)
+    times = [change.t_ns for change in schedule.changes]
+    assert times == sorted(times)
+    assert all(0 <= t_ns < schedule.end_ns for t_ns in times)
+    for link in found.links:
+        for direction in DIRECTIONS:
+            assert schedule.of(link, direction)[0][0] == 0  # no link is left undefined
+    assert all(0 <= action.t_ns < schedule.end_ns for action in schedule.actions)
+    assert compile_scenario(found, seed) == schedule
+
+
+def test_steps_are_found_by_name_and_time():
+    schedule = compile_scenario(scenario(Segment("a", 1.0), Segment("b", 2.0)), 1)
+    assert schedule.window("step-1").phase("b") == (1000 * MS, 3000 * MS)
+    assert schedule.at(999_999_999).name == "step-0"
+    assert schedule.at(1000 * MS).name == "step-1"
+    assert schedule.at(3000 * MS) is None
+    with pytest.raises(KeyError):
+        schedule.window("step-9")
+    with pytest.raises(KeyError):
+        schedule.window("step-1").phase("a")
+
+
+# Draws
+
+DRAWN = Segment("gap", Drawn(0.05, 0.15), {"primary": both(SLOW)})
+
+
+def test_draws_are_logged_and_are_what_the_schedule_follows():
+    schedule = compile_scenario(scenario(DRAWN, Segment("rest", 1.0), DRAWN), 3)
+    assert [name for name, _ in schedule.draws] == ["step-0/gap", "step-2/gap"]
+    for (name, seconds), window in zip(
+        schedule.draws, (schedule.windows[0], schedule.windows[2]), strict=True
+    ):
+        assert 0.05 <= seconds <= 0.15, name
+        assert window.end_ns - window.start_ns == round(seconds * 1e9)
+
+
+def test_draws_come_from_seed_and_name():
+    def drawn(seed, name="probe"):
+        return compile_scenario(scenario(DRAWN, name=name), seed).draws
+
+    assert drawn(3) == drawn(3)
+    assert drawn(3) != drawn(4)
+    assert drawn(3) != drawn(3, "other")
+
+
+def test_draws_fill_their_range():
+    seconds = [compile_scenario(scenario(DRAWN), seed).draws[0][1] for seed in range(200)]
+    assert min(seconds) < 0.06  # missed with a probability of 0.9 ** 200 < 1e-9
+    assert max(seconds) > 0.14
+    assert np.mean(seconds) == pytest.approx(0.1, abs=5 * 0.1 / np.sqrt(12 * 200))
+
+
+def test_fixed_durations_draw_nothing():
+    assert compile_scenario(scenario(Segment("a", 1.0)), 1).draws == ()
+
+
+# Ramps
+
+
+@pytest.mark.parametrize(("before", "after"), [(BASE, SLOW), (SLOW, BASE), (CLEAN, SLOW)])
+def test_ramp_is_monotone_and_ends_at_its_target(before, after):
+    changes = ramp(before, after)
+    assert len(changes) == 60
+    times = np.array([t_ns for t_ns, _ in changes])
+    assert times[0] == 1000 * MS
+    assert set(np.diff(times)) == {50 * MS}
+    means = np.array([state.delay.mean_s for _, state in changes])
+    steps = np.diff(means, prepend=before.delay.mean_s)
+    assert np.allclose(steps, (after.delay.mean_s - before.delay.mean_s) / 60)
+    assert changes[-1][1] == after
+
+
+def test_ramp_never_asks_for_more_jitter_than_the_delay_carries():
+    for law in ("uniform", "normal"):
+        changes = ramp(CLEAN, Impairment(delay=Delay(0.006, law, 0.002)))
+        assert changes[-1][1].delay == Delay(0.006, law, 0.002)
+        for _, state in changes[:-1]:
+            assert 0 < 4 * state.delay.spread_s <= state.delay.mean_s * (1 + 1e-9)
+
+
+def test_ramp_changes_all_else_at_once():
+    changes = ramp(BASE, SLOW.with_(loss=bernoulli(0.1), rate_bps=1e6))
+    assert all(s.loss == bernoulli(0.1) and s.rate_bps == 1e6 for _, s in changes)
+
+
+def test_ramp_shorter_than_its_increment_is_one_change():
+    assert len(ramp(BASE, SLOW, duration_s=0.01)) == 1
+
+
+# State of the links
+
+
+def test_links_that_are_not_named_keep_their_state():
+    schedule = compile_scenario(
+        scenario(
+            Segment("a", 1.0, {"primary": both(BASE), "standby": both(SLOW)}),
+            Segment("b", 1.0, {"primary": both(SLOW)}),
+        ),
+        1,
+    )
+    assert schedule.of("standby", "to-doctor") == ((0, SLOW),)
+    assert schedule.of("primary", "to-doctor") == ((0, BASE), (1000 * MS, SLOW))
+
+
+def test_directions_are_kept_apart():
+    schedule = compile_scenario(scenario(Segment("a", 1.0, {"primary": LinkState(BASE, SLOW)})), 1)
+    assert schedule.of("primary", "to-patient") == ((0, BASE),)
+    assert schedule.of("primary", "to-doctor") == ((0, SLOW),)
+
+
+def test_actions_count_from_their_step_and_come_in_order():
+    actions = (
+        Action("step-1", 0.5, "patient", "local-release"),
+        Action("step-0", 0.25, "patient", "local-stop"),
+    )
+    schedule = compile_scenario(scenario(Segment("a", 1.0), Segment("b", 1.0), actions=actions), 1)
+    assert [(a.t_ns, a.name) for a in schedule.actions] == [
+        (250 * MS, "local-stop"),
+        (1500 * MS, "local-release"),
+    ]
