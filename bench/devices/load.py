@@ -15,9 +15,11 @@ from bench.units import duration_s, ratio, size_bytes
 _LIMITS: Mapping[str, str] = {
     "command_delay": "duration",
     "command_delay_window": "duration",
+    "command_delay_packets": "number",
     "command_loss": "ratio",
     "command_loss_window": "duration",
     "command_loss_packets": "number",
+    "command_silence_alarm": "duration",
     "command_silence": "duration",
     "safe_state_silence": "duration",
     "command_age": "duration",

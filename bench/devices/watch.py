@@ -31,9 +31,13 @@ class NetworkWatch:
     Args:
         delay_window_s: length of a bucket, and the window of the smallest age.
         loss_window_s: length of the loss window.
+        least_packets: a bucket with fewer says nothing about the delay.
     """
 
-    def __init__(self, *, delay_window_s: float, loss_window_s: float) -> None:
+    def __init__(
+        self, *, delay_window_s: float, loss_window_s: float, least_packets: int = 1
+    ) -> None:
+        self._least_packets = max(1, least_packets)
         buckets = max(1, round(loss_window_s / delay_window_s))
         self._history: deque[tuple[int, int]] = deque(maxlen=buckets)
         self._minimum_ns = _NONE
@@ -62,7 +66,8 @@ class NetworkWatch:
         """Close the bucket and read."""
         expected = self._highest - self._highest_before
         self._history.append((expected, self._received))
-        delay_s = None if self._received == 0 else self._minimum_ns / NS_PER_S
+        enough = self._received >= self._least_packets
+        delay_s = self._minimum_ns / NS_PER_S if enough else None
         self._highest_before = self._highest
         self._minimum_ns, self._received = _NONE, 0
         sent = sum(e for e, _ in self._history)

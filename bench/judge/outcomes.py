@@ -13,8 +13,10 @@ OK, FAILED, BAD_INPUT, INCONCLUSIVE, ERROR, INTERRUPTED = 0, 1, 2, 3, 4, 130
 
 @dataclass(frozen=True, slots=True)
 class OutcomeMapping:
-    """How one verdict reads elsewhere. ``junit``: the element inside the test case, empty for
-    none. Nothing but PASS ever reads as passed."""
+    """How one verdict reads elsewhere; nothing but PASS ever reads as passed.
+
+    ``junit``: the element inside the test case, empty for none.
+    """
 
     pytest: str
     junit: str

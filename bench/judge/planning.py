@@ -16,6 +16,10 @@ RESOLUTION = 3.0
 
 _SECONDS_FOR_A_RATE = 10.0
 
+_PER_SAMPLE = {"ipdv-p99": 3}
+"""Samples per independent one: one late packet gives two large variations in a row, for which
+the design effect counts (1 + ½) / (1 − ½)."""
+
 
 def samples_needed(metric: str, limit: float | None, confidence: float, allowed: int = 0) -> int:
     """Samples after which ``allowed`` exceedances or losses still show the limit.
@@ -38,7 +42,7 @@ def seconds_needed(
     if metric == "rate":
         return max(_SECONDS_FOR_A_RATE, 20 * stream.period_s)
     count = samples_needed(metric, limit, confidence, allowed)
-    return MARGIN * count / stream.packets_per_s
+    return MARGIN * count * _PER_SAMPLE.get(metric, 1) / stream.packets_per_s
 
 
 def resolvable(

@@ -45,14 +45,13 @@ def measure_kpi(
             if window.judged and window.role in ("within", "at"):
                 parts.append(whole.sent_between(window.start_ns, window.end_ns))
                 seconds += (window.end_ns - window.start_ns) / 1e9
-        if len(whole.delay_s) and whole.delay_s.min() < 0:
-            problems.append(f"negative delay {show_duration(float(whole.delay_s.min()))}")
+        problems += flow_problems(whole, stream)
     if not sum(len(part) for part in parts):
         problems.append("the stream sent nothing in the judged steps")
         return Measurement(
             None, _unit(metric), 0, metric, "interface-interface", problems=tuple(problems)
         )
-    budget, terms = _budget(recordings, stream, metric, floor)
+    budget, terms = _budget(recordings, stream, metric, floor, seconds)
     found = _figures(parts, seconds, metric, confidence)
     return Measurement(
         unit=_unit(metric),
@@ -78,6 +77,16 @@ def evidence_problems(recording: Recording) -> list[str]:
         problems.append(f"the emulator dropped {health.emulator_drops} packets on its own")
     if health.clock_step_s > 1e-3:
         problems.append(f"the clock stepped by {show_duration(health.clock_step_s)}")
+    return problems
+
+
+def flow_problems(flow: Flow, stream: str) -> list[str]:
+    """Why the packets of a stream cannot back a verdict: the taps contradict each other."""
+    problems = []
+    if len(flow.delay_s) and flow.delay_s.min() < 0:
+        problems.append(f"negative delay {show_duration(float(flow.delay_s.min()))} of {stream}")
+    if flow.unmatched:
+        problems.append(f"{flow.unmatched} packets of {stream} arrived that no tap saw being sent")
     return problems
 
 
@@ -109,14 +118,16 @@ def _figures(
 
 
 def _quantile(series: st.Floats, q: float, confidence: float) -> dict[str, object]:
-    """Distribution-free bounds; under autocorrelation of the exceedances the sample is thinned
-    to its effective size before ranks are taken."""
+    """Distribution-free bounds; ranks are taken at the effective sample size.
+
+    A series that follows itself is thinned to that size.
+    """
     n = len(series)
     if n == 0:
         return {"value": None, "n": 0, "needed_n": st.quantile_samples_needed(q, confidence)}
     ordered = np.sort(series)
     value = st.quantile(ordered, q)
-    effect = st.burst_design_effect(series > value)
+    effect = max(st.autocorrelation_effect(series), st.burst_design_effect(series > value))
     effective = ordered
     if effect > 1.0:
         count = max(1, int(n / effect))
@@ -171,7 +182,11 @@ def _jitter(parts: list[Flow]) -> dict[str, object]:
 
 
 def _budget(
-    recordings: Sequence[Recording], stream: str, metric: str, floor: NoiseFloor | None
+    recordings: Sequence[Recording],
+    stream: str,
+    metric: str,
+    floor: NoiseFloor | None,
+    seconds: float,
 ) -> tuple[tuple[UncertaintyTerm, ...], tuple[str, ...]]:
     """Terms of a time or of a rate; a count of packets has none beyond its bounds."""
     if metric == "loss":
@@ -179,8 +194,6 @@ def _budget(
     if metric == "rate":
         packet_bits = 8 * recordings[0].device.stream(stream).payload_bytes
         count = recordings[0].device.stream(stream).packets
-        windows = [w for r in recordings for w in r.schedule.windows if w.judged]
-        seconds = sum(w.end_ns - w.start_ns for w in windows) / 1e9
         edge = packet_bits * count / seconds / math.sqrt(3)
         return (UncertaintyTerm("edge", edge, "one period at the window's edges, rectangular"),), (
             "edge",

@@ -15,6 +15,9 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 
+CHANCE = 1000
+"""One in how many independent samples may be taken for bursty."""
+
 
 def binomial_upper(k: int, n: int, confidence: float = 0.95) -> float:
     """Upper bound of a probability after ``k`` events in ``n`` trials; 1 without trials."""
@@ -84,17 +87,22 @@ def demonstrated_probability(trials: int, confidence: float = 0.95) -> float:
     return float((1 - confidence) ** (1 / trials)) if trials > 0 else 0.0
 
 
-def burst_design_effect(lost: NDArray[np.bool_]) -> float:
-    """Design effect (1 + ρ) / (1 − ρ) of bursty loss, ρ the lag-one correlation of the flags.
+SIGNIFICANT = 3.0
+"""A correlation below this many standard errors (1/√n) is taken for none."""
 
-    At least 1: negative correlation never counts as more evidence.
+def burst_design_effect(events: NDArray[np.bool_]) -> float:
+    """Design effect (1 + ρ) / (1 − ρ) of bursty events, ρ the lag-one correlation of the flags.
+
+    Never below 1: negative correlation does not count as more evidence. As many neighbours as
+    chance gives independent events once in :data:`CHANCE` samples are no burst.
     """
-    total = int(lost.sum())
-    if total < 2 or total == len(lost):
+    total = int(events.sum())
+    if total < 2 or total == len(events):
         return 1.0
-    values = lost.astype(float) - lost.mean()
-    rho = float((values[1:] * values[:-1]).sum() / (values**2).sum())
-    return max(1.0, (1 + rho) / (1 - rho)) if rho < 1 else float(len(lost))
+    neighbours = int((events[1:] & events[:-1]).sum())
+    if stats.poisson.sf(neighbours - 1, total * total / len(events)) > 1 / CHANCE:
+        return 1.0
+    return autocorrelation_effect(events.astype(float))
 
 
 def autocorrelation_effect(values: Floats) -> float:
@@ -106,4 +114,6 @@ def autocorrelation_effect(values: Floats) -> float:
     if power <= 0:
         return 1.0
     rho = min(0.999, float((centred[1:] * centred[:-1]).sum()) / power)
-    return max(1.0, (1 + rho) / (1 - rho))
+    if rho < SIGNIFICANT / len(values) ** 0.5:
+        return 1.0
+    return (1 + rho) / (1 - rho)

@@ -36,7 +36,7 @@ class ReportData:
     recordings: tuple[Recording, ...] = ()
     stimuli: Mapping[str, StimulusRows] = field(default_factory=dict)
     requirements: Mapping[str, Requirement] = field(default_factory=dict)
-    drawings: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+    drawings: dict[str, str] = field(init=False, default_factory=dict, compare=False, repr=False)
     """Plots already drawn: the HTML report and Allure show the same ones."""
 
     @property

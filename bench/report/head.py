@@ -14,7 +14,8 @@ _RUN_ID = ("run_id", "run", "id")
 _SHOWN = frozenset(
     {
         *_RUN_ID, "plan", "title", "device", "simulated", "bench", "backend", "versions", "host",
-        "kernel", "git_commit", "commit", "seed", "start", "end", "started", "ended", "completion",
+        "kernel", "git_commit", "git_changed", "commit", "seed", "start", "end", "started", "ended",
+        "completion",
         "content_hash", "order", "scope", "noise_floor", "catalogue_sha256", "options", "defects",
         "trials", "certify", "allow_inconclusive",
     }
@@ -95,7 +96,7 @@ def bench_facts(report: ReportData) -> Pairs:
             ("host", run.get("host")),
             ("kernel", run.get("kernel")),
             ("versions", versions if versions else NONE),
-            ("git commit", _first(run, "git_commit", "commit")),
+            ("git commit", _commit(run)),
             ("requirements SHA-256", run.get("catalogue_sha256")),
         ]
     )
@@ -183,6 +184,11 @@ _BY_BENCH = {
     "lab": "Laboratory bench: delays between two network interfaces carry the offset of their "
     "clocks as an uncertainty term.",
 }
+
+
+def _commit(run: Mapping[str, Any]) -> str:
+    commit = plain(_first(run, "git_commit", "commit"))
+    return f"{commit} with uncommitted changes" if commit and run.get("git_changed") else commit
 
 
 def _one(values: Iterable[str]) -> str | None:

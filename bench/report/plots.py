@@ -145,7 +145,7 @@ def tails(panels: Sequence[TailPanel], name: str, watermark: str = "") -> str:
     columns = 3
     rows = -(-len(panels) // columns)
     with style():
-        figure = Figure(figsize=(WIDTH_IN, 1.75 * rows + 0.25))
+        figure = Figure(figsize=(WIDTH_IN, 1.75 * rows + 0.4))
         grid = figure.subplots(rows, columns, squeeze=False)
         for panel, axes in zip(panels, grid.flat, strict=False):
             _draw_tail(axes, panel)
@@ -156,8 +156,8 @@ def tails(panels: Sequence[TailPanel], name: str, watermark: str = "") -> str:
         figure.subplots_adjust(
             left=0.075,
             right=0.99,
-            top=1 - 0.25 / (1.75 * rows + 0.25),
-            bottom=0.42 / (1.75 * rows + 0.25),
+            top=1 - 0.25 / (1.75 * rows + 0.4),
+            bottom=0.57 / (1.75 * rows + 0.4),
             hspace=0.62,
             wspace=0.22,
         )

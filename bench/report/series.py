@@ -171,6 +171,14 @@ def contact_spans(recording: Recording, name: str, side: str | None = None) -> t
     return on_off(marks, end_s(recording))
 
 
+def connected_spans(recording: Recording, side: str) -> tuple[Span, ...]:
+    """When a side's log says that it was connected."""
+    marks = [
+        (e.t_ns, _truth(_mapping(e).get("up"))) for e in recording.named("connection", side=side)
+    ]
+    return on_off(marks, end_s(recording))
+
+
 def state_spans(recording: Recording, name: str, side: str) -> tuple[Span, ...]:
     """Successive values of a log entry with ``from`` and ``to`` (``state``, ``link-switch``)."""
     events = recording.named(name, side=side)

@@ -30,9 +30,9 @@ _STATE_COLOURS = {
 }
 _ARROWS = {"to-patient": "doctor → patient", "to-doctor": "patient → doctor"}
 _DASHES = ("-", (0, (3.5, 1.6)), (0, (1, 1.2)), (0, (5, 1, 1, 1)))
-_LEFT_IN, _RIGHT_IN = 1.75, 1.45
+_LEFT_IN, _RIGHT_IN = 1.75, 1.62
 _LANE_IN = 0.175
-_MARKS = ("rearm", "rearm-rejected", "connection", "commands-dropped")
+_MARKS = ("rearm", "rearm-rejected", "commands-dropped")
 _MOST_MARKS = 200
 _BINS, _LOSS_BINS = 240, 60
 _KINDS = ("force", "vibration", "video-2d", "video-3d", "audio")
@@ -151,6 +151,9 @@ def all_lanes(recording: Recording) -> tuple[Lane, ...]:
         spans = series.state_spans(recording, "state", side)
         bars = tuple(Bar(s, _STATE_COLOURS.get(s.label, "#e4e4e4")) for s in spans)
         lanes.append(Lane(f"{side}: state (log)", bars))
+    for side in ("doctor", "patient"):
+        bars = tuple(Bar(s, "#b7c9a8") for s in series.connected_spans(recording, side))
+        lanes.append(Lane(f"{side}: connected (log)", bars))
     for name in ("motion", "brake", "stop-button"):
         bars = tuple(Bar(s, "#4d4d4d") for s in series.contact_spans(recording, name))
         lanes.append(Lane(f"{name} (contact)", bars))
@@ -269,6 +272,7 @@ def _draw_delay(axes: Axes, lines: list[Line], limit_s: float | None) -> None:
         data = line.data
         least, most = plots.milliseconds(data.low_s), plots.milliseconds(data.high_s)
         axes.fill_between(data.t_s, least, most, color=line.colour, alpha=0.18, linewidth=0)
+        above = 2.5 if line.stream.kinds else 2.2  # heartbeats go behind what is judged
         axes.plot(data.t_s, plots.milliseconds(data.p50_s), color=line.colour, linewidth=1.0,
                   linestyle=line.dash, label=line.label)  # fmt: skip
         low, high = min(low, float(np.nanmin(least))), max(high, float(np.nanmax(most)))

@@ -67,6 +67,7 @@ class Row:
     quote: str
     quote_lang: str
     source: str
+    source_lang: str
     points: str
     independent: bool
     folded: str
@@ -148,6 +149,7 @@ def row(verdict: Mapping[str, Any], requirements: Mapping[str, Requirement]) -> 
         quote=requirement.source.text if requirement else "",
         quote_lang=_language(requirement.source.text) if requirement else "en",
         source=_source(requirement),
+        source_lang=_language(_source(requirement)),
         points=_POINTS.get(str(verdict.get("reference_points")), ""),
         independent=bool(verdict.get("independent", True)),
         folded=f"Reading, and rival readings ({len(rivals)})" if rivals else "Reading",

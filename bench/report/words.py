@@ -60,8 +60,10 @@ def quantity(value: Any, unit: str) -> str:
 def with_uncertainty(value: Any, uncertainty: Any, unit: str) -> str:
     """``2.310 ± 0.042 ms``: U to two digits, the value to the same place (JCGM 100:2008, 7.2.6)."""
     figure, half = number(value), number(uncertainty)
-    if figure is None or half is None or math.isinf(figure) or math.isinf(half) or half <= 0:
+    if figure is None or half is None or math.isinf(figure) or math.isinf(half) or half < 0:
         return quantity(value, unit)
+    if half == 0:  # known to be zero, as on a virtual clock: not the same as unknown
+        return f"{quantity(value, unit)} ± 0"
     scale, name = _scale(max(abs(figure), half), unit)
     figure, half = figure / scale, half / scale
     exponent = math.floor(math.log10(half))

@@ -50,9 +50,7 @@ class _Direction:
         self.times = [t_ns for t_ns, _ in plan.changes(direction)]
         self.impairments = [impairment for _, impairment in plan.changes(direction)]
         self.states = [
-            netem_state(
-                impairment, seed=_seed(plan, direction, number), packet_bytes=packet_bytes
-            )
+            netem_state(impairment, seed=_seed(plan, direction, number), packet_bytes=packet_bytes)
             for number, impairment in enumerate(self.impairments)
         ]
         self.reports = [ChangeReport(t_ns) for t_ns in self.times]
@@ -99,15 +97,11 @@ def _seed(plan: LinkPlan, direction: Direction, number: int) -> int:
 class _Driver:
     """Sets up the qdiscs, changes them in time, takes them away."""
 
-    def __init__(
-        self, plans: Sequence[LinkPlan], t0_ns: int, packet_bytes: int | None
-    ) -> None:
+    def __init__(self, plans: Sequence[LinkPlan], t0_ns: int, packet_bytes: int | None) -> None:
         self._t0 = t0_ns
         self._plans = plans
         self._directions = [
-            _Direction(plan, direction, packet_bytes)
-            for plan in plans
-            for direction in DIRECTIONS
+            _Direction(plan, direction, packet_bytes) for plan in plans for direction in DIRECTIONS
         ]
         self._control = TrafficControl()
         self.notes: list[str] = []
@@ -157,15 +151,14 @@ class _Driver:
         now = time.monotonic_ns
         commanded = []
         for direction, position in due:
-            _, *counters = self._control.netem(direction.index)
-            direction.count(*counters)
             begin = now()
             self._control.change_netem(direction.index, direction.states[position])
             commanded.append((begin - self._t0, now() - self._t0))
-            direction.act(direction.impairments[position])
         for (direction, position), (begin, end) in zip(due, commanded, strict=True):
             state, *counters = self._control.netem(direction.index)
+            # Drops between the change and this reading are taken for the state before.
             direction.count(*counters)
+            direction.act(direction.impairments[position])
             same = _same(direction.states[position], state)
             direction.reports[position] = ChangeReport(
                 direction.times[position], begin, end, read_back=same
@@ -251,9 +244,7 @@ class NetemEmulator:
         return EmulatorReport("netem", directions, tuple(notes))
 
 
-def refused_plan(
-    plans: Sequence[LinkPlan], packet_bytes: int | None = None
-) -> InputError | None:
+def refused_plan(plans: Sequence[LinkPlan], packet_bytes: int | None = None) -> InputError | None:
     """Why netem cannot follow ``plans`` faithfully, or None when it can."""
     for plan in plans:
         for direction in DIRECTIONS:

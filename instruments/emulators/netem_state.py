@@ -216,9 +216,7 @@ def unpack(data: bytes) -> NetemState:
     """The state in a TCA_OPTIONS payload, as sent or as read back (then without the table)."""
     latency, limit, loss, gap, duplicate, jitter = _QOPT.unpack_from(data)
     found = _attributes(data[_QOPT.size :])
-    state = NetemState(
-        latency << _TICK_SHIFT, jitter << _TICK_SHIFT, limit, loss, gap, duplicate
-    )
+    state = NetemState(latency << _TICK_SHIFT, jitter << _TICK_SHIFT, limit, loss, gap, duplicate)
     if _LATENCY64 in found:
         state = replace(state, latency_ns=struct.unpack("=q", found[_LATENCY64])[0])
     if _JITTER64 in found:

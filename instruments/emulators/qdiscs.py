@@ -112,8 +112,8 @@ class TrafficControl:
                 if each == "bridge":
                     self._bridge(one, other)
                 else:
-                    self._redirect(one, other, each)
-                    self._redirect(other, one, each)
+                    for arrive, leave in {(one, other), (other, one)}:
+                        self._redirect(arrive, leave, each)
                 return each
             except NetlinkError as error:
                 said = _said(error)

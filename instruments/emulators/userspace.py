@@ -85,9 +85,7 @@ class _ChangeLog:
 class _Forwarder:
     """One direction of one link, from arrival to departure."""
 
-    def __init__(
-        self, plan: LinkPlan, direction: Direction, t0_ns: int, options: Options
-    ) -> None:
+    def __init__(self, plan: LinkPlan, direction: Direction, t0_ns: int, options: Options) -> None:
         changes = plan.changes(direction)
         arrivals, departures = plan.ends(direction)
         self._plan, self._direction, self._t0 = plan, direction, t0_ns

@@ -2,13 +2,15 @@
 
 import json
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from bench.errors import InputError
-from bench.network.impairment import CLEAN, Delay, GilbertElliott, Impairment, bernoulli
 from hypothesis import given
 from hypothesis import strategies as st
+
+from bench.errors import InputError
+from bench.network.impairment import CLEAN, Delay, GilbertElliott, Impairment, bernoulli
 from instruments.emulators.base import EmulatorError, LinkPlan
 from instruments.emulators.netem import NetemEmulator, probe, refused_plan
 from instruments.emulators.netem_state import (
@@ -108,7 +110,7 @@ def test_the_uniform_table_is_even():
     table = distribution("uniform")
     assert len(table) == 4096
     assert (table[0], table[-1]) == (-8190, 8190)
-    assert {b - a for a, b in zip(table, table[1:], strict=False)} == {4}
+    assert {b - a for a, b in pairwise(table)} == {4}
 
 
 @pytest.mark.parametrize("means", MEANS)

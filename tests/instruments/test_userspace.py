@@ -3,8 +3,10 @@
 import os
 import signal
 import time
+from itertools import pairwise
 
 import pytest
+
 from bench.network.impairment import CLEAN, Delay, Impairment, bernoulli
 from bench.network.laws import DirectionLaw
 from instruments.emulators.base import EmulatorError, LinkPlan
@@ -18,10 +20,10 @@ def at(seconds, impairment):
     return (round(seconds * 1e9), impairment)
 
 
-def play(wire, changes, count, gap_ns, *, size=lambda number: 100, options=Options(), tail_s=0.2):
+def play(wire, changes, count, gap_ns, *, size=lambda number: 100, tail_s=0.2):
     """Send ``count`` numbered frames into a new wire; (t0, arrivals, report as data, direction)."""
     link = wire()
-    emulator = UserspaceEmulator(options)
+    emulator = UserspaceEmulator()
     plan = LinkPlan("primary", "fa", "fb", (), tuple(changes), SEED)
     t0 = time.monotonic_ns() + 20 * MS
     emulator.start([plan], t0)
@@ -149,7 +151,7 @@ def test_a_hold_releases_everything_at_its_end_in_order(isolated, wire):
         assert [number for number, *_ in arrived] == list(range(500))
         begin, end = (change.effective_ns for change in direction.changes[1:])
         # Frame n is made at n ms or later, so these were surely held (or surely not).
-        held = [there - t0 for n, made, there, *_ in arrived if 200 <= n and made - t0 < 349 * MS]
+        held = [there - t0 for n, made, there, *_ in arrived if n >= 200 and made - t0 < 349 * MS]
         free = [there - t0 for n, _, there, *_ in arrived if n < 150]
         return held, max(free), begin, end
 
@@ -177,7 +179,7 @@ def test_a_change_takes_effect_by_arrival_not_by_release(isolated, wire):
             elif number < 150:
                 assert there - made >= 50 * MS
         new = sorted(there - made for n, made, there, *_ in arrived if n >= 200)
-        overtaken = sum(a[0] > b[0] for a, b in zip(arrived, arrived[1:], strict=False))
+        overtaken = sum(a[0] > b[0] for a, b in pairwise(arrived))
         return new[len(new) // 2], overtaken, direction.changes[1]
 
     median, overtaken, change = isolated(check)
@@ -185,6 +187,34 @@ def test_a_change_takes_effect_by_arrival_not_by_release(isolated, wire):
     assert overtaken > 0
     assert change.t_ns == change.commanded_ns == 200 * MS
     assert change.effective_ns >= change.t_ns
+
+
+def test_a_packet_read_after_a_change_still_gets_what_held_when_it_arrived(isolated, wire):
+    """The forwarder stands still across the start of an outage; the stamps decide."""
+
+    def check():
+        link = wire()
+        changes = (at(0, CLEAN), at(0.4, Impairment(up=False)))
+        emulator = UserspaceEmulator()
+        t0 = time.monotonic_ns()
+        emulator.start([LinkPlan("primary", "fa", "fb", (), changes, SEED)], t0)
+        to_doctor = emulator.pids[1]
+        os.kill(to_doctor, signal.SIGSTOP)
+        for number in range(50):
+            link.a.send(link.frame(number))
+        in_time = time.monotonic_ns() - t0 < 400 * MS
+        time.sleep(max(0.0, (t0 + 450 * MS - time.monotonic_ns()) * 1e-9))
+        for number in range(50, 80):
+            link.a.send(link.frame(number))
+        os.kill(to_doctor, signal.SIGCONT)
+        time.sleep(0.1)
+        numbers = [number for number, *_ in link.received(link.b)]
+        return in_time, numbers, emulator.stop().direction("primary", "to-doctor").fates["down"]
+
+    in_time, numbers, down = isolated(check)
+    assert in_time, "this machine stood still for 0.4 s: nothing was shown"
+    assert numbers == list(range(50))
+    assert down == 30
 
 
 def test_a_vlan_tag_is_kept(isolated, wire):

@@ -17,13 +17,14 @@ import traceback
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.dirname(os.path.dirname(HERE))]
 
+from pyroute2 import IPRoute  # noqa: E402
+
 from bench.network.impairment import CLEAN, Delay, GilbertElliott, Impairment, bernoulli  # noqa: E402
 from conftest import Wire, enter_namespace  # noqa: E402
 from instruments.emulators.base import LinkPlan  # noqa: E402
 from instruments.emulators.netem import NetemEmulator, probe  # noqa: E402
 from instruments.emulators.netem_state import netem_state  # noqa: E402
 from instruments.emulators.qdiscs import TrafficControl  # noqa: E402
-from pyroute2 import IPRoute  # noqa: E402
 
 MS = 1_000_000
 GAP_NS = 2 * MS
@@ -38,8 +39,8 @@ SAME = [
         None,
     ),
     (
-        Impairment(Delay(0.0123456), loss=GilbertElliott(0.01, 0.25, 0.0, 0.75)),
-        "limit 2470 delay 12.3456ms loss gemodel 1% 25% 75% 0% rate 100gbit",
+        Impairment(Delay(0.012352), loss=GilbertElliott(0.01, 0.25, 0.0, 0.75)),
+        "limit 2471 delay 12.352ms loss gemodel 1% 25% 75% 0% rate 100gbit",
         None,
     ),
     (
@@ -52,10 +53,15 @@ SAME = [
 ]
 
 
+def run(command):
+    done = subprocess.run(command.split(), check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
 def insmod(*names):
     (root,) = glob.glob(f"/usr/lib/uml/modules/{os.uname().release}/kernel")
     for name in names:
-        subprocess.run(["insmod", f"{root}/{name}.ko"], check=True)
+        run(f"insmod {root}/{name}.ko")
 
 
 def options(route, ifname):
@@ -72,12 +78,11 @@ def against_tc():
     with IPRoute() as route:
         index = control.index("pa")
         control.add_netem(index, netem_state(Impairment(Delay(0.5, "uniform", 0.1))))
-        subprocess.run("tc qdisc add dev pb root handle 1: netem delay 1ms".split(), check=True)
+        run("tc qdisc add dev pb root handle 1: netem delay 1ms")
         for impairment, arguments, packet_bytes in SAME:
             state = netem_state(impairment, seed=99, packet_bytes=packet_bytes)
             control.change_netem(index, state)
-            command = f"tc qdisc replace dev pb root handle 2: netem {arguments}"
-            subprocess.run(command.split(), check=True)
+            run(f"tc qdisc replace dev pb root handle 2: netem {arguments}")
             read, *_ = control.netem(index)
             rows.append(
                 {
@@ -87,11 +92,11 @@ def against_tc():
                     "read_back": read.visible() == state.visible(),
                 }
             )
-        shown = subprocess.run(["tc", "qdisc", "show", "dev", "pa"], capture_output=True, text=True)
+        shown = run("tc qdisc show dev pa")
     control.restore()
     control.close()
-    subprocess.run("tc qdisc del dev pb root".split(), check=True)
-    return {"rows": rows, "shown": shown.stdout}
+    run("tc qdisc del dev pb root")
+    return {"rows": rows, "shown": shown}
 
 
 def joined(link):
@@ -114,42 +119,56 @@ def joined(link):
     return {"means": means, "there": 1 in there, "back": 2 in back, "leaks": leaks}
 
 
-def host(ifname, address, body):
-    """Fork a host in its own namespace that gets ``ifname``; (pid, its output pipe, its leash).
+class Host:
+    """A forked host in its own namespace that gets ``ifname`` and does ``body(t0)``.
 
-    It lives until the leash is closed: interfaces go with their namespace.
+    It lives until :meth:`end`: interfaces go with their namespace.
     """
-    ready_read, ready_write = os.pipe()
-    go_read, go_write = os.pipe()
-    out_read, out_write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            enter_namespace()
-            os.write(ready_write, b"1")
-            os.read(go_read, 1)
-            with IPRoute() as route:
-                index = route.link_lookup(ifname=ifname)[0]
-                route.addr("add", index=index, address=address, prefixlen=24)
-                route.link("set", index=index, state="up")
-            answer = body()
-        except BaseException:
-            answer = {"failed": traceback.format_exc()}
-        with os.fdopen(out_write, "w") as pipe:
-            json.dump(answer, pipe)
-        os.close(go_write)
-        os.read(go_read, 1)
-        os._exit(0)
-    os.close(out_write)
-    os.read(ready_read, 1)
-    with IPRoute() as route:
-        route.link("set", index=route.link_lookup(ifname=ifname)[0], net_ns_pid=pid)
-    os.write(go_write, b"1")
-    return pid, out_read, go_write
+
+    def __init__(self, ifname, address, body):
+        said, self.say = os.pipe()
+        heard, say = os.pipe()
+        self.heard = os.fdopen(heard)
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.close(self.say)
+            with os.fdopen(say, "w") as out:
+                try:
+                    enter_namespace()
+                    print(flush=True, file=out)
+                    os.read(said, 8)
+                    with IPRoute() as route:
+                        index = route.link_lookup(ifname=ifname)[0]
+                        route.addr("add", index=index, address=address, prefixlen=24)
+                        route.link("set", index=index, state="up")
+                    print(flush=True, file=out)
+                    answer = body(struct.unpack("q", os.read(said, 8))[0])
+                except BaseException:
+                    answer = {"failed": traceback.format_exc()}
+                print(json.dumps(answer), flush=True, file=out)
+            os.read(said, 8)
+            os._exit(0)
+        os.close(say)
+        os.close(said)
+        self.heard.readline()
+        with IPRoute() as route:
+            route.link("set", index=route.link_lookup(ifname=ifname)[0], net_ns_pid=self.pid)
+        os.write(self.say, bytes(8))
+        self.heard.readline()
+
+    def start(self, t0):
+        os.write(self.say, struct.pack("q", t0))
+
+    def answer(self):
+        return json.loads(self.heard.readline())
+
+    def end(self):
+        os.write(self.say, bytes(8))
+        os.waitpid(self.pid, 0)
 
 
-def sender(t0, bursts):
-    def body():
+def sender(bursts):
+    def body(t0):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.connect(("10.77.0.2", PORT))
         number = 0
@@ -166,8 +185,8 @@ def sender(t0, bursts):
     return body
 
 
-def receiver(t0, end):
-    def body():
+def receiver(end):
+    def body(t0):
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
         sock.bind(("10.77.0.2", PORT))
@@ -192,40 +211,37 @@ def flow(changes, bursts, end, packet_bytes=None):
     wire = Wire()
     wire.a.close()
     wire.b.close()
-    t0 = time.monotonic_ns() + 700 * MS
-    hosts = [
-        host("pb", "10.77.0.2", receiver(t0, end)),
-        host("pa", "10.77.0.1", sender(t0, bursts)),
-    ]
+    doctor = Host("pb", "10.77.0.2", receiver(end))
+    patient = Host("pa", "10.77.0.1", sender(bursts))
     emulator = NetemEmulator(packet_bytes=packet_bytes)
     plan = LinkPlan("primary", "fa", "fb", ((0, CLEAN),), changes, seed=3)
+    t0 = time.monotonic_ns() + 1000 * MS
     emulator.start([plan], t0)
-    answers = []
-    for _, pipe, _ in hosts:
-        with os.fdopen(pipe) as file:
-            answers.append(json.load(file))
+    late = time.monotonic_ns() - t0
+    doctor.start(t0)
+    patient.start(t0)
+    rows, sent = doctor.answer(), patient.answer()
     report = emulator.stop().to_json()
-    left = subprocess.run(["tc", "qdisc", "show"], capture_output=True, text=True).stdout
-    for pid, _, leash in reversed(hosts):  # the second host has inherited the first one's leash
-        os.close(leash)
-        os.waitpid(pid, 0)
+    left = run("tc qdisc show")
+    patient.end()
+    doctor.end()
     for name in ("fa", "fb"):
         subprocess.run(["ip", "link", "del", name], stderr=subprocess.DEVNULL)
-    return {"rows": answers[0], "sent": answers[1], "report": report, "left": left}
+    return {"rows": rows, "sent": sent, "report": report, "left": left, "start_late_ns": late}
 
 
 def impaired_flow():
-    """Phases of one second and more each; the host side knows them by the time of sending."""
+    """Several states one after the other; the host side knows them by the time of sending."""
     jitter = Delay(0.020, "normal", 0.001)
     changes = (
-        (500 * MS, Impairment(jitter, loss=bernoulli(0.1))),
-        (2500 * MS, Impairment(jitter, order="allow")),
-        (3500 * MS, Impairment(Delay(0.010, "uniform", 0.002))),
-        (4000 * MS, Impairment(up=False)),
-        (4500 * MS, Impairment(Delay(0.005), loss=GilbertElliott(0.02, 0.2))),
-        (6500 * MS, CLEAN),
+        (300 * MS, Impairment(jitter, loss=bernoulli(0.1))),
+        (1800 * MS, Impairment(jitter, order="allow")),
+        (2500 * MS, Impairment(Delay(0.010, "uniform", 0.002))),
+        (3000 * MS, Impairment(up=False)),
+        (3300 * MS, Impairment(Delay(0.005), loss=GilbertElliott(0.05, 0.25))),
+        (4800 * MS, CLEAN),
     )
-    return flow(changes, [(0, 3500, GAP_NS, 200)], 7200 * MS)
+    return flow(changes, [(0, 2500, GAP_NS, 200)], 5300 * MS)
 
 
 def limited_flow():
@@ -250,8 +266,8 @@ def main():
     capability = probe()
     result["after"] = [capability.netem, capability.redirect, capability.seed, capability.reason]
     result["tc"] = against_tc()
-    subprocess.run("ip link del pa".split(), check=True)
-    subprocess.run("ip link del pb".split(), check=True)
+    run("ip link del pa")
+    run("ip link del pb")
     result["flow"] = impaired_flow()
     result["limited"] = limited_flow()
     return result

@@ -100,6 +100,8 @@ def test_spans_of_alarms_states_and_contacts(make):
             alarm(2000, True),
             alarm(2500, True, name="alarm-condition"),
             state(1000, "DISABLED", "ENABLED"),
+            Event(100 * MS, "patient", "log", "connection", {"up": True}),
+            Event(400 * MS, "patient", "log", "connection", {"up": False}),
             Event(500 * MS, "patient", "contact", "motion", 1),
             Event(700 * MS, "patient", "contact", "motion", 0),
         ]
@@ -117,3 +119,5 @@ def test_spans_of_alarms_states_and_contacts(make):
         (1.0, 8.0, "ENABLED"),
     ]
     assert [(s.start_s, s.end_s) for s in series.contact_spans(given, "motion")] == [(0.5, 0.7)]
+    assert [(s.start_s, s.end_s) for s in series.connected_spans(given, "patient")] == [(0.1, 0.4)]
+    assert series.connected_spans(given, "doctor") == ()

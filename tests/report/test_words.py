@@ -16,7 +16,7 @@ from bench.report import words
         (1.2e-4, 3e-5, "", "(1.20 ± 0.30) × 10⁻⁴"),
         (8.06e6, 12e3, "bit/s", "8.060 ± 0.012 Mbit/s"),
         (0.00261, None, "s", "2.61 ms"),
-        (0.00261, 0.0, "s", "2.61 ms"),
+        (0.00261, 0.0, "s", "2.61 ms ± 0"),
         (math.inf, 1e-6, "s", "never"),
         (math.nan, 1e-6, "s", "—"),
         (None, None, "s", "—"),

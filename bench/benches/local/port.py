@@ -24,7 +24,8 @@ _SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 33, 32
 class LocalPort:
     """A :class:`bench.devices.ports.Port` over connected UDP sockets, one per stream and link.
 
-    ``queue``: the timers that wait, a heap of ``(t_ns, number, call)``. ``sockets``: ``(socket, link, stream code)`` for the loop that receives.
+    ``queue``: the timers that wait, a heap of ``(t_ns, number, call)``. ``sockets``: ``(socket,
+    link, stream code)`` for the loop that receives.
     """
 
     def __init__(self, profile: DeviceProfile, side: Side, links: int) -> None:

@@ -36,6 +36,8 @@ _DIRECTION_COUNTERS = (
     "unfinished_checksums",
     "clock_steps",
 )
+_LATE_NS = 5_000_000
+"""A side of the device that ran this much late is worth a note: its reactions were late too."""
 
 
 def health(done: Mapping[str, Report]) -> Health:
@@ -85,6 +87,9 @@ def _notes(done: Mapping[str, Report], own: Mapping[Side, int]) -> Iterable[str]
             yield f"{report['undecodable']} packets that the {side} side could not read"
         for error in report["socket_errors"]:
             yield f"socket error on the {side} side: {error}"
+        if report["timer_late_max_ns"] > _LATE_NS:
+            late_ms = report["timer_late_max_ns"] / 1e6
+            yield f"the {side} side ran up to {late_ms:.1f} ms late: the host was busy"
         if report["scheduling"] != "fifo":
             yield f"the {side} side ran without real-time scheduling ({report['scheduling']})"
     for report in done["emulator"]["directions"]:

@@ -14,6 +14,10 @@ from bench.devices.watch import NetworkWatch, Persistence
 from bench.units import ns
 
 
+_GUARD_NS = 10_000_000
+"""How often the command stream's silence is looked at."""
+
+
 class PatientSide(RobotSide):
     """Executes fresh commands while ENABLED; holds, brakes and stops on its own authority."""
 
@@ -27,11 +31,13 @@ class PatientSide(RobotSide):
         self._watch = NetworkWatch(
             delay_window_s=limits["command_delay_window_s"],
             loss_window_s=limits["command_loss_window_s"],
+            least_packets=int(limits["command_delay_packets"]),
         )
         self._delay_over = Persistence(limits["clear_after_s"])
         self._loss_over = Persistence(limits["clear_after_s"])
         self._silent = Persistence(limits["clear_after_s"])
         self._bucket_ns = ns(limits["command_delay_window_s"])
+        self._silence_alarm_ns = ns(limits["command_silence_alarm_s"])
         self._silence_ns = ns(limits["command_silence_s"])
         self._safe_ns = ns(limits["safe_state_silence_s"])
         self._age_ns = traits.command_age_s * 1e9
@@ -53,6 +59,7 @@ class PatientSide(RobotSide):
         for source in self._sources:
             source.start(now_ns)
         self.port.at(now_ns + self._bucket_ns, self._look)
+        self.port.at(now_ns + _GUARD_NS, self._guard)
 
     def receive(self, now_ns: int, link: int, message: Message) -> None:
         """A packet arrived."""
@@ -155,7 +162,7 @@ class PatientSide(RobotSide):
             reading.loss > loss_limit and reading.lost >= limits["command_loss_packets"],
             reading.loss <= limits["clear_ratio"] * loss_limit,
         )
-        silent = self._check_silence(now_ns)
+        silent = self._silent.present
         self.alarms.update(now_ns, "network-delay", late, delay)
         self.alarms.update(now_ns, "network-loss", lossy, reading.loss)
         if (late and traits.holds_on_delay) or (lossy and traits.holds_on_loss):
@@ -168,21 +175,21 @@ class PatientSide(RobotSide):
         self._dropped.clear()
         self.port.at(now_ns + self._bucket_ns, self._look)
 
-    def _check_silence(self, now_ns: int) -> bool:
-        """Silence of the command stream: hold, and after longer silence the safe state."""
+    def _guard(self, now_ns: int) -> None:
+        """Silence of the command stream: alarm, hold, and after longer silence the safe state."""
+        self.port.at(now_ns + _GUARD_NS, self._guard)
         last = self._watch.last_ns
         if last < 0:
-            return False
+            return
         silence_ns = now_ns - last
         silent = self._silent.update(
-            now_ns, silence_ns > self._silence_ns, silence_ns < self._silence_ns // 2
+            now_ns, silence_ns > self._silence_alarm_ns, silence_ns < self._silence_alarm_ns // 2
         )
         self.alarms.update(now_ns, "network-interrupted", silent, silence_ns / 1e9)
         if silence_ns > self._silence_ns and self.traits.holds_on_silence:
             self._trigger(now_ns, Trigger.HOLD)
         if silence_ns > self._safe_ns and self.traits.reaches_safe_state:
             self._trigger(now_ns, Trigger.SAFE)
-        return silent
 
     @property
     def ready(self) -> bool:
@@ -205,8 +212,7 @@ class PatientSide(RobotSide):
         }
 
     def on_beat(self, now_ns: int) -> None:
-        """Look at the command stream's silence more often than the delay window does."""
-        self._check_silence(now_ns)
+        """Nothing beyond what both sides do."""
 
     def _on_heartbeat(self, now_ns: int, message: Message) -> None:
         body = message.body

@@ -70,5 +70,5 @@ class Kit:
 
     def bench(self, **options) -> LocalBench:
         options.setdefault("backend", "userspace")
-        options.setdefault("wait_s", 60.0)
+        options.setdefault("wait_s", 240.0)  # as long as a whole demo
         return LocalBench(build=self.build, **options)

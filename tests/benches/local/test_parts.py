@@ -353,6 +353,36 @@ def test_what_the_bench_lost_is_in_the_health(changes, field, value):
     assert getattr(health(reports(**changes)), field) == value
 
 
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        (
+            {"doctor": agent_report(timer_late_max_ns=9_000_000)},
+            "doctor side ran up to 9.0 ms late",
+        ),
+        ({"patient": agent_report(scheduling="nice")}, "patient side ran without real-time"),
+        ({"patient": agent_report(socket_errors=["refused"])}, "patient side: refused"),
+        ({"doctor": agent_report(undecodable=2)}, "2 packets that the doctor side could not"),
+        (
+            {"emulator": {"directions": [direction_report(unfinished_checksums=1)], "notes": []}},
+            "checksum offload was on at primary/to-patient",
+        ),
+        (
+            {
+                "emulator": {
+                    "directions": [direction_report(changes=[{"read_back": False}])],
+                    "notes": [],
+                }
+            },
+            "1 changes not as commanded",
+        ),
+    ],
+)
+def test_what_was_odd_is_noted(changes, note):
+    (found,) = health(reports(**changes)).notes
+    assert note in found
+
+
 def test_lateness_is_merged_over_directions():
     assert merged_lateness([None]) == {}
     one = {"max_s": 0.0009, "histogram": [(0.0001, 98), (0.001, 2)]}
