@@ -90,7 +90,7 @@ def run_(
 @_command
 def verify(run: RunFolderArgument, as_json: Json = False) -> int:
     """Check the seal of a run folder."""
-    from bench.runs_lead.seal import verify as verify_seal
+    from bench.runs.seal import verify as verify_seal
 
     found = verify_seal(run)
     if as_json:

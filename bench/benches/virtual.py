@@ -14,7 +14,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.benches.base import Progress, Sink
+from bench.benches.base import Sink
+from bench.benches.live import LiveView
 from bench.devices import registry
 from bench.devices.ports import Endpoint, Message
 from bench.devices.profile import DeviceProfile
@@ -26,7 +27,8 @@ from bench.sessions.recording import AppliedChange, Event, Health, Recording, Se
 from bench.units import NS_PER_S
 
 _ARRAY_BURST = 24
-_PROGRESS_NS = NS_PER_S
+_FLUSH_NS = NS_PER_S
+_SHOW_NS = 5 * NS_PER_S
 
 
 class VirtualBench:
@@ -76,6 +78,7 @@ class _World:
         self.queue: list[tuple[Any, ...]] = []
         self.count = 0
         self.events: list[Event] = []
+        self.live = LiveView(session, self.schedule, _SHOW_NS)
         self.rows: list[tuple[int, int, int, int, int, int, int]] = []
         self.chunks: list[NDArray[np.void]] = []
         self.kept: list[NDArray[np.void]] = []
@@ -122,7 +125,7 @@ class _World:
                 entry[2](now)
             else:
                 entry[2](now, *entry[3:])
-        self._flush()
+        self._flush(self.schedule.end_ns)
 
     def _schedule_bench(self) -> None:
         for window in self.schedule.windows:
@@ -131,39 +134,31 @@ class _World:
             self.at(window.start_ns, lambda _, step=step: self.event(step))  # type: ignore[misc]
         for action in self.schedule.actions:
             self.at(action.t_ns, lambda now, a=action: self._act(now, a.side, a.name))  # type: ignore[misc]
-        self.at(_PROGRESS_NS, self._tick)
+        self.at(_FLUSH_NS, self._tick)
 
     def _act(self, now_ns: int, side: Side, name: str) -> None:
         self.event(Event(now_ns, side, "bench", "action", {"name": name}))
         self.sides[side].operate(now_ns, name)
 
     def _tick(self, now_ns: int) -> None:
-        window = self.schedule.at(now_ns)
-        self._flush()
-        if window is not None:
-            self.sink.progress(
-                Progress(
-                    session=self.session.id,
-                    scenario=self.session.scenario.name,
-                    step=window.name,
-                    role=window.role,
-                    t_s=now_ns / NS_PER_S,
-                    end_s=self.schedule.end_ns / NS_PER_S,
-                    streams={},
-                )
-            )
-        self.at(now_ns + _PROGRESS_NS, self._tick)
+        self._flush(now_ns)
+        self.at(now_ns + _FLUSH_NS, self._tick)
 
-    def _flush(self) -> None:
+    def _flush(self, now_ns: int) -> None:
         if self.rows:
             self.chunks.append(np.array(self.rows, dtype=ROW))
-            self.rows = []
-        parts = [chunk[chunk["t_ns"] <= self.schedule.end_ns] for chunk in self.chunks]
-        self.chunks = []
-        for part in parts:
+            self.rows.clear()
+        if self.chunks:
+            part = np.concatenate(self.chunks)
+            part = part[part["t_ns"] <= self.schedule.end_ns]
+            self.chunks.clear()
             if len(part):
                 self.kept.append(part)
                 self.sink.packets(part)
+                self.live.add(part)
+        progress = self.live.progress(now_ns)
+        if progress is not None:
+            self.sink.progress(progress)
 
     def packets(self) -> PacketTable:
         return merge(self.kept)

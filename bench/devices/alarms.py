@@ -87,16 +87,17 @@ class AlarmSystem:
         return tuple(name for name, state in self._state.items() if state in _CONDITION)
 
     def update(self, now_ns: int, name: str, present: bool, value: object = None) -> None:
-        """Tell whether the condition of alarm ``name`` holds now. Unknown names are ignored:
-        a device without that alarm has none to raise."""
+        """Tell whether the condition of alarm ``name`` holds now.
+
+        Unknown names are ignored:
+        a device without that alarm has none to raise.
+        """
         if name not in self._alarms or name in self._muted:
             return
         state = self._state[name]
         if (state in _CONDITION) == present:
             return
-        self._port.log(
-            now_ns, "alarm-condition", {"alarm": name, "on": present, "value": value}
-        )
+        self._port.log(now_ns, "alarm-condition", {"alarm": name, "on": present, "value": value})
         self._step(now_ns, name, AlarmEvent.RAISE if present else AlarmEvent.CEASE)
 
     def _step(self, now_ns: int, name: str, event: AlarmEvent) -> None:

@@ -85,11 +85,7 @@ class LinkSupervisor:
                     return before, link, "active link lost"
             return None
         since = self._preferred_since_ns
-        if (
-            before != PREFERRED
-            and since is not None
-            and now_ns - since >= self._switch_back_ns
-        ):
+        if before != PREFERRED and since is not None and now_ns - since >= self._switch_back_ns:
             self.active = PREFERRED
             return before, PREFERRED, "preferred link restored"
         return None

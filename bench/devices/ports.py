@@ -64,8 +64,11 @@ class Endpoint(Protocol):
     def receive_burst(
         self, now_ns: int, link: int, message: Message, received: int, count: int
     ) -> None:
-        """``received`` of ``count`` packets that were sent together have arrived; ``now_ns`` is
-        the last one's arrival and ``message`` the first one's content."""
+        """``received`` of ``count`` packets that were sent together have arrived.
+
+        ``now_ns`` is when that is known: at the last arrival, or once the rest is given up.
+        ``message`` is the first one's content.
+        """
 
     def operate(self, now_ns: int, action: str) -> None:
         """Somebody does something at this side: ``local-stop``, ``local-release``, ``rearm``."""

@@ -122,8 +122,7 @@ class DeviceProfile:
 
     @property
     def active_streams(self) -> tuple[Stream, ...]:
-        """The streams that run with the chosen options. ``"a"`` wants the option, ``"!a"`` its
-        absence."""
+        """The streams that run: ``"a"`` wants the option, ``"!a"`` its absence."""
         return tuple(s for s in self.streams if _wanted(s.option, self.options))
 
     def stream(self, name: str) -> Stream:

@@ -79,7 +79,8 @@ def _from_python(path: Path, name: str) -> DeviceProfile:
     if not path.is_file():
         raise InputError("no such file", remedy="check the path", field="--device", value=str(path))
     spec = importlib.util.spec_from_file_location(f"device_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

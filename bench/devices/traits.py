@@ -37,8 +37,11 @@ class Traits:
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """One deliberate defect. ``size`` is its stated size in s (1 where it has none);
-    ``breaks`` names the requirements that must catch it."""
+    """One deliberate defect.
+
+    ``size`` is its stated size in s (1 where it has none); ``breaks`` names the
+    requirements that must catch it.
+    """
 
     name: str
     title: str

@@ -17,8 +17,11 @@ _NONE = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class WatchReading:
-    """One look at the network. ``delay_s``: windowed minimum age, ``None`` without packets.
-    ``loss``: ratio over the loss window. ``lost``: packets missing in it."""
+    """One look at the network.
+
+    ``delay_s``: windowed minimum age, ``None`` with too few packets.
+    ``loss``: ratio over the loss window. ``lost``: packets missing in it.
+    """
 
     delay_s: float | None
     loss: float

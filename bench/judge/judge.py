@@ -92,6 +92,8 @@ def _objection(spec: Specification, found: Measurement) -> _Finding | None:
         reason = f"the uncertainty budget lacks {', '.join(missing)}"
     elif found.value is None or math.isnan(found.value) or found.n <= 0:
         reason = "nothing was measured"
+    elif any(math.isnan(trial) or trial < 0 for trial in found.trials):
+        reason = "a trial has no value"
     elif found.value < 0:
         reason = f"the value {show(found.value, spec.unit)} is negative"
     elif spec.unit != found.unit:
@@ -108,7 +110,7 @@ def _objection(spec: Specification, found: Measurement) -> _Finding | None:
 
 def _margin(spec: Specification, value: float | None) -> float | None:
     """Room to the limit in the comparator's direction; negative beyond it."""
-    if value is None:
+    if value is None or not math.isfinite(value):
         return None
     if spec.comparator == "in":
         sides = [] if spec.low is None else [value - spec.low]
@@ -190,6 +192,13 @@ def _trials(spec: Specification, found: Measurement) -> _Finding:
     wanted = f"wanted {_limit_text(spec)}"
     worst = max(found.trials, default=math.nan)
     text = f"worst of {found.n} trials {_never(worst, spec.unit)} ± {show(width, spec.unit)}"
+    if not found.trials:
+        return _Finding(Outcome.INCONCLUSIVE, f"no trials; {wanted}")
+    watched = found.details.get("watched_s")
+    limit = spec.limit
+    if math.isinf(worst) and isinstance(watched, float) and limit is not None and watched < limit:
+        short = f"no response in the {show(watched, spec.unit)} that were watched"
+        return _Finding(Outcome.INCONCLUSIVE, f"{short}; {wanted}: it may still have come in time")
     if any(_breaks(spec, trial - width, trial + width) for trial in found.trials):
         return _Finding(Outcome.FAIL, f"{text}; {wanted}")
     if len(found.trials) < spec.planned_n:

@@ -124,9 +124,7 @@ def _decide_one(
     limit = requirement.limit
     if floor is not None and limit is not None and requirement.unit == "s":
         intended_s = intended_p99_s(stream, steady, requirement.metric)
-        possible, figure = resolvable(
-            limit, intended_s, floor, stream.name, requirement.metric
-        )
+        possible, figure = resolvable(limit, intended_s, floor, stream.name, requirement.metric)
         if not possible:
             return item(False, "this host's noise floor cannot resolve the limit", figure)
     needed_s = seconds_needed(stream, requirement.metric, limit, plan.confidence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from bench.measure.pairing import MISSING, Flow, flow_of
 from bench.network.scenario import Window
 from bench.sessions.recording import Event, Recording
+from bench.units import ns, show_duration
 
 COMMAND = "haptic-command"
 EDGE_NS = 5_000_000
@@ -16,6 +18,27 @@ EDGE_NS = 5_000_000
 
 CONSECUTIVE = 10
 """Late commands in a row that make an exceedance; fewer are noise."""
+
+NEVER = math.inf
+"""The value of a trial in which the awaited response never came, or came wrongly."""
+
+Details = dict[str, float | str | None]
+
+
+class Cannot(Exception):
+    """A recording cannot show the behaviour: the reason, for an INCONCLUSIVE."""
+
+
+def device_limit(recording: Recording, name: str) -> float:
+    """A limit on which the device acts, in SI.
+
+    Raises:
+        Cannot: the device does not declare it.
+    """
+    limits = recording.device.limits
+    if name not in limits:
+        raise Cannot(f"not declared: D:{name}")
+    return limits[name]
 
 
 def contact(recording: Recording, name: str) -> list[Event]:
@@ -41,9 +64,21 @@ def first(events: Sequence[Event], value: object, start_ns: int, end_ns: int) ->
     return None
 
 
-def faulty_window(recording: Recording) -> Window | None:
-    """The step that does something to the device: the first that is not ``within``."""
-    return next((w for w in recording.schedule.windows if w.role != "within"), None)
+def first_after(events: Sequence[Event], value: object, after_ns: int, end_ns: int) -> int | None:
+    """As :func:`first`, later than ``after_ns``."""
+    return first(events, value, after_ns + 1, end_ns)
+
+
+def faulty_window(recording: Recording) -> Window:
+    """The step that does something to the device: the first that is not ``within``.
+
+    Raises:
+        Cannot: there is none.
+    """
+    for window in recording.schedule.windows:
+        if window.role != "within":
+            return window
+    raise Cannot("the scenario holds no fault")
 
 
 def commands(recording: Recording) -> Flow:
@@ -59,16 +94,79 @@ def first_loss_ns(flow: Flow, window: Window) -> int | None:
     return int(sent[0]) if len(sent) else None
 
 
-def first_late_ns(flow: Flow, window: Window, limit_s: float) -> int | None:
-    """When commands began to be late: the moment at which the first of :data:`CONSECUTIVE`
-    commands in a row passed ``limit_s``."""
+def first_late_ns(
+    flow: Flow, window: Window, limit_s: float, in_a_row: int = CONSECUTIVE
+) -> int | None:
+    """When the first of ``in_a_row`` late commands passed ``limit_s``; missing ones are late."""
     inside = (flow.sent_ns >= window.start_ns - EDGE_NS) & (flow.sent_ns < window.end_ns)
-    limit_ns = int(limit_s * 1e9)
+    limit_ns = ns(limit_s)
     age = flow.received_ns - flow.sent_ns
     late = inside & ((flow.received_ns == MISSING) | (age > limit_ns)) & ~flow.in_flight
-    run = np.convolve(late.astype(int), np.ones(CONSECUTIVE, dtype=int))[CONSECUTIVE - 1 :]
-    starts = np.nonzero(run >= CONSECUTIVE)[0]
+    if len(late) < in_a_row:
+        return None
+    run = np.convolve(late.astype(int), np.ones(in_a_row, dtype=int), mode="valid")
+    starts = np.nonzero(run >= in_a_row)[0]
     return int(flow.sent_ns[starts[0]]) + limit_ns if len(starts) else None
+
+
+def onset(recording: Recording, window: Window) -> int:
+    """When the fault began at the taps.
+
+    A delay begins with the first command of the first whole window (the one over which the
+    device watches its delay) in which every command is beyond the device's limit: a stall of the
+    bench that is shorter than that is no fault. Anything else begins with the first lost command.
+
+    Raises:
+        Cannot: it never did.
+    """
+    flow = commands(recording)
+    if window.kind in ("ramp", "profile"):
+        limit_s = device_limit(recording, "command_delay_s")
+        watched_s = recording.device.limits.get("command_delay_window_s", 0.0)
+        count = round(watched_s / recording.device.stream(COMMAND).period_s)
+        late = first_late_ns(flow, window, limit_s, max(CONSECUTIVE, count))
+        if late is None:
+            raise Cannot("the delay never passed the device's limit at the taps")
+        return late
+    lost = first_loss_ns(flow, window)
+    if lost is None:
+        raise Cannot("no command was lost at the taps")
+    return lost
+
+
+def moving_at(recording: Recording, t_ns: int) -> None:
+    """Insist that the drive moves at ``t_ns``.
+
+    Raises:
+        Cannot: it does not.
+    """
+    if state_at(contact(recording, "motion"), t_ns) != 1:
+        raise Cannot("the drive was not moving when the fault began")
+
+
+def never(recording: Recording, since_ns: int, deadline_s: float, details: Details) -> float:
+    """The awaited response did not come while it was watched for: :data:`NEVER`.
+
+    Raises:
+        Cannot: the recording ends before the deadline, so it may still have come in time.
+    """
+    watched_s = (recording.schedule.end_ns - since_ns) / 1e9
+    if watched_s < deadline_s:
+        raise Cannot(
+            f"the recording ends {show_duration(watched_s)} after the fault began, "
+            f"before the deadline of {show_duration(deadline_s)}"
+        )
+    details["watched_s"] = watched_s
+    return NEVER
+
+
+def rearmed(recording: Recording, after_ns: int, until_ns: int) -> bool:
+    """Whether the doctor's side re-armed the device; clearing a fault alone does not."""
+    for event in recording.named("rearm", side="doctor"):
+        request = event.value.get("request") if isinstance(event.value, dict) else None
+        if after_ns <= event.t_ns <= until_ns and request != "clear":
+            return True
+    return False
 
 
 def alarm_spans(recording: Recording, name: str) -> list[tuple[int, int | None, str]]:

@@ -90,6 +90,7 @@ def demonstrated_probability(trials: int, confidence: float = 0.95) -> float:
 SIGNIFICANT = 3.0
 """A correlation below this many standard errors (1/√n) is taken for none."""
 
+
 def burst_design_effect(events: NDArray[np.bool_]) -> float:
     """Design effect (1 + ρ) / (1 − ρ) of bursty events, ρ the lag-one correlation of the flags.
 

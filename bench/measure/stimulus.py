@@ -206,9 +206,7 @@ def _not_commanded(recording: Recording, place: tuple[str, str], start_ns: int) 
     due = [c.t_ns for c in changes if c.t_ns <= start_ns]
     if not due:
         return ""
-    applied = [
-        c for c in recording.changes if (c.link, c.direction) == place and c.t_ns == due[-1]
-    ]
+    applied = [c for c in recording.changes if (c.link, c.direction) == place and c.t_ns == due[-1]]
     if not applied or applied[-1].commanded_ns is None:
         return "the change was not commanded"
     late_s = (applied[-1].commanded_ns - due[-1]) / 1e9
@@ -229,9 +227,7 @@ def _quantiles(delay: NDArray[np.float64]) -> tuple[float | None, float | None]:
     return float(np.quantile(delay, 0.5)), float(np.quantile(delay, 0.95))
 
 
-def _words(
-    p50: float | None, p95: float | None, ratio: float | None, lost: int, sent: int
-) -> str:
+def _words(p50: float | None, p95: float | None, ratio: float | None, lost: int, sent: int) -> str:
     if not sent:
         return "no packet sent"
     if p50 is None:

@@ -76,9 +76,7 @@ class DirectionLaw:
     the impairment changes, as a kernel qdisc does.
     """
 
-    def __init__(
-        self, changes: Sequence[tuple[int, Impairment]], *, seed: int, name: str
-    ) -> None:
+    def __init__(self, changes: Sequence[tuple[int, Impairment]], *, seed: int, name: str) -> None:
         self._changes = list(changes)
         uniform = generator(seed, name, "delay-uniform")
         self._uniform = _Draws(lambda count: uniform.uniform(-1.0, 1.0, count))

@@ -165,9 +165,7 @@ def long_haul(name: str, title: str) -> Scenario:
     def at(delay_s: float) -> dict[str, LinkState]:
         delay = Delay(delay_s, "uniform", 0.0003)
         return {
-            link: LinkState(
-                state.to_patient.with_(delay=delay), state.to_doctor.with_(delay=delay)
-            )
+            link: LinkState(state.to_patient.with_(delay=delay), state.to_doctor.with_(delay=delay))
             for link, state in here.items()
         }
 
@@ -268,9 +266,7 @@ def local_stop() -> Scenario:
         "Local stop under remote load and loss",
         (
             _settle(links),
-            Step(
-                "stop", "local-stop", "within", (Segment("stop", 2.0, lossy),), judged=False
-            ),
+            Step("stop", "local-stop", "within", (Segment("stop", 2.0, lossy),), judged=False),
             Step("release", "hold", "within", (Segment("release", 2.0, links),), judged=False),
         ),
         actions=(

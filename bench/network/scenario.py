@@ -221,10 +221,7 @@ def compile_scenario(scenario: Scenario, seed: int) -> Schedule:
         )
     changes.sort(key=lambda change: change.t_ns)
     actions = sorted(
-        (
-            ScheduledAction(starts[a.step] + ns(a.after_s), a.side, a.name)
-            for a in scenario.actions
-        ),
+        (ScheduledAction(starts[a.step] + ns(a.after_s), a.side, a.name) for a in scenario.actions),
         key=lambda action: action.t_ns,
     )
     return Schedule(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from bench.sessions.recording import Recording
 WATERMARK = "Simulated device — not a statement of conformity"
 
 _OPEN_ENDS = (("FAIL", ""), ("ERROR", " (the bench failed, not the device)"), ("INCONCLUSIVE", ""))
+
+_ID_TAIL = re.compile(r"(-t\d+)?(-a\d+)?-[0-9a-f]{8}$")
 
 StimulusRows = Sequence[Mapping[str, Any]]
 
@@ -157,6 +160,11 @@ def _answers(verdict: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
     # A test may be named by its file, its function or its whole node id.
     left, right = str(verdict.get("test") or ""), str(item.get("test") or "")
     return left in right or right in left
+
+
+def scenario_of(verdict: Mapping[str, Any]) -> str:
+    """The scenario of a verdict's sessions, from their ids (``scenario[-t01][-a2]-1f2e3d4c``)."""
+    return _ID_TAIL.sub("", sessions_of(verdict)[0])
 
 
 def sessions_of(verdict: Mapping[str, Any]) -> tuple[str, ...]:

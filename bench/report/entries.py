@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.judge.outcomes import MAPPING
 from bench.judge.verdict import Outcome
-from bench.report.data import ReportData, outcome_of, title_of
+from bench.report.data import ReportData, outcome_of, scenario_of, title_of
 from bench.report.words import plain
 
 NO_VERDICT = "in scope, but the run has no verdict on it"
@@ -111,7 +111,7 @@ def _told_apart(found: list[Entry]) -> list[Entry]:
     for entry in found:
         name = entry.name
         if seen[entry.file, name] > 1:
-            scenario = plain(entry.verdict.get("session")).rpartition("-")[0]
+            scenario = plain(scenario_of(entry.verdict))
             name = f"{name} in {scenario}" if scenario else name
         used[entry.file, name] += 1
         number = used[entry.file, name]

@@ -113,7 +113,7 @@ def run_facts(report: ReportData) -> Pairs:
             ("seed", run.get("seed")),
             ("trials per behaviour", run.get("trials")),
             ("completion", run.get("completion") or "not recorded"),
-            ("content hash", run.get("content_hash") or "none: the run is not sealed"),
+            ("content hash", run.get("content_hash") or "not recorded"),
             ("order", order if order and any(_values(order)) else "no order data given"),
             ("certification run", run.get("certify", False)),
             ("inconclusive allowed", run.get("allow_inconclusive", False)),

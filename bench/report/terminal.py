@@ -16,6 +16,7 @@ from bench.report import view
 from bench.report.data import WATERMARK, ReportData, report_data
 from bench.report.html import worst
 from bench.report.words import NONE, plain
+from bench.requirements.loader import load_catalogue
 from bench.requirements.model import Requirement
 
 _STATUS_STYLES = {"ok": "green", "degraded": "yellow", "missing": "red"}
@@ -43,12 +44,12 @@ def print_summary(
         path: where the report was written, ``None`` where there is none.
         complete: false for a run that was interrupted.
         simulated: whether the watermark is shown.
-        requirements: the catalogue, for the limits of ranges.
+        requirements: the catalogue, for the limits of ranges; the built-in one if not given.
         console: where to print; standard output if not given.
 
     """
     run = {"completion": "complete" if complete else "incomplete", "simulated": simulated}
-    given = report_data(run, verdicts=verdicts, scope=scope, requirements=requirements or {})
+    given = report_data(run, verdicts=verdicts, scope=scope, requirements=_known(requirements))
     print_verdicts(given, path, console=console)
 
 
@@ -60,7 +61,7 @@ def verdict_table(
 ) -> None:
     """Only the table and what was not tested: no answer, no path."""
     console = console or Console()
-    given = report_data({}, verdicts=verdicts, scope=scope)
+    given = report_data({}, verdicts=verdicts, scope=scope, requirements=_known(None))
     if console.is_terminal:
         _print_parts(console, given)
         return
@@ -100,6 +101,10 @@ def print_verdicts(
     style = STYLES.get(worst(report), "")
     console.print(Text(report.answer(), style=f"bold {style}".strip()))
     _print_tail(console, report, path)
+
+
+def _known(requirements: Mapping[str, Requirement] | None) -> Mapping[str, Requirement]:
+    return load_catalogue().requirements if requirements is None else requirements
 
 
 def _write(console: Console, lines: Iterable[str]) -> None:
@@ -146,7 +151,7 @@ def _print_table(console: Console, rows: list[view.Row]) -> None:
         return
     columns: dict[str, list[Text]] = {
         "requirement": [Text(row.id) for row in rows],
-        "stream": [Text(row.stream, style="dim") for row in rows],
+        "stream": [Text(row.place, style="dim") for row in rows],
         "verdict": [Text(row.verdict, style=STYLES[row.verdict]) for row in rows],
         "value ± U": [Text(row.value) for row in rows],
         "limit": [Text(row.limit) for row in rows],
@@ -180,7 +185,7 @@ def _print_table(console: Console, rows: list[view.Row]) -> None:
     console.print()
     for row in rows:  # what is not a PASS is told in full, whatever the width
         if row.verdict != "PASS":
-            head = Text(f"{row.verdict} {row.id} {row.stream}".rstrip(), STYLES[row.verdict])
+            head = Text(f"{row.verdict} {row.id} {row.place}".rstrip(), STYLES[row.verdict])
             console.print(head.append(f": {row.reason}", style="default not bold"))
 
 
@@ -213,7 +218,7 @@ def _print_tail(console: Console, report: ReportData, path: Path | str | None) -
 
 def _row_line(row: view.Row) -> str:
     figures = f"{row.value}, limit {row.limit}, margin {row.margin}, n {row.n}"
-    return f"{row.verdict:<12} {row.id} {row.stream}".rstrip() + f": {figures}: {row.reason}"
+    return f"{row.verdict:<12} {row.id} {row.place}".rstrip() + f": {figures}: {row.reason}"
 
 
 def _name(item: view.ScopeRow) -> str:

@@ -274,7 +274,7 @@ def _draw_delay(axes: Axes, lines: list[Line], limit_s: float | None) -> None:
         axes.fill_between(data.t_s, least, most, color=line.colour, alpha=0.18, linewidth=0)
         above = 2.5 if line.stream.kinds else 2.2  # heartbeats go behind what is judged
         axes.plot(data.t_s, plots.milliseconds(data.p50_s), color=line.colour, linewidth=1.0,
-                  linestyle=line.dash, label=line.label)  # fmt: skip
+                  linestyle=line.dash, label=line.label, zorder=above)  # fmt: skip
         low, high = min(low, float(np.nanmin(least))), max(high, float(np.nanmax(most)))
     if limit_s and 0.2 * limit_s * 1e3 < high:
         axes.axhline(limit_s * 1e3, color=plots.LIMIT, linewidth=0.8, linestyle=(0, (4, 2)))

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.judge.verdict import Outcome
 from bench.report import words
-from bench.report.data import as_mapping, outcome_of, title_of
+from bench.report.data import as_mapping, outcome_of, scenario_of, title_of
 from bench.report.words import NONE, plain
 from bench.requirements.model import Requirement
 
@@ -48,11 +48,12 @@ class Rival:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One verdict in words."""
+    """One verdict in words. ``place``: the stream, or the scenario where there is none."""
 
     id: str
     title: str
     stream: str
+    place: str
     verdict: str
     value: str
     limit: str
@@ -131,6 +132,7 @@ def row(verdict: Mapping[str, Any], requirements: Mapping[str, Requirement]) -> 
         id=plain(verdict.get("requirement")),
         title=plain(title_of(requirement, "not in the catalogue")),
         stream=plain(verdict.get("stream")),
+        place=plain(verdict.get("stream")) or _within(plain(scenario_of(verdict))),
         verdict=outcome.value,
         value=words.with_uncertainty(verdict.get("value"), verdict.get("uncertainty"), unit),
         limit=words.limit_text(verdict, requirement),
@@ -156,6 +158,10 @@ def row(verdict: Mapping[str, Any], requirements: Mapping[str, Requirement]) -> 
         facts=tuple(_facts(verdict, requirement)),
         readings=rivals,
     )
+
+
+def _within(scenario: str) -> str:
+    return f"in {scenario}" if scenario else ""
 
 
 def groups(rows: Sequence[Row]) -> list[Group]:
@@ -264,7 +270,7 @@ def _rival(reading: Mapping[str, Any], unit: str) -> Rival:
     low, high = reading.get("low"), reading.get("high")
     comparator = str(reading.get("comparator") or "")
     if comparator == "in" or (low is not None and high is not None):
-        limit = f"{words.quantity(low, unit)} … {words.quantity(high, unit)}"
+        limit = words.span(low, high, unit)
     else:
         figure = reading.get("limit", low if low is not None else high)
         limit = words.limit_text({"unit": unit, "comparator": comparator, "limit": figure}, None)

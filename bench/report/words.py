@@ -87,7 +87,7 @@ def limit_text(verdict: Mapping[str, Any], requirement: Requirement | None) -> s
     limit = verdict.get("limit")
     if comparator == "in":
         if requirement is not None and requirement.low is not None and requirement.high is not None:
-            return f"{quantity(requirement.low, unit)} … {quantity(requirement.high, unit)}"
+            return span(requirement.low, requirement.high, unit)
         return f"range, {quantity(limit, unit)}"
     if number(limit) is None:
         return NONE
@@ -98,6 +98,13 @@ def power_of_ten(value: float) -> str:
     """``10⁻³`` for a tick of a logarithmic axis; plain 1 for one."""
     power = round(math.log10(value)) if value > 0 else 0
     return f"10{str(power).translate(_SUPERSCRIPT)}" if power else "1"
+
+
+def span(low: Any, high: Any, unit: str) -> str:
+    """A range, its unit said once where both ends have the same: ``3 … 30 ms``."""
+    first, last = quantity(low, unit), quantity(high, unit)
+    figure, _, name = first.rpartition(" ")
+    return f"{figure if figure and last.endswith(f' {name}') else first} … {last}"
 
 
 def percent(value: Any) -> str:

@@ -11,8 +11,8 @@ from bench.report.data import ReportData, report_data
 from bench.report.html import write_html
 from bench.report.junit import write_junit
 from bench.requirements.loader import load_catalogue
-from bench.runs_lead.reader import read_recording, read_run, read_stimulus
-from bench.runs_lead.seal import SEAL
+from bench.runs.reader import read_recording, read_run, read_stimulus
+from bench.runs.seal import SEAL
 
 REPORT = "report.html"
 

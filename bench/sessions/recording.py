@@ -39,8 +39,11 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One run of a device through a scenario, with a seed. ``attempt`` counts from 1: a session
-    is repeated only where the bench failed to deliver its stimulus, and every attempt is kept."""
+    """One run of a device through a scenario, with a seed.
+
+    ``attempt`` counts from 1: a session is repeated only where the bench failed to deliver its
+    stimulus, and every attempt is kept.
+    """
 
     plan: str
     device: DeviceProfile
@@ -53,8 +56,7 @@ class Session:
     def id(self) -> str:
         """``scenario[-trial][-attempt]-hash``; derives from plan, device, scenario and seed."""
         key = json.dumps(
-            [self.plan, self.device.fingerprint, self.scenario.name, repr(self.scenario)]
-            + [self.seed, self.trial],
+            [self.plan, self.device.fingerprint, repr(self.scenario), self.seed, self.trial]
         )
         digest = hashlib.sha256(key.encode()).hexdigest()[:8]
         trial = f"-t{self.trial:02d}" if self.trial else ""

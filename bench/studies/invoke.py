@@ -37,7 +37,7 @@ class Invocation:
     def arguments(self, folder: Path) -> list[str]:
         """The words for pytest."""
         words = [str(folder), f"--rootdir={TESTPLANS.parent}", "--import-mode=importlib"]
-        words += ["--strict-markers", "-p", "no:terminal", "-p", "no:cacheprovider"]
+        words += ["--strict-markers", "-p", "no:terminal", "-p", "no:cacheprovider", "-s"]
         words += ["--bench", self.bench, "--device", self.device, "--seed", self.seed]
         words += ["--results", str(self.results), f"--bench-display={self.display}"]
         for option, values in (

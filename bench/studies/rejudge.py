@@ -14,7 +14,7 @@ from bench.judge.verdict import Outcome, Verdict
 from bench.measure.floor import measure_floor
 from bench.measure.stimulus import StepStimulus, achieved
 from bench.requirements.loader import load_catalogue
-from bench.runs_lead.reader import StoredRun, read_recording, read_run
+from bench.runs.reader import StoredRun, read_recording, read_run
 from bench.sessions.codec import to_json
 from bench.sessions.recording import Recording
 from bench.studies.failed import failed_verdict
@@ -115,6 +115,8 @@ def _differences(
         if before is None:
             out.append(f"{name}: no stored verdict, now {verdict.verdict}")
         elif before != verdict:
-            out.append(f"{name}: stored {before.verdict} {before.value}, now {verdict.verdict} "
-                       f"{verdict.value}")
+            out.append(
+                f"{name}: stored {before.verdict} {before.value}, now {verdict.verdict} "
+                f"{verdict.value}"
+            )
     return out

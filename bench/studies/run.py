@@ -15,7 +15,6 @@ from typing import Any, Protocol
 from bench.benches.base import Bench, BenchError, Progress
 from bench.benches.choose import make_bench
 from bench.devices.profile import DeviceProfile
-from bench.errors import InputError
 from bench.judge.assess import assess
 from bench.judge.scope import Candidate, Plan, ScopeItem, decide, steady_duration_s
 from bench.judge.verdict import Outcome, Verdict
@@ -24,9 +23,9 @@ from bench.measure.stimulus import StepStimulus, achieved, health_problems
 from bench.network import library
 from bench.network.scenario import Scenario
 from bench.requirements.loader import Catalogue, load_catalogue
-from bench.runs_lead.folder import RunFolder
-from bench.runs_lead.ids import new_run_id
-from bench.runs_lead.session_writer import SessionWriter
+from bench.runs.folder import RunFolder, SessionLost
+from bench.runs.ids import new_run_id
+from bench.runs.session_writer import SessionWriter
 from bench.sessions.recording import Event, Recording, Session
 from bench.studies.failed import failed_verdict
 
@@ -262,7 +261,7 @@ class Run:
             session = Session(options.plan, options.device, scenario, options.seed, trial, attempt)
             try:
                 recording, sound = self._attempt(session)
-            except BenchError as error:
+            except (BenchError, SessionLost) as error:
                 self.errors[scenario.name] = str(error).splitlines()[0]
                 self.observer.note(f"session {session.id}: {str(error).splitlines()[0]}")
                 continue

@@ -82,7 +82,8 @@ def test_a_device_from_a_python_file(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(
         "from bench.devices.registry import find_device\n"
-        "def ROBOT():\n    return find_device('telesurgery-robot').with_defects({'late-alarm': 1})\n"
+        "def ROBOT():\n"
+        "    return find_device('telesurgery-robot').with_defects({'late-alarm': 1})\n"
     )
     assert registry.find_device(f"{path}:ROBOT").defects == {"late-alarm": 1}
     with pytest.raises(InputError, match="not a device profile"):

@@ -73,6 +73,18 @@ def test_the_table_never_cuts_a_figure_and_the_path_stays_whole(report, width):
             assert "< 10 ms" in line
 
 
+def test_columns_give_way_before_figures_do(report):
+    heads = {}
+    for width in (180, 112, 60):
+        out = console(terminal=True, width=width)
+        print_verdicts(report, None, console=out)
+        heads[width] = out.file.getvalue().splitlines()[0].split()
+    assert heads[180][-1] == "reason"
+    assert heads[112][:4] == ["requirement", "stream", "verdict", "value"]
+    assert "reason" not in heads[112]
+    assert heads[60][0] == "PASS"  # too narrow for a table: lines
+
+
 def test_an_empty_run_prints_its_answer():
     for terminal in (True, False):
         out = console(terminal)

@@ -83,6 +83,11 @@ def test_a_row_holds_figures_source_reading_and_rivals(page):
         assert words in page.text
 
 
+def test_only_a_pass_says_what_its_trials_show(page):
+    passed = page.text.count(" shows a success probability of at least 5 % at 95 % confidence")
+    assert passed == 6  # of nine behaviours one each is FAIL, ERROR, INCONCLUSIVE
+
+
 def test_the_watermark_is_on_the_page_and_on_every_printed_page_and_in_every_plot(report, page):
     assert page.text.count(WATERMARK) >= 2 + len(report.recordings)
     style = "".join(page.style)
@@ -218,7 +223,7 @@ def test_hostile_text_stays_text(sample, report):
     assert sum(tag == "style" for tag, _ in page.tags) == 1 + text.count("<svg ")
     assert "alert(1)" not in "".join(page.style)
     assert "alert(1)" in page.text
-    assert "{{ 7*7 }}" in page.text
+    assert "&$x^2$ [31m</style>{{ 7*7 }}haptic-command" in page.text  # a legend, not a formula
     assert "\x1b" not in text
 
 

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from bench.report import words
+from bench.report.data import scenario_of
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,19 @@ def test_quantity(value, unit, text):
     assert words.quantity(value, unit) == text
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "text"),
+    [
+        (0.003, 0.03, "s", "3 … 30 ms"),
+        (22e3, 1.2e6, "bit/s", "22 kbit/s … 1.2 Mbit/s"),
+        (1e-4, 1e-2, "", "1 × 10⁻⁴ … 0.01"),
+        (None, 0.03, "s", "— … 30 ms"),
+    ],
+)
+def test_span(low, high, unit, text):
+    assert words.span(low, high, unit) == text
+
+
 def test_json_like_data_in_units():
     row = {"delay_p50_s": 0.0023, "loss": 0.0, "n": 812, "up": True, "none": None}
     assert words.anything(row) == "delay p50 2.3 ms, loss 0, n 812, up yes, none —"
@@ -44,3 +58,16 @@ def test_json_like_data_in_units():
 def test_control_and_direction_characters_are_taken_out():
     assert words.plain("a\x1b[31m\nb\u202ec") == "a [31m b c"
     assert words.xml_text("a\x00\ufffeb\ud800") == "a\ufffd\ufffdb\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("session", "scenario"),
+    [
+        ("delay-ramp-50d78f71", "delay-ramp"),
+        ("blackout-t07-a2-0123abcd,blackout-t08-0123abce", "blackout"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_the_scenario_of_a_verdict(session, scenario):
+    assert scenario_of({"session": session}) == scenario

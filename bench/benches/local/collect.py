@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.benches.base import BenchError, Sink
+from bench.benches.live import LiveView
 from bench.benches.local.channel import Incoming, Receiver
-from bench.benches.local.live import LiveView
 from bench.benches.local.summary import applied_changes, health
 from bench.network.scenario import Schedule
 from bench.sessions.packets import NO_LINK, ROW, TAPS, merge

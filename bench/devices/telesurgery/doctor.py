@@ -59,9 +59,7 @@ class DoctorSide(RobotSide):
             value = self._robot_um
         else:
             value = self._robot_um + 5000
-        self.port.send(
-            now_ns, self.links.active, Message(self.command, self._seq, now_ns, value)
-        )
+        self.port.send(now_ns, self.links.active, Message(self.command, self._seq, now_ns, value))
         self._seq += 1
         due = self._command_due + self._period_ns_command
         if due < now_ns - 20 * self._period_ns_command:
@@ -104,9 +102,8 @@ class DoctorSide(RobotSide):
 
     def on_beat(self, now_ns: int) -> None:
         """Watch the feedback, and let the operator re-arm when the robot has been ready."""
-        silent = (
-            self._last_force_ns >= 0
-            and now_ns - self._last_force_ns > ns(self.limits["command_silence_s"])
+        silent = self._last_force_ns >= 0 and now_ns - self._last_force_ns > ns(
+            self.limits["command_silence_s"]
         )
         self.alarms.update(now_ns, "network-interrupted", silent)
         since = self._ready_since

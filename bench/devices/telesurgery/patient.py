@@ -13,7 +13,6 @@ from bench.devices.traits import Traits
 from bench.devices.watch import NetworkWatch, Persistence
 from bench.units import ns
 
-
 _GUARD_NS = 10_000_000
 """How often the command stream's silence is looked at."""
 
@@ -25,8 +24,7 @@ class PatientSide(RobotSide):
         super().__init__(profile, traits, port)
         limits = self.limits
         self._sources = [
-            s
-            for s in periodic_sources(profile.active_streams, "patient", port, self.links)
+            s for s in periodic_sources(profile.active_streams, "patient", port, self.links)
         ]
         self._watch = NetworkWatch(
             delay_window_s=limits["command_delay_window_s"],

@@ -11,10 +11,10 @@ import time
 import numpy as np
 import pytest
 
+from bench.benches.live import LiveView
 from bench.benches.local import tap as tap_module
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.emulation import netem_refusal
-from bench.benches.local.live import LiveView
 from bench.benches.local.pcapng import INBOUND, OUTBOUND, file_header, packet_blocks
 from bench.benches.local.port import FRAME_WAIT_NS, Bursts
 from bench.benches.local.probe import in_child

@@ -20,25 +20,31 @@ class LiveView:
     """Keeps the last moments of both taps and says per stream how they compare.
 
     The window ends half a second before now, so that packets on their way are not called lost.
+
+    Args:
+        session: what runs.
+        schedule: its schedule.
+        every_ns: how often, in the session's time, a report is made.
     """
 
-    def __init__(self, session: Session, schedule: Schedule) -> None:
+    def __init__(self, session: Session, schedule: Schedule, every_ns: int = _EVERY_NS) -> None:
         self._session = session
         self._schedule = schedule
         self._names = {stream.code: stream.name for stream in session.device.active_streams}
         self._recent: list[NDArray[np.void]] = []
-        self._due_ns = _EVERY_NS
+        self._every_ns = every_ns
+        self._due_ns = every_ns
 
     def add(self, rows: NDArray[np.void]) -> None:
         """Rows that just came."""
         self._recent.append(rows)
 
     def progress(self, now_ns: int) -> Progress | None:
-        """A report, twice a second; ``None`` in between."""
+        """A report when one is due; ``None`` in between."""
         window = self._schedule.at(now_ns)
         if now_ns < self._due_ns or window is None:
             return None
-        self._due_ns = now_ns + _EVERY_NS
+        self._due_ns = now_ns + self._every_ns
         return Progress(
             session=self._session.id,
             scenario=self._session.scenario.name,
@@ -51,7 +57,7 @@ class LiveView:
 
     def _streams(self, now_ns: int) -> dict[str, tuple[float | None, float]]:
         start, end = now_ns - _WINDOW_NS - _LAG_NS, now_ns - _LAG_NS
-        self._recent = [rows for rows in self._recent if rows["t_ns"][-1] >= start]
+        self._recent = [rows for rows in self._recent if rows["t_ns"].max() >= start]
         if not self._recent:
             return {}
         rows = np.concatenate(self._recent)

@@ -1,0 +1,85 @@
+"""Alarms as an answer to a network fault: MON-2 and MOB-1, one trial each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bench.devices.profile import AlarmProfile
+from bench.measure import events as ev
+from bench.network.scenario import Window
+from bench.sessions.recording import Recording
+
+EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
+    "outage": ("network-interrupted", "link-lost"),
+    "blackout": ("network-interrupted", "link-lost"),
+    "handover": ("network-interrupted", "network-delay", "link-lost"),
+    "ramp": ("network-delay",),
+    "profile": ("network-delay",),
+    "loss": ("network-loss",),
+    "radio-link-failure": ("network-loss", "network-interrupted", "link-lost"),
+}
+"""Kind of the faulty step to the alarms that answer it. Any one of them is an answer; each has
+its own deadline and priority."""
+
+
+def expected_alarms(recording: Recording) -> tuple[AlarmProfile, ...]:
+    """The declared alarms that answer the scenario's fault; empty if none is declared."""
+    kinds = [w.kind for w in recording.schedule.windows if w.role != "within"]
+    names = EXPECTED_ALARMS.get(kinds[0], ()) if kinds else ()
+    found = (recording.device.alarm(name) for name in names)
+    return tuple(alarm for alarm in found if alarm is not None)
+
+
+def mon_2(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """Time from the fault to the alarm signal with its declared priority.
+
+    Another priority than the declared one is no answer. Condition delay and signal generation
+    delay are told apart in the details (IEC 60601-1-8); the former is the device's own word.
+    """
+    window = ev.faulty_window(recording)
+    return _alarm_after(recording, alarm, window, ev.onset(recording, window))
+
+
+def mob_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """Zero where the limits hold through the handover; else the time to the alarm signal.
+
+    The limits stop holding at the first lost command or the first of several late ones.
+    """
+    window = ev.faulty_window(recording)
+    flow = ev.commands(recording)
+    late = ev.first_late_ns(flow, window, ev.device_limit(recording, "command_delay_s"))
+    lost = ev.first_loss_ns(flow, window)
+    exceeded = [t for t in (late, lost) if t is not None]
+    if not len(flow.sent_between(window.start_ns, window.end_ns)):
+        raise ev.Cannot("no command was sent during the handover")
+    if not exceeded:
+        return 0.0, {"limits": "held"}
+    value, details = _alarm_after(recording, alarm, window, min(exceeded))
+    return value, {"limits": "exceeded", **details}
+
+
+def _alarm_after(
+    recording: Recording, alarm: AlarmProfile | None, window: Window, onset: int
+) -> tuple[float, ev.Details]:
+    if alarm is None:
+        raise ev.Cannot("no alarm is declared for this fault")
+    spans = ev.alarm_spans(recording, alarm.name)
+    begin = min(window.start_ns - ev.EDGE_NS, onset)
+    if any(on < begin and (off is None or off > begin) for on, off, _ in spans):
+        raise ev.Cannot(f"the alarm {alarm.name} was on before the fault")
+    details: ev.Details = {"alarm": alarm.name, "declared_priority": alarm.priority}
+    condition = [
+        e.t_ns
+        for e in recording.named("alarm-condition", side="patient")
+        if e.value.get("alarm") == alarm.name and e.value.get("on") and e.t_ns >= begin
+    ]
+    details["condition_delay_s"] = (condition[0] - onset) / 1e9 if condition else None
+    after = [(on, priority) for on, _, priority in spans if on >= begin]
+    if not after:
+        return ev.never(recording, onset, alarm.within_s, details), details
+    on, priority = after[0]
+    details["priority"] = priority
+    if condition:
+        details["signal_delay_s"] = (on - condition[0]) / 1e9
+    # A device may notice a fault that grows a little before the taps show it beyond the limit.
+    return (max(0.0, (on - onset) / 1e9) if priority == alarm.priority else ev.NEVER), details

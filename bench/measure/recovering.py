@@ -1,0 +1,107 @@
+"""Carrying on: SW-1 and REC-1, one trial each."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.devices.profile import AlarmProfile
+from bench.measure import events as ev
+from bench.measure.holding import command_arrivals
+from bench.measure.metrics import longest_gap_s
+from bench.sessions.packets import PacketTable
+from bench.sessions.recording import Recording
+from bench.units import ns
+
+_TAIL_NS = ns(0.05)
+"""The last moment of a recording: a gap that begins there has not ended by chance."""
+
+
+def sw_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """The longest gap between commands at the patient's interface from the fault on.
+
+    A command that is executed twice or out of order makes it ``inf``.
+    """
+    window = ev.faulty_window(recording)
+    onset = ev.onset(recording, window)
+    ev.moving_at(recording, onset)
+    arrivals = command_arrivals(recording)
+    before = arrivals[arrivals < onset]
+    if not len(before) or onset - before[-1] > ns(0.1):
+        raise ev.Cannot("no commands arrived before the fault")
+    end = recording.schedule.end_ns - _TAIL_NS
+    gap = longest_gap_s(arrivals, int(before[-1]), end)
+    seq = recording.packets.where(tap="actuator").column("seq")
+    wrong = int((np.diff(seq) <= 0).sum())
+    _standby_works(recording, onset, end)
+    details: ev.Details = {"gap_s": gap, "executed_twice_or_out_of_order": float(wrong)}
+    return (ev.NEVER if wrong else gap), details
+
+
+def _standby_works(recording: Recording, start_ns: int, end_ns: int) -> None:
+    """The other links must have carried what was sent on them, whatever stream it was."""
+    sent: PacketTable = recording.packets.where(tap="doctor", direction=0).between(start_ns, end_ns)
+    got = recording.packets.where(tap="patient", direction=0).between(start_ns, end_ns)
+    others = np.unique(sent.column("link")[sent.column("link") > 0])
+    if len(others) and not np.isin(others, got.column("link")).any():
+        raise ev.Cannot("the standby link carried nothing of what was sent on it")
+
+
+def rec_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """Time from the network's return to motion: reconnected, re-armed, and no jump.
+
+    The clock starts when the schedule gives the links back, and stops with the motion contact:
+    the device's own word for "connected" is not needed, and the operator's re-arm is part of the
+    time, as the metric says. When commands arrive again is in the details. ``inf``: no motion,
+    motion while the links were down, motion without a re-arm since standstill (at any later
+    start), or a jump beyond the declared one between the positions at standstill and start.
+    """
+    window = ev.faulty_window(recording)
+    onset, back, end_ns = ev.onset(recording, window), window.end_ns, recording.schedule.end_ns
+    ev.moving_at(recording, onset)
+    motion = ev.contact(recording, "motion")
+    stop = ev.first(motion, 0, onset, back)
+    if stop is None:
+        raise ev.Cannot("the drive did not stop during the interruption")
+    arrivals = command_arrivals(recording)
+    again = arrivals[arrivals >= back]
+    details: ev.Details = {"commands_back_s": (int(again[0]) - back) / 1e9 if len(again) else None}
+    _links_came_back(recording, back)
+    first_start = ev.first_after(motion, 1, stop, end_ns)
+    if first_start is None:
+        deadline_s = recording.device.declares.get("reconnect_within_s", 0.0)
+        return ev.never(recording, back, deadline_s, details), details
+    largest = 0.0
+    start: int | None = first_start
+    while stop is not None and start is not None:
+        jump = _jump_m(recording, stop, start)
+        largest = max(largest, jump)
+        if start < back or not ev.rearmed(recording, stop, start):
+            down = start < back
+            details["wrong"] = "moved while the links were down" if down else "moved unarmed"
+            return ev.NEVER, details
+        stop = ev.first_after(motion, 0, start, end_ns)
+        start = None if stop is None else ev.first_after(motion, 1, stop, end_ns)
+    details["position_jump_m"] = largest
+    if largest > recording.device.declares.get("position_jump_m", 0.0):
+        details["wrong"] = "jumped when it moved again"
+        return ev.NEVER, details
+    return (first_start - back) / 1e9, details
+
+
+def _links_came_back(recording: Recording, back_ns: int) -> None:
+    """Something of what the doctor's side sent after the interruption must have arrived."""
+    sent = recording.packets.where(tap="doctor", direction=0)
+    got = recording.packets.where(tap="patient", direction=0)
+    end_ns = recording.schedule.end_ns + 1
+    if len(sent.between(back_ns, end_ns)) and not len(got.between(back_ns, end_ns)):
+        raise ev.Cannot("the links did not come back at the taps")
+
+
+def _jump_m(recording: Recording, stop_ns: int, start_ns: int) -> float:
+    """Distance between the encoder's readings at standstill and at the next start, in m."""
+    edges = ev.contact(recording, "position")
+    before = [e.value["um"] for e in edges if e.value["edge"] == "stop" and e.t_ns <= stop_ns]
+    after = [e.value["um"] for e in edges if e.value["edge"] == "start" and e.t_ns >= start_ns]
+    if not before or not after:
+        raise ev.Cannot("the encoder gave no position at standstill or at the start")
+    return float(abs(after[0] - before[-1])) * 1e-6
