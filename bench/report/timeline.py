@@ -174,7 +174,7 @@ def _mark_lanes(recording: Recording) -> list[Lane]:
             value = event.value if isinstance(event.value, Mapping) else {}
             key = (f"bench: {plain(value.get('name', 'action'))}", True)
         elif event.name in _MARKS:
-            key = (f"{event.side}: {event.name} (log)", False)
+            key = (f"{event.side}: {event.name} ({event.origin})", False)
         else:
             continue
         times.setdefault(key, []).append(event.t_ns / 1e9)

@@ -48,6 +48,7 @@ class PatientSide(RobotSide):
         self._rebase = False
         self._dropped: dict[str, int] = {}
         self._request_done = 0
+        self._look_due = self._guard_due = 0
 
     def start(self, now_ns: int) -> None:
         """Power on: brakes engaged, not moving, heartbeats and streams begin."""
@@ -56,8 +57,10 @@ class PatientSide(RobotSide):
         self.start_heartbeats(now_ns)
         for source in self._sources:
             source.start(now_ns)
-        self.port.at(now_ns + self._bucket_ns, self._look)
-        self.port.at(now_ns + _GUARD_NS, self._guard)
+        self._look_due = now_ns + self._bucket_ns
+        self._guard_due = now_ns + _GUARD_NS
+        self.port.at(self._look_due, self._look)
+        self.port.at(self._guard_due, self._guard)
 
     def receive(self, now_ns: int, link: int, message: Message) -> None:
         """A packet arrived."""
@@ -171,11 +174,13 @@ class PatientSide(RobotSide):
         for reason, count in self._dropped.items():
             self.port.log(now_ns, "commands-dropped", {"reason": reason, "count": count})
         self._dropped.clear()
-        self.port.at(now_ns + self._bucket_ns, self._look)
+        self._look_due = max(self._look_due, now_ns - self._bucket_ns) + self._bucket_ns
+        self.port.at(self._look_due, self._look)
 
     def _guard(self, now_ns: int) -> None:
         """Silence of the command stream: alarm, hold, and after longer silence the safe state."""
-        self.port.at(now_ns + _GUARD_NS, self._guard)
+        self._guard_due = max(self._guard_due, now_ns - _GUARD_NS) + _GUARD_NS
+        self.port.at(self._guard_due, self._guard)
         last = self._watch.last_ns
         if last < 0:
             return
