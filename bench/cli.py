@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import json
+import os
 import signal
 import sys
+import time
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -21,6 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+_END_WITHIN_S = 1.7
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, nothing else.")]
 RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -40,8 +46,13 @@ def _command(function: Callable[..., int]) -> Callable[..., None]:
             print("bench: interrupted", file=sys.stderr)
             code = 130
         except BrokenPipeError:
-            sys.stderr.close()
-            code = 1
+            # Nobody reads any more: nothing more is written, not even at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 4
+        except Exception:
+            traceback.print_exc()
+            print("bench: the bench's own fault, see above", file=sys.stderr)
+            code = 4
         raise typer.Exit(code)
 
     return call
@@ -176,9 +187,16 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
+    """End the command in order, and within 2 s also where that hangs."""
     for again in (signal.SIGINT, signal.SIGTERM):
         signal.signal(again, signal.SIG_IGN)
+    _thread.start_new_thread(_end_in_any_case, ())
     raise KeyboardInterrupt
+
+
+def _end_in_any_case() -> None:
+    time.sleep(_END_WITHIN_S)
+    os._exit(130)
 
 
 if __name__ == "__main__":

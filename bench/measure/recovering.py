@@ -15,6 +15,9 @@ from bench.units import ns
 _TAIL_NS = ns(0.05)
 """The last moment of a recording: a gap that begins there has not ended by chance."""
 
+_ENCODER_NS = ns(0.05)
+"""How far the encoder's reading may lie from the edge of the motion contact."""
+
 
 def sw_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
     """The longest gap between commands at the patient's interface from the fault on.
@@ -100,8 +103,11 @@ def _links_came_back(recording: Recording, back_ns: int) -> None:
 def _jump_m(recording: Recording, stop_ns: int, start_ns: int) -> float:
     """Distance between the encoder's readings at standstill and at the next start, in m."""
     edges = ev.contact(recording, "position")
-    before = [e.value["um"] for e in edges if e.value["edge"] == "stop" and e.t_ns <= stop_ns]
-    after = [e.value["um"] for e in edges if e.value["edge"] == "start" and e.t_ns >= start_ns]
-    if not before or not after:
-        raise ev.Cannot("the encoder gave no position at standstill or at the start")
-    return float(abs(after[0] - before[-1])) * 1e-6
+
+    def position_um(edge: str, t_ns: int) -> float:
+        near = [e for e in edges if e.value["edge"] == edge and abs(e.t_ns - t_ns) <= _ENCODER_NS]
+        if not near:
+            raise ev.Cannot(f"the encoder gave no position at the {edge} of motion")
+        return float(min(near, key=lambda e: abs(e.t_ns - t_ns)).value["um"])
+
+    return abs(position_um("start", start_ns) - position_um("stop", stop_ns)) * 1e-6

@@ -108,7 +108,7 @@ def burst_design_effect(events: NDArray[np.bool_]) -> float:
 
 def autocorrelation_effect(values: Floats) -> float:
     """Design effect (1 + ρ) / (1 − ρ) of a series that follows itself (AR(1)); at least 1."""
-    if len(values) < 3:
+    if len(values) < 3 or np.ptp(values) == 0:  # rounding of the mean is no correlation
         return 1.0
     centred = values - values.mean()
     power = float((centred**2).sum())

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bench.errors import InputError
-from bench.judge.outcomes import exit_code
-from bench.studies.run import Run
+from bench.judge.outcomes import BAD_INPUT, ERROR, INTERRUPTED, exit_code
+from bench.judge.verdict import Outcome
+from bench.runs.reader import StoredRun
 
 TESTPLANS = Path(__file__).resolve().parents[2] / "testplans"
 
@@ -38,15 +39,14 @@ class Invocation:
         """The words for pytest."""
         words = [str(folder), f"--rootdir={TESTPLANS.parent}", "--import-mode=importlib"]
         words += ["--strict-markers", "-p", "no:terminal", "-p", "no:cacheprovider", "-s"]
-        words += ["--bench", self.bench, "--device", self.device, "--seed", self.seed]
-        words += ["--results", str(self.results), f"--bench-display={self.display}"]
+        words += [f"--bench={self.bench}", f"--device={self.device}", f"--seed={self.seed}"]
+        words += [f"--results={self.results}", f"--bench-display={self.display}"]
         for option, values in (
             ("--only", self.only),
             ("--option", self.options),
             ("--defect", self.defects),
         ):
-            for value in values:
-                words += [option, value]
+            words += [f"{option}={value}" for value in values]
         for option, wanted in (
             ("--full", self.full),
             ("--certify", self.certify),
@@ -58,26 +58,48 @@ class Invocation:
 
 @dataclass
 class _Watcher:
-    """A pytest plugin: keeps what the command needs to know afterwards."""
+    """A pytest plugin: keeps what the command needs to know afterwards.
 
-    run: Run | None = None
-    refusal: str = ""
+    ``end``: why the run ended before its time, and with which exit code.
+    """
+
+    stored: StoredRun | None = None
+    end: tuple[str, int] | None = None
+    unusable: list[str] = field(default_factory=list)
     crashes: list[str] = field(default_factory=list)
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        self.run = getattr(session.config, "bench_run", None)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, object, object]:
+        try:
+            return (yield)
+        except pytest.UsageError as error:
+            pytest.exit(str(error), returncode=BAD_INPUT)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.crashes.append(f"{report.nodeid}: {report.longreprtext}")
+            reason = report.longreprtext.strip().splitlines()[-1].removeprefix("E").strip()
+            self.unusable.append(f"{report.nodeid}: cannot be collected: {reason}")
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        if report.failed and not getattr(report, "bench_verdict", False):
-            self.crashes.append(f"{report.nodeid}: {report.longreprtext}")
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and not hasattr(report, "bench_verdict"):
+            known = any(report.longreprtext in crash for crash in self.crashes)
+            reason = "the same" if known else report.longreprtext
+            self.crashes.append(f"{report.nodeid}: {reason}")
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        if isinstance(excinfo.value, pytest.exit.Exception):
-            self.refusal = str(excinfo.value.msg)
+        error = excinfo.value
+        if isinstance(error, pytest.exit.Exception):
+            self.end = str(error.msg), int(error.returncode or ERROR)
+        elif not isinstance(error, pytest.Session.Interrupted):
+            self.end = "interrupted", INTERRUPTED
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, None, None]:
+        try:
+            yield
+        except pytest.exit.Exception as error:
+            self.end = str(error.msg), int(error.returncode or ERROR)
+        self.stored = getattr(session.config, "bench_stored", None)
 
 
 def run_plan(invocation: Invocation) -> int:
@@ -93,26 +115,36 @@ def run_plan(invocation: Invocation) -> int:
     os.environ.pop("PYTEST_ADDOPTS", None)
     watcher = _Watcher()
     status = pytest.main(invocation.arguments(folder), plugins=[watcher])
-    if watcher.refusal:
-        print(f"bench: {watcher.refusal}", file=sys.stderr)
-        return 2
-    if status == pytest.ExitCode.USAGE_ERROR:
-        return 2
+    return _exit_code(watcher, status, invocation)
+
+
+def _exit_code(watcher: _Watcher, status: int, invocation: Invocation) -> int:
+    stored = watcher.stored
     for crash in watcher.crashes:
-        print(f"bench: the bench's own fault: {crash}", file=sys.stderr)
-    run = watcher.run
-    interrupted = status == pytest.ExitCode.INTERRUPTED and not watcher.crashes
-    if interrupted:
-        return 130
-    if watcher.crashes or run is None:
-        return 4
-    if not run.verdicts:
-        print("bench: nothing was in scope; see the reasons above", file=sys.stderr)
-        return 3
-    return exit_code(
-        [verdict.verdict for verdict in run.verdicts],
-        allow_inconclusive=invocation.allow_inconclusive,
-    )
+        _say(f"the bench's own fault: {crash}")
+    if watcher.end is not None:
+        text, code = watcher.end
+        if code == INTERRUPTED and stored is not None and str(stored.path) not in text:
+            text = f"{text}; {stored.path} is incomplete"
+        _say(text)
+        return code
+    if watcher.unusable or status == pytest.ExitCode.USAGE_ERROR:
+        for line in watcher.unusable:
+            _say(line)
+        return BAD_INPUT
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        _say(f"{invocation.plan}: holds no test; name a plan that has test_*.py")
+        return BAD_INPUT
+    outcomes = [] if stored is None else [verdict.verdict for verdict in stored.verdicts]
+    if watcher.crashes or status == pytest.ExitCode.INTERNAL_ERROR:
+        outcomes.append(Outcome.ERROR)
+    if not outcomes:
+        _say("nothing was in scope; the reasons are listed above")
+    return exit_code(outcomes, allow_inconclusive=invocation.allow_inconclusive)
+
+
+def _say(line: str) -> None:
+    print(f"bench: {line}", file=sys.stderr)
 
 
 def _plan_folder(plan: str) -> Path:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.judge.assess import assess
-from bench.judge.outcomes import exit_code
+from bench.judge.outcomes import ERROR, INCONCLUSIVE, OK, exit_code
 from bench.judge.scope import ScopeItem
 from bench.judge.verdict import Outcome, Verdict
-from bench.measure.floor import measure_floor
-from bench.measure.stimulus import StepStimulus, achieved
+from bench.measure.floor import NoiseFloor, measure_floor
+from bench.measure.stimulus import achieved
 from bench.requirements.loader import load_catalogue
 from bench.runs.reader import StoredRun, read_recording, read_run
 from bench.sessions.codec import to_json
@@ -45,59 +45,64 @@ def rejudge(path: Path) -> Rejudged:
         InputError: not a run folder, or damaged beyond reading.
     """
     run = read_run(path)
-    catalogue = load_catalogue()
     cache: dict[str, Recording] = {}
     nulls = _of_scenario(run, NULL_PATH, cache)
     floor = measure_floor(nulls[-1]) if nulls else None
-    stimulus: dict[str, tuple[StepStimulus, ...]] = {}
+    stored = {(v.requirement, v.stream, v.test): v for v in run.verdicts}
     verdicts = []
     for item in run.scope:
         if not item.in_scope:
             continue
-        requirement = catalogue.get(item.requirement)
-        recordings = _of_scenario(run, item.scenario, cache)
-        if not recordings:
-            verdicts.append(
-                failed_verdict(
-                    item, requirement, run.device, Outcome.INCONCLUSIVE, "the session never ran"
-                )
-            )
-            continue
-        for recording in recordings:
-            if recording.session_id not in stimulus:
-                stimulus[recording.session_id] = achieved(recording, floor)
-        verdicts.append(
-            assess(
-                requirement,
-                run.device,
-                item.stream,
-                recordings,
-                stimulus=stimulus,
-                floor=floor,
-                planned_n=item.planned_n,
-                test=item.test,
-                certify=bool(run.identity.get("certify")),
-            )
-        )
-    stored = {(v.requirement, v.stream, v.test): v for v in run.verdicts}
-    differences = _differences(verdicts, stored)
+        before = stored.get((item.requirement, item.stream, item.test))
+        if before is not None and before.verdict is Outcome.ERROR and not before.session:
+            verdicts.append(before)  # the bench's own fault: no recording to derive it from
+        else:
+            recordings = _of_scenario(run, item.scenario, cache)
+            verdicts.append(_judged(run, item, recordings, floor))
+    differences = _differences(verdicts, stored, complete=run.complete)
     code = exit_code(
         [v.verdict for v in verdicts],
         allow_inconclusive=bool(run.identity.get("allow_inconclusive")),
     )
+    if differences and code in (OK, INCONCLUSIVE):
+        code = ERROR  # a verdict that cannot be reproduced is the bench's own fault
     return Rejudged(tuple(verdicts), run.scope, tuple(differences), code)
 
 
+def _judged(
+    run: StoredRun, item: ScopeItem, recordings: Sequence[Recording], floor: NoiseFloor | None
+) -> Verdict:
+    requirement = load_catalogue().get(item.requirement)
+    if not recordings:
+        reason = "the session never ran"
+        return failed_verdict(item, requirement, run.device, Outcome.INCONCLUSIVE, reason)
+    return assess(
+        requirement,
+        run.device,
+        item.stream,
+        recordings,
+        stimulus={r.session_id: achieved(r, floor) for r in recordings},
+        floor=floor,
+        planned_n=item.planned_n,
+        test=item.test,
+        certify=bool(run.identity.get("certify")),
+    )
+
+
 def _of_scenario(run: StoredRun, scenario: str, cache: dict[str, Recording]) -> list[Recording]:
-    """The last attempt of every trial of a scenario."""
-    last: dict[int, tuple[int, str]] = {}
+    """What a run judges from: of every trial the last attempt that came to its end.
+
+    Of a run that was cut short also the session that was going on then.
+    """
+    last: dict[int, tuple[bool, int, str]] = {}
     for session in run.sessions:
-        if session.scenario == scenario:
-            attempt = (session.attempt, session.id)
+        ended = session.completion == "complete"
+        if session.scenario == scenario and (ended or not run.complete):
+            attempt = (ended, session.attempt, session.id)
             last[session.trial] = max(last.get(session.trial, attempt), attempt)
     found = []
     for trial in sorted(last):
-        session_id = last[trial][1]
+        session_id = last[trial][2]
         if session_id not in cache:
             cache[session_id] = read_recording(run, session_id)
         found.append(cache[session_id])
@@ -105,13 +110,16 @@ def _of_scenario(run: StoredRun, scenario: str, cache: dict[str, Recording]) -> 
 
 
 def _differences(
-    verdicts: Sequence[Verdict], stored: dict[tuple[str, str, str], Verdict]
+    verdicts: Sequence[Verdict], stored: dict[tuple[str, str, str], Verdict], *, complete: bool
 ) -> list[str]:
+    """A run that was cut short lacks verdicts; only a complete one must have them all."""
     out = []
     for verdict in verdicts:
         key = (verdict.requirement, verdict.stream, verdict.test)
         before = stored.get(key)
         name = " ".join(part for part in key if part)
+        if before is None and not complete:
+            continue
         if before is None:
             out.append(f"{name}: no stored verdict, now {verdict.verdict}")
         elif before != verdict:

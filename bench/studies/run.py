@@ -6,7 +6,10 @@ in order, so that a killed run stays readable and a finished one is sealed.
 
 from __future__ import annotations
 
+import difflib
+import errno
 import time
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +18,8 @@ from typing import Any, Protocol
 from bench.benches.base import Bench, BenchError, Progress
 from bench.benches.choose import make_bench
 from bench.devices.profile import DeviceProfile
+from bench.devices.registry import MACHINES
+from bench.errors import InputError
 from bench.judge.assess import assess
 from bench.judge.scope import Candidate, Plan, ScopeItem, decide, steady_duration_s
 from bench.judge.verdict import Outcome, Verdict
@@ -34,6 +39,11 @@ STEADY = "steady-5g-slice"
 ATTEMPTS = 3
 """A session is repeated only where the bench did not deliver its stimulus."""
 
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+
+CAPABILITIES = ("haptics", "real-packets", "standby-link")
+"""What a test may need of bench and device."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -49,7 +59,6 @@ class RunOptions:
     allow_inconclusive: bool = False
     certify: bool = False
     run_id: str | None = None
-    worker: str | None = None
 
 
 class Observer(Protocol):
@@ -95,7 +104,13 @@ class _Tee:
 
 
 class Run:
-    """One invocation. ``open``, ``settle_scope``, ``recordings``, ``judge``, ``close``."""
+    """One process's part in a run.
+
+    ``open``, ``settle_scope``, ``recordings``, ``judge``, ``close``; then
+    :func:`bench.studies.ending.end_run`, once. Several processes may share one run
+    (``RunOptions.run_id``): each session is carried out by the one that claims it, and read by
+    the others.
+    """
 
     def __init__(self, options: RunOptions, observer: Observer) -> None:
         self.options = options
@@ -112,6 +127,11 @@ class Run:
         self._recordings: dict[tuple[str, int], Recording] = {}
         self._steady_s = 10.0
         self._sessions_done = 0
+
+    @property
+    def opened(self) -> bool:
+        """Whether the run folder exists."""
+        return self._folder is not None
 
     @property
     def bench(self) -> Bench:
@@ -134,12 +154,14 @@ class Run:
         """Take the bench and make the run folder.
 
         Raises:
-            InputError: unknown bench, missing privileges, the host is taken, no folder.
+            InputError: unknown bench, requirement or state machine, missing privileges, the host
+                is taken, no folder.
+            BenchError: the bench does not come up.
         """
-        for wanted in self.options.only:
-            self.catalogue.get(wanted)
-        bench = make_bench(self.options.bench)
         options = self.options
+        self._check_only()
+        bench = make_bench(options.bench)
+        _check_machine(options.device)
         run_id = options.run_id or new_run_id(options.device.name, bench.name)
         bench.__enter__()
         self._bench = bench
@@ -150,6 +172,18 @@ class Run:
             self._bench = None
             raise
         self.observer.opened(self)
+
+    def _check_only(self) -> None:
+        for wanted in self.options.only:
+            if wanted not in self.catalogue:
+                close = difflib.get_close_matches(wanted, list(self.catalogue), 3)
+                known = [r.id for r in self.catalogue.values() if r.kind == "behaviour"]
+                raise InputError(
+                    "no such requirement",
+                    remedy=f"use {' or '.join(close) or 'one of ' + ', '.join(known) + ', KPI-…'}",
+                    field="--only",
+                    value=wanted,
+                )
 
     def _identity(self, bench: Bench) -> dict[str, Any]:
         options = self.options
@@ -170,7 +204,10 @@ class Run:
         }
 
     def settle_scope(self, candidates: Iterable[Candidate]) -> None:
-        """Measure the noise floor and decide what this run judges; written to run.json."""
+        """Measure the noise floor and decide what this run judges; written to run.json once.
+
+        Processes that share a run come to the same scope from the same null path.
+        """
         wanted = [c for c in candidates if self._wanted(c)]
         null = self._session(library.null_path(), 0)
         self.floor = measure_floor(null) if null is not None else None
@@ -190,7 +227,8 @@ class Run:
             plan=plan,
         )
         self._steady_s = steady_duration_s(self.scope, 10.0)
-        self.folder.update(scope=self.scope, noise_floor=self.floor)
+        if not self.folder.identity["scope"]:
+            self.folder.update(scope=self.scope, noise_floor=self.floor)
         self.observer.scope(self.scope)
 
     def _wanted(self, candidate: Candidate) -> bool:
@@ -264,6 +302,8 @@ class Run:
             except (BenchError, SessionLost) as error:
                 self.errors[scenario.name] = str(error).splitlines()[0]
                 self.observer.note(f"session {session.id}: {str(error).splitlines()[0]}")
+                if self.bench.name == "virtual":
+                    break  # one seed, one outcome
                 continue
             self.errors.pop(scenario.name, None)
             if sound or self.bench.name == "virtual":
@@ -272,23 +312,38 @@ class Run:
         return recording
 
     def _attempt(self, session: Session) -> tuple[Recording, bool]:
-        existing = self.folder.claim(session, self.bench.name, self.bench.backend)
-        if isinstance(existing, Recording):
-            self.stimuli[session.id] = achieved(existing, self.floor)
-            return existing, True
-        writer = existing
+        claimed = self.folder.claim(session, self.bench.name, self.bench.backend)
+        if isinstance(claimed, Recording):
+            self.stimuli[session.id] = achieved(claimed, self.floor)
+            return claimed, True
         self._sessions_done += 1
         self.observer.session(session, self._sessions_done, self._sessions_total())
         try:
-            recording = self.bench.run(session, _Tee(writer, self.observer))
+            recording = self._carry_out(session, claimed)
         except BaseException as error:
-            writer.abandon(f"{type(error).__name__}: {error}")
+            claimed.abandon(str(error) or type(error).__name__)
             raise
         stimulus = achieved(recording, self.floor)
         problems = health_problems(recording)
-        writer.finish(recording, stimulus)
+        claimed.finish(recording, stimulus)
         self.stimuli[session.id] = stimulus
         return recording, not problems and all(step.ok for step in stimulus)
+
+    def _carry_out(self, session: Session, writer: SessionWriter) -> Recording:
+        """What a bench or a simulated device raises is the bench's own fault, whatever it is."""
+        try:
+            return self.bench.run(session, _Tee(writer, self.observer))
+        except (InputError, BenchError):
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in _DISK:
+                raise InputError(
+                    f"cannot be written ({error.strerror})",
+                    remedy="free some space or name another folder with --results",
+                    file=writer.folder,
+                ) from error
+            first = f"{type(error).__name__}: {error}"
+            raise BenchError(f"{first}\n{traceback.format_exc()}") from error
 
     def _sessions_total(self) -> int:
         scenarios = {item.scenario: 1 for item in self.scope if item.in_scope}
@@ -322,10 +377,19 @@ class Run:
         self.observer.verdict(verdict)
         return verdict
 
-    def close(self, *, interrupted: bool) -> None:
-        """Give the bench back. A run that came to its end gets its final forms."""
+    def close(self) -> None:
+        """Give the bench back."""
         if self._bench is not None:
             self._bench.__exit__(None, None, None)
             self._bench = None
-        if self._folder is not None and not interrupted and self.options.worker is None:
-            self._folder.conclude()
+
+
+def _check_machine(device: DeviceProfile) -> None:
+    """Refuse a device that these benches cannot play, before anything is made."""
+    if device.machine not in MACHINES:
+        raise InputError(
+            "no such simulated device" if device.machine else "a real device needs the lab bench",
+            remedy=f"name one of {', '.join(MACHINES)} in the device profile",
+            field="device.machine",
+            value=device.machine,
+        )

@@ -148,3 +148,45 @@ def test_file_that_may_not_grow(tmp_path, make_rows):
     words = [sys.executable, "-c", LIMITED, str(tmp_path / "results"), str(tmp_path / "rows")]
     confirmed, rows = run_child(words, tmp_path, make_rows)
     check(tmp_path / "results" / "run", confirmed, rows)
+
+
+# run.json is larger than this; the folders around it can be made.
+TINY = (
+    "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (1_000, 1_000))\n"
+    + COMMON
+    + """
+assert refused(RunFolder.create, results / "new" / "er", "run", identity)
+assert not results.exists(), list(results.rglob("*"))
+results.mkdir()
+assert refused(RunFolder.create, results, "run", identity)
+assert list(results.iterdir()) == []
+print(0)
+"""
+)
+
+
+def test_nothing_half_made(tmp_path, make_rows):
+    """run.json is refused when its folder is there already: both go, and what was made for them."""
+    words = [sys.executable, "-c", TINY, str(tmp_path / "results"), str(tmp_path / "rows")]
+    run_child(words, tmp_path, make_rows)
+
+
+def test_old_file_stays_until_the_new_one_is_whole(run, monkeypatch):
+    before = (run.path / "run.json").read_bytes()
+
+    def refuse(*_: object) -> None:
+        assert (run.path / "run.json").read_bytes() == before
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(InputError, match="No space left"):
+        run.update(x=1)
+    assert (run.path / "run.json").read_bytes() == before
+    assert sorted(p.name for p in run.path.iterdir()) == ["run.json", "sessions"]
+
+
+def test_verdict_is_durable_when_it_is_given(run, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
+    run.verdict({"verdict": "PASS"})
+    assert synced == [(run.path / "verdicts.jsonl").stat().st_ino]

@@ -238,6 +238,19 @@ def test_stream_cut_anywhere_gives_a_beginning(tmp_path, columns, make_rows):
     assert {(0, True), (20, True), (40, True)} <= seen
 
 
+def test_batch_that_points_outside_its_names_ends_the_stream(tmp_path, columns, make_rows):
+    """A dictionary index that a damaged file may hold; used unchecked it reads foreign memory."""
+    good = columns.batch(make_rows(20))
+    taps = pa.array(np.full(20, 9, dtype=np.uint8))
+    bad = pa.DictionaryArray.from_arrays(taps, good["tap"].dictionary, safe=False)
+    with pa.OSFile(str(tmp_path / "p"), "wb") as file, pa.ipc.new_stream(file, good.schema) as out:
+        out.write_batch(good)
+        out.write_batch(good.set_column(1, good.schema.field(1), bad))
+    back, cut_short = read_stream(tmp_path / "p", columns)
+    assert len(back) == 20
+    assert cut_short
+
+
 def test_million_rows_in_pieces(run, session, make_rows, make_recording, same):
     """More rows than one row group holds; handed over in uneven pieces."""
     count = packet_files.GROUP_ROWS + 50_000

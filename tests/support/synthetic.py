@@ -5,6 +5,7 @@ No simulated device is involved, so that what is measured is known from the outs
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -40,6 +41,7 @@ class Builder:
         self.events: list[Event] = []
         self.health = Health(lateness_s={"p50": 1e-5, "p99": 1e-4, "p999": 2e-4, "max": 1e-3})
         self.executes: Callable[[float, int, float], bool] = self.fresh_while_moving
+        self.edges: list[tuple[int, int]] | None = None
         self.extra_s = 0.0
         self.tweak: Callable[[np.ndarray], np.ndarray] = lambda rows: rows
         self.seqs: dict[tuple[int, int], int] = {}
@@ -94,7 +96,7 @@ class Builder:
             near, far = (DOCTOR, PATIENT) if way == 0 else (PATIENT, DOCTOR)
             rows.append((t_ns, near, way, link, code, seq, size))
             due = laws[way, link].offer(t_ns, size)
-            if 0 <= due and due + extra <= self.schedule.end_ns:
+            if due >= 0 and due + extra <= self.schedule.end_ns:
                 rows.append((due + extra, far, way, link, code, seq, size))
         return self.tweak(np.array(rows, dtype=ROW))
 
@@ -146,9 +148,10 @@ class Builder:
 
     def fresh_while_moving(self, t_s: float, seq: int, age_s: float) -> bool:
         """What a healthy drive executes."""
-        edges = [e for e in self.events if e.name == "motion" and e.t_ns <= ns(t_s)]
-        last = max(edges, key=lambda e: e.t_ns, default=None)
-        return last is not None and last.value == 1 and age_s <= AGE_LIMIT_S
+        if self.edges is None:
+            self.edges = sorted((e.t_ns, e.value) for e in self.events if e.name == "motion")
+        place = bisect_right(self.edges, (ns(t_s), 2))
+        return place > 0 and self.edges[place - 1][1] == 1 and age_s <= AGE_LIMIT_S
 
     def _executed(self, rows: np.ndarray) -> np.ndarray:
         code = self.profile.stream(COMMAND).code
@@ -167,6 +170,7 @@ class Builder:
         return np.array(out, dtype=ROW)
 
     def recording(self, **health: Any) -> Recording:
+        self.edges = None
         rows = self._rows()
         changes = tuple(
             AppliedChange(c.t_ns, c.link, c.direction, c.impairment.describe(), c.t_ns, c.t_ns)
@@ -220,7 +224,7 @@ def healthy(name: str, *, bench: str = "virtual") -> Builder:
     answer = RESPONSES.get(name)
     if name in ("primary-outage", "radio-link-failure"):
         cut = made.schedule.windows[1]
-        down_s = cut.start_ns / 1e9 if name == "primary-outage" else cut.phase("blackout")[1] / 1e9
+        down_s = cut.start_ns / 1e9 if name == "primary-outage" else cut.phase("blackout")[0] / 1e9
         made.stream(COMMAND, end_s=down_s + 0.16)
         made.stream(COMMAND, links=(1,), start_s=down_s + 0.16)
     else:
