@@ -139,8 +139,10 @@ def report(
 ) -> int:
     """Write the report of a run again (a sealed run is never written into)."""
     from bench.report.write import write_report
+    from bench.runs.files import writing
 
-    print(write_report(run, output))
+    with writing(output or run.parent):
+        print(write_report(run, output))
     return 0
 
 

@@ -13,9 +13,9 @@ from bench.judge.specify import specify
 from bench.judge.verdict import Outcome, Verdict
 from bench.measure.behaviours import BEHAVIOURS, expected_alarms, measure_behaviour
 from bench.measure.floor import NoiseFloor
-from bench.measure.kpi import measure_kpi
+from bench.measure.kpi import evidence_problems, measure_kpi
 from bench.measure.measurement import Measurement
-from bench.measure.stimulus import StepStimulus, health_problems
+from bench.measure.stimulus import StepStimulus, health_problems, stall_problems
 from bench.requirements.model import Reading, Requirement
 from bench.sessions.recording import Recording
 
@@ -42,9 +42,9 @@ def assess(
         planned_n: samples or trials that the run set out to collect.
         certify: refuse what only the device itself observed.
     """
-    unsound = stimulus_problems(recordings, stimulus)
-    shared = floor_problems(recordings, floor)
     behaviour = BEHAVIOURS.get(requirement.id)
+    unsound = stimulus_problems(recordings, stimulus, reactions=behaviour is not None)
+    shared = floor_problems(recordings, floor)
     alarms: tuple[AlarmProfile | None, ...] = expected_alarms(recordings[0]) or (None,)
     choices = alarms if behaviour is not None and behaviour.alarm else alarms[:1]
     attempt = max(_attempt(recording) for recording in recordings)
@@ -106,12 +106,20 @@ def floor_problems(recordings: Sequence[Recording], floor: NoiseFloor | None) ->
 
 
 def stimulus_problems(
-    recordings: Sequence[Recording], stimulus: Mapping[str, Sequence[StepStimulus]]
+    recordings: Sequence[Recording],
+    stimulus: Mapping[str, Sequence[StepStimulus]],
+    *,
+    reactions: bool,
 ) -> dict[str, tuple[str, ...]]:
-    """Per session id, why a recording cannot back a verdict: the bench's health, its stimulus."""
+    """Per session id, why a recording cannot back a verdict: the bench's health, its stimulus.
+
+    ``reactions``: whether reaction times are judged from it.
+    """
     found = {}
     for recording in recordings:
-        problems = list(health_problems(recording))
+        problems = [*health_problems(recording), *evidence_problems(recording)]
+        if reactions:
+            problems += stall_problems(recording)
         if recording.session_id not in stimulus:
             problems.append(f"the stimulus of {recording.session_id} was not checked")
         for step in stimulus.get(recording.session_id, ()):

@@ -90,26 +90,56 @@ def demonstrated_probability(trials: int, confidence: float = 0.95) -> float:
 SIGNIFICANT = 3.0
 """A correlation below this many standard errors (1/√n) is taken for none."""
 
+_SIGNIFICANT_SUM = 4.0
+"""The same for the sum of the correlations up to one of several distances."""
 
-def burst_design_effect(events: NDArray[np.bool_]) -> float:
-    """Design effect (1 + ρ) / (1 − ρ) of bursty events, ρ the lag-one correlation of the flags.
+_SIGNIFICANT_BAND = 2.0
+"""The same for what one band of distances adds to the effect; after one that
+did, two that add nothing end the search."""
 
-    Never below 1: negative correlation does not count as more evidence. As many neighbours as
-    chance gives independent events once in :data:`CHANCE` samples are no burst.
+
+def burst_design_effect(events: NDArray[np.bool_], chance: float = CHANCE) -> float:
+    """Design effect 1 + 2 Σ ρ(j) of bursty events, from the pairs that lie close together.
+
+    Pairs are counted up to doubling distances, so that a burst need not be without gaps. Never
+    below 1: negative correlation does not count as more evidence. As many pairs as chance gives
+    independent events once in ``chance`` samples are no burst. Few bursts fix their effect badly:
+    it is raised by the effect over the events.
     """
-    total = int(events.sum())
-    if total < 2 or total == len(events):
+    n, total = len(events), int(events.sum())
+    if total < 2 or total == n:
         return 1.0
-    neighbours = int((events[1:] & events[:-1]).sum())
-    if stats.poisson.sf(neighbours - 1, total * total / len(events)) > 1 / CHANCE:
-        return 1.0
-    return autocorrelation_effect(events.astype(float))
+    at, order = np.flatnonzero(events), np.arange(1, total + 1)
+    reaches = _reaches(n)
+    effect, idle, bursty, pairs_nearer, expected_nearer = 1.0, 0, False, 0, 0.0
+    for reach in reaches:
+        pairs = int((np.searchsorted(at, at + reach, side="right") - order).sum())
+        expected = total * (total - 1) / (n * (n - 1)) * reach * (n - (reach + 1) / 2)
+        bursty |= bool(stats.poisson.sf(pairs - 1, expected) * len(reaches) <= 1 / chance)
+        expected_here = expected - expected_nearer
+        surplus = pairs - pairs_nearer - expected_here
+        if surplus > _SIGNIFICANT_BAND * effect * math.sqrt(expected_here):
+            effect, idle = effect + 2 * surplus / total / (1 - total / n), 0
+        elif effect > 1:
+            idle += 1
+            if idle > 1:
+                break
+        pairs_nearer, expected_nearer = pairs, expected
+    return effect * (1 + effect / total) if bursty and effect > 1 else 1.0
 
 
 def autocorrelation_effect(values: Floats) -> float:
-    """Design effect (1 + ρ) / (1 − ρ) of a series that follows itself (AR(1)); at least 1."""
+    """Design effect of a series that follows itself; at least 1.
+
+    The larger of (1 + ρ) / (1 − ρ), which is that of an AR(1), and 1 + 2 Σ ρ(j) of the ranks,
+    which also sees a slow movement below the noise.
+    """
     if len(values) < 3 or np.ptp(values) == 0:  # rounding of the mean is no correlation
         return 1.0
+    return max(_next_effect(values), _slow_effect(values))
+
+
+def _next_effect(values: Floats) -> float:
     centred = values - values.mean()
     power = float((centred**2).sum())
     if power <= 0:
@@ -118,3 +148,52 @@ def autocorrelation_effect(values: Floats) -> float:
     if rho < SIGNIFICANT / len(values) ** 0.5:
         return 1.0
     return (1 + rho) / (1 - rho)
+
+
+def _slow_effect(values: Floats) -> float:
+    n = len(values)
+    sums = np.cumsum(_correlations(stats.rankdata(values), max(1, n // 10)))
+    effect, idle, follows, nearer, nearer_sum = 1.0, 0, False, 0, 0.0
+    for reach in _reaches(n):
+        total = float(sums[reach - 1])
+        follows |= total >= _SIGNIFICANT_SUM * math.sqrt(reach / n)
+        if total - nearer_sum > _SIGNIFICANT_BAND * effect * math.sqrt((reach - nearer) / n):
+            effect, idle = effect + 2 * (total - nearer_sum), 0
+        elif effect > 1:
+            idle += 1
+            if idle > 1:
+                break
+        nearer, nearer_sum = reach, total
+    return effect if follows else 1.0
+
+
+def _correlations(values: Floats, most: int) -> Floats:
+    """The correlations of a series with itself at the distances 1 to ``most``."""
+    centred = values - values.mean()
+    size = 1 << (2 * len(values) - 1).bit_length()
+    spectrum = np.fft.rfft(centred, size)
+    found = np.fft.irfft(spectrum * spectrum.conj(), size)[: most + 1]
+    return found[1:] / found[0]
+
+
+def _reaches(n: int) -> list[int]:
+    """Distances at which neighbours are looked for: doubling, up to a tenth of the series."""
+    reaches = [1]
+    while 2 * reaches[-1] <= n // 10:
+        reaches.append(2 * reaches[-1])
+    return reaches
+
+
+def gilbert_elliott_effect(
+    to_bad: float, to_good: float, loss_good: float, loss_bad: float
+) -> float:
+    """Design effect of the losses of a Gilbert–Elliott model that is known; at least 1."""
+    if not to_bad or not to_good:
+        return 1.0
+    bad = to_bad / (to_bad + to_good)
+    loss = bad * loss_bad + (1 - bad) * loss_good
+    follow = 1 - to_bad - to_good
+    if not 0 < loss < 1:
+        return 1.0
+    share = bad * (1 - bad) * (loss_bad - loss_good) ** 2 / (loss * (1 - loss))
+    return max(1.0, 1 + 2 * share * follow / (1 - follow))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bench.errors import InputError
 from bench.report.allure import write_allure
@@ -17,8 +19,12 @@ from bench.runs.seal import SEAL
 REPORT = "report.html"
 
 
-def stored_report(path: Path) -> ReportData:
+def stored_report(path: Path, known: Mapping[str, Any] | None = None) -> ReportData:
     """What a report of this run folder shows.
+
+    Args:
+        path: the run folder.
+        known: fields of run.json that will be written after the reports.
 
     Raises:
         InputError: not a run folder, or damaged.
@@ -28,7 +34,7 @@ def stored_report(path: Path) -> ReportData:
     ids = [session.id for session in run.sessions]
     stimuli = {i: [dataclasses.asdict(step) for step in read_stimulus(run, i)] for i in ids}
     return report_data(
-        run.identity,
+        {**run.identity, **(known or {})},
         verdicts=run.verdicts,
         scope=run.scope,
         recordings=[read_recording(run, i) for i in ids],
@@ -37,9 +43,12 @@ def stored_report(path: Path) -> ReportData:
     )
 
 
-def write_reports(path: Path) -> Path:
-    """Write report.html, junit.xml and allure/ into a run folder that is not sealed yet."""
-    data = stored_report(path)
+def write_reports(path: Path, known: Mapping[str, Any] | None = None) -> Path:
+    """Write report.html, junit.xml and allure/ into a run folder that is not sealed yet.
+
+    ``known`` as in :func:`stored_report`.
+    """
+    data = stored_report(path, known)
     write_html(data, path / REPORT)
     write_junit(data, path / "junit.xml")
     write_allure(data, path / "allure")

@@ -190,10 +190,16 @@ class RunFolder:
                 )
             time.sleep(_POLL_S)
 
-    def conclude(self, completion: Literal["complete", "interrupted"] = "complete") -> None:
+    def conclude(
+        self, completion: Literal["complete", "interrupted", "incomplete"] = "complete"
+    ) -> None:
         """Make the final forms of everything but the reports and the seal.
 
         Called once, by one process, after the last session and verdict.
+
+        Args:
+            completion: what run.json says from now on; ``incomplete`` where what follows may
+                still fail, and :meth:`update` says ``complete`` in the end.
 
         Raises:
             InputError: something cannot be written, or the run is sealed.

@@ -5,14 +5,16 @@ Called once, by one process, when all that worked on the run are done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from bench.errors import InputError
 from bench.judge.scope import ScopeItem
 from bench.judge.verdict import Outcome, Verdict
 from bench.requirements.loader import load_catalogue
+from bench.runs.files import writing
 from bench.runs.folder import RunFolder
 from bench.runs.reader import StoredRun, read_run
 from bench.runs.seal import seal
@@ -31,15 +33,20 @@ def unanswered(scope: Iterable[ScopeItem], verdicts: Iterable[Verdict]) -> list[
     ]
 
 
-def end_run(path: Path, write_reports: Callable[[Path], object]) -> StoredRun:
+Reports = Callable[[Path, Mapping[str, Any]], object]
+
+
+def end_run(path: Path, write_reports: Reports) -> StoredRun:
     """Give the run folder its final forms and seal it.
 
     What is in scope without a verdict becomes an ERROR: it is never passed over in silence.
-    Where the end itself is cut short, the run is marked incomplete again.
+    The run counts as complete when everything but the seal is written: cut short before, by a
+    full disk, Ctrl-C or a kill, it stays incomplete.
 
     Args:
         path: the run folder.
-        write_reports: writes report, JUnit and Allure into it.
+        write_reports: writes report, JUnit and Allure into the folder, given also the fields of
+            run.json that are written after it.
 
     Returns:
         The run as it is stored now.
@@ -48,10 +55,12 @@ def end_run(path: Path, write_reports: Callable[[Path], object]) -> StoredRun:
         InputError: the folder is damaged or cannot be written.
     """
     folder = RunFolder(path)
+    _answer(folder, read_run(path))
+    folder.conclude("incomplete")
+    with writing(path):
+        write_reports(path, {"completion": "complete"})
+    folder.update(completion="complete")
     try:
-        _answer(folder, read_run(path))
-        folder.conclude()
-        write_reports(path)
         seal(path)
     except BaseException:
         with suppress(InputError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from bench.judge.outcomes import ERROR, INCONCLUSIVE, OK, exit_code
 from bench.judge.scope import ScopeItem
 from bench.judge.verdict import Outcome, Verdict
 from bench.measure.floor import NoiseFloor, measure_floor
-from bench.measure.stimulus import achieved
+from bench.measure.stimulus import StepStimulus, achieved
 from bench.requirements.loader import load_catalogue
 from bench.runs.reader import StoredRun, read_recording, read_run
 from bench.sessions.codec import to_json
@@ -48,6 +48,7 @@ def rejudge(path: Path) -> Rejudged:
     cache: dict[str, Recording] = {}
     nulls = _of_scenario(run, NULL_PATH, cache)
     floor = measure_floor(nulls[-1]) if nulls else None
+    stimuli: dict[str, tuple[StepStimulus, ...]] = {}
     stored = {(v.requirement, v.stream, v.test): v for v in run.verdicts}
     verdicts = []
     for item in run.scope:
@@ -58,7 +59,10 @@ def rejudge(path: Path) -> Rejudged:
             verdicts.append(before)  # the bench's own fault: no recording to derive it from
         else:
             recordings = _of_scenario(run, item.scenario, cache)
-            verdicts.append(_judged(run, item, recordings, floor))
+            for recording in recordings:
+                if recording.session_id not in stimuli:
+                    stimuli[recording.session_id] = achieved(recording, floor)
+            verdicts.append(_judged(run, item, recordings, stimuli, floor))
     differences = _differences(verdicts, stored, complete=run.complete)
     code = exit_code(
         [v.verdict for v in verdicts],
@@ -70,7 +74,11 @@ def rejudge(path: Path) -> Rejudged:
 
 
 def _judged(
-    run: StoredRun, item: ScopeItem, recordings: Sequence[Recording], floor: NoiseFloor | None
+    run: StoredRun,
+    item: ScopeItem,
+    recordings: Sequence[Recording],
+    stimuli: Mapping[str, tuple[StepStimulus, ...]],
+    floor: NoiseFloor | None,
 ) -> Verdict:
     requirement = load_catalogue().get(item.requirement)
     if not recordings:
@@ -81,7 +89,7 @@ def _judged(
         run.device,
         item.stream,
         recordings,
-        stimulus={r.session_id: achieved(r, floor) for r in recordings},
+        stimulus=stimuli,
         floor=floor,
         planned_n=item.planned_n,
         test=item.test,

@@ -20,11 +20,11 @@ from bench.benches.choose import make_bench
 from bench.devices.profile import DeviceProfile
 from bench.devices.registry import MACHINES
 from bench.errors import InputError
-from bench.judge.assess import assess
+from bench.judge.assess import assess, stimulus_problems
 from bench.judge.scope import Candidate, Plan, ScopeItem, decide, steady_duration_s
 from bench.judge.verdict import Outcome, Verdict
 from bench.measure.floor import NoiseFloor, measure_floor
-from bench.measure.stimulus import StepStimulus, achieved, health_problems
+from bench.measure.stimulus import StepStimulus, achieved
 from bench.network import library
 from bench.network.scenario import Scenario
 from bench.requirements.loader import Catalogue, load_catalogue
@@ -36,7 +36,7 @@ from bench.studies.failed import failed_verdict
 
 NULL_PATH = "null-path"
 STEADY = "steady-5g-slice"
-ATTEMPTS = 3
+ATTEMPTS = 4
 """A session is repeated only where the bench did not deliver its stimulus."""
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
@@ -59,6 +59,7 @@ class RunOptions:
     allow_inconclusive: bool = False
     certify: bool = False
     run_id: str | None = None
+    command: tuple[str, ...] = ("?",)
 
 
 class Observer(Protocol):
@@ -201,6 +202,7 @@ class Run:
             "defects": dict(options.device.defects or {}),
             "trials": self.trials,
             "catalogue_sha256": self.catalogue.sha256,
+            "command": [Path(options.command[0]).name, *options.command[1:]],
         }
 
     def settle_scope(self, candidates: Iterable[Candidate]) -> None:
@@ -270,10 +272,12 @@ class Run:
     def recordings(self, item: ScopeItem) -> list[Recording]:
         """The recordings that ``item`` is judged from; sessions run at the first use."""
         scenario = self._scenario(item.scenario)
-        behaviour = self.catalogue.get(item.requirement).kind == "behaviour"
-        trials = item.planned_n if behaviour else 1
+        trials = item.planned_n if self._is_behaviour(item) else 1
         found = (self._recording(scenario, trial) for trial in range(trials))
         return [recording for recording in found if recording is not None]
+
+    def _is_behaviour(self, item: ScopeItem) -> bool:
+        return self.catalogue.get(item.requirement).kind == "behaviour"
 
     def _scenario(self, name: str) -> Scenario:
         return library.steady(self._steady_s) if name == STEADY else library.find_scenario(name)
@@ -324,10 +328,14 @@ class Run:
             claimed.abandon(str(error) or type(error).__name__)
             raise
         stimulus = achieved(recording, self.floor)
-        problems = health_problems(recording)
         claimed.finish(recording, stimulus)
         self.stimuli[session.id] = stimulus
-        return recording, not problems and all(step.ok for step in stimulus)
+        reactions = any(
+            item.in_scope and item.scenario == recording.scenario and self._is_behaviour(item)
+            for item in self.scope
+        )
+        unsound = stimulus_problems([recording], self.stimuli, reactions=reactions)
+        return recording, not unsound
 
     def _carry_out(self, session: Session, writer: SessionWriter) -> Recording:
         """What a bench or a simulated device raises is the bench's own fault, whatever it is."""
@@ -348,8 +356,7 @@ class Run:
     def _sessions_total(self) -> int:
         scenarios = {item.scenario: 1 for item in self.scope if item.in_scope}
         for item in self.scope:
-            behaviour = self.catalogue.get(item.requirement).kind == "behaviour"
-            if item.in_scope and behaviour:
+            if item.in_scope and self._is_behaviour(item):
                 scenarios[item.scenario] = max(scenarios[item.scenario], item.planned_n)
         return 1 + sum(scenarios.values())
 

@@ -103,6 +103,10 @@ def _resumes_at_once(made):
     return made.contact(3.2, "motion", 1)
 
 
+def _rearms_too_soon(made):
+    return made.rearm(3.19).moves(3.2, 1, 500).moves(3.3, 0, 500)
+
+
 def _unarmed(made):
     return made.without("rearm", since_s=1.0)
 
@@ -186,6 +190,7 @@ DEFECTS = [
     ("LIM-1", "delay-ramp", _never_stops, math.inf),
     ("LIM-1", "delay-ramp", _stops_late, 2.09),
     ("LIM-1", "delay-ramp", _resumes_at_once, math.inf),
+    ("LIM-1", "delay-ramp", _rearms_too_soon, math.inf),
     ("LIM-1", "delay-ramp", _unarmed, math.inf),
     ("LIM-1", "delay-ramp", _executes_anything, math.inf),
     ("LIM-2", "loss-step", _never_stops, math.inf),

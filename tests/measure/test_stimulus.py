@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bench.measure.floor import NoiseFloor, StreamFloor
-from bench.measure.stimulus import achieved, health_problems
+from bench.measure.stimulus import achieved, health_problems, stall_problems
 from bench.network.impairment import Delay, GilbertElliott, Impairment
 from bench.network.scenario import Scenario, Segment, Step, both
 
@@ -158,11 +158,13 @@ def test_no_packet_on_a_link_that_keeps_its_state_is_no_objection(synthetic):
     assert all(link == "primary" for _, _, link, _ in found)
 
 
-def test_bursty_loss_gets_its_design_effect(synthetic):
+@pytest.mark.parametrize("seed", range(6))
+def test_bursty_loss_gets_its_design_effect(synthetic, seed):
+    """As independent losses, three of these six would be refused."""
     bursty = Impairment(delay=Delay(0.005), loss=GilbertElliott(0.002, 0.05))
     state = {"primary": both(bursty), "standby": both(Impairment(delay=Delay(0.005)))}
     scenario = Scenario("b", "", (Step("s", "loss", "beyond", (Segment("s", 4.0, state),)),))
-    made = synthetic.Builder(scenario).heartbeats().stream(COMMAND)
+    made = synthetic.Builder(scenario, seed=seed).heartbeats().stream(COMMAND)
     assert wrong(made.recording()) == {}
 
 
@@ -179,7 +181,7 @@ def test_a_full_queue_is_intended(synthetic):
 
 @pytest.mark.parametrize(
     "lateness",
-    [{"p99": 0.0011, "max": 0.002}, {"p99": 0.0001, "max": 0.2}, {}],
+    [{"p99": 0.0011, "max": 0.002}, {"p99": 0.5, "max": 0.5}, {}],
 )
 def test_lateness_of_the_emulator(synthetic, lateness):
     made = synthetic.healthy("steady", bench="local")
@@ -190,3 +192,21 @@ def test_lateness_of_the_emulator(synthetic, lateness):
 def test_the_kernel_emulator_cannot_know_its_lateness(synthetic):
     recording = synthetic.healthy("steady", bench="local").recording(lateness_s={})
     assert health_problems(dataclasses.replace(recording, backend="netem")) == ()
+
+
+@pytest.mark.parametrize(
+    ("late", "stalled"),
+    [
+        ({"lateness_s": {"p99": 1e-4, "max": 0.031}}, True),
+        ({"lateness_s": {"p99": 1e-4, "max": 0.029}}, False),
+        ({"counters": {"patient/timer_late_max_ns": 31_000_000}}, True),
+        ({"counters": {"doctor/timer_late_max_ns": 31_000_000}}, True),
+        ({"counters": {"doctor/timer_late_max_ns": 29_000_000}}, False),
+    ],
+)
+def test_a_stall_of_the_host_spoils_reaction_times(synthetic, late, stalled):
+    made = synthetic.healthy("steady", bench="local")
+    recording = made.recording()
+    health = dataclasses.replace(recording.health, **late)
+    recording = dataclasses.replace(recording, health=health)
+    assert bool(stall_problems(recording)) is stalled

@@ -31,10 +31,15 @@ class Builder:
     """A recording in the making. Times in s of session time."""
 
     def __init__(
-        self, scenario: Scenario, *, bench: str = "virtual", profile: DeviceProfile | None = None
+        self,
+        scenario: Scenario,
+        *,
+        bench: str = "virtual",
+        profile: DeviceProfile | None = None,
+        seed: int = 7,
     ) -> None:
         self.profile = profile or find_device("telesurgery-robot")
-        self.session = Session("therapy", self.profile, scenario, 7)
+        self.session = Session("therapy", self.profile, scenario, seed)
         self.schedule = self.session.schedule()
         self.bench = bench
         self.sends: list[tuple[float, int, int, int, int]] = []

@@ -73,6 +73,8 @@ def emulate(
         InputError: a plan holds what this emulator would distort (see :func:`netem_refusal`).
     """
     emulator = make_emulator(backend)
+    # Before it forks: on a busy host its processes would else not be ready at the start.
+    kernel.prefer_timing(_PRIORITY)
     emulator.start(plans, t0_ns)
     for pid in getattr(emulator, "pids", ()):
         kernel.prefer_timing(_PRIORITY, pid)

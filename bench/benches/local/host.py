@@ -34,7 +34,7 @@ from bench.benches.local.topology import Topology
 from bench.network.scenario import Schedule, Side
 from bench.sessions.packets import TAPS
 
-LEAD_NS = 300_000_000
+LEAD_NS = 500_000_000
 """From the fork of the session's processes to its start."""
 
 _AGENT_PRIORITY = 1
