@@ -49,7 +49,9 @@ def _command(function: Callable[..., int]) -> Callable[..., None]:
             # Nobody reads any more: nothing more is written, not even at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = 4
-        except Exception:
+        except SystemExit:
+            raise
+        except BaseException:  # pytest's outcomes are no Exceptions
             traceback.print_exc()
             print("bench: the bench's own fault, see above", file=sys.stderr)
             code = 4

@@ -18,11 +18,16 @@ from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
 from bench.measure.recovering import rec_1, sw_1
+from bench.measure.stimulus import timer_lateness_s
 from bench.sessions.recording import Recording
 
 __all__ = ["BEHAVIOURS", "EXPECTED_ALARMS", "Behaviour", "expected_alarms", "measure_behaviour"]
 
 TIME_TERMS = ("tap", "clock", "event")
+
+REACTIONS = ("fault-signal", "stop-motion")
+"""Reference points between which the device's own timers lie. The age of a command ends with its
+arrival, and a gap lies between packets."""
 
 Trial = Callable[[Recording, AlarmProfile | None], tuple[float, ev.Details]]
 
@@ -107,7 +112,7 @@ def measure_behaviour(
         upper=worst,
         confidence=confidence,
         extreme=worst,
-        budget=_event_budget(recordings, floor),
+        budget=_event_budget(recordings, floor, behaviour),
         required_terms=TIME_TERMS,
         independent=_independent(behaviour, recordings),
         trials=tuple(values),
@@ -126,9 +131,13 @@ def _independent(behaviour: Behaviour, recordings: Sequence[Recording]) -> bool:
 
 
 def _event_budget(
-    recordings: Sequence[Recording], floor: NoiseFloor | None
+    recordings: Sequence[Recording], floor: NoiseFloor | None, behaviour: Behaviour
 ) -> tuple[UncertaintyTerm, ...]:
-    """As for a time between taps, and ``event``: the stamp of a contact or a signal."""
+    """As for a time between taps, and ``event``: the stamp of a contact or a signal.
+
+    A stamp is late by what an unimpaired path takes. A reaction is late also by as much as the
+    process that plays the device's side was ever late in the session.
+    """
     if not recordings:
         return ()
     terms = time_budget(recordings, ev.COMMAND, floor)
@@ -137,5 +146,9 @@ def _event_budget(
     found = floor.stream(ev.COMMAND) if floor is not None else None
     if found is None or not math.isfinite(found.p99):
         return terms
-    origin = "99th percentile of the noise floor, rectangular"
-    return (*terms, UncertaintyTerm("event", found.p99 / math.sqrt(3), origin))
+    width_s, origin = found.p99, "99th percentile of the noise floor, rectangular"
+    if behaviour.reference_points in REACTIONS:
+        late_s = max(timer_lateness_s(recording) for recording in recordings)
+        width_s = math.hypot(width_s, late_s)
+        origin = "99th percentile of the noise floor and largest timer lateness, rectangular"
+    return (*terms, UncertaintyTerm("event", width_s / math.sqrt(3), origin))

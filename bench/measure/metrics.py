@@ -13,6 +13,13 @@ from bench.measure.pairing import Flow
 Floats = NDArray[np.float64]
 
 
+def delay_or_never(flow: Flow) -> Floats:
+    """One-way delay in order of sending, infinite where the packet is lost (RFC 7679, 5.1)."""
+    known = ~flow.in_flight
+    delay = np.where(flow.arrived, (flow.received_ns - flow.sent_ns) / 1e9, np.inf)
+    return np.asarray(delay[known], dtype=np.float64)
+
+
 def ipdv(flow: Flow) -> Floats:
     """Absolute IP packet delay variation between consecutive packets (RFC 3393, 4.2).
 

@@ -19,7 +19,8 @@ class Flow:
     """One stream in one direction, in order of sending; arrays of shape ``(n,)``.
 
     ``received_ns``: -1 where the packet never arrived. ``in_flight``: not arrived, but sent
-    later than the recording's end minus the stream's largest observed delay, so not lost.
+    later than the recording's end minus the stream's largest observed delay, and not overtaken
+    by more than any packet that did arrive, so not lost.
     ``duplicates``: arrivals beyond the first. ``unmatched``: arrivals that nobody sent.
     ``reordered``: arrivals with a smaller sequence than an earlier arrival on the same link
     (RFC 4737, type-P-reordered).
@@ -106,7 +107,7 @@ def pair(rows: PacketTable, direction: int, end_ns: int) -> Flow:
     sent_ns = sent["t_ns"].astype(np.int64)
     delay = received[hit] - sent_ns[hit]
     largest = int(delay.max()) if len(delay) else 0
-    in_flight = ~hit & (sent_ns > end_ns - largest)
+    in_flight = ~hit & (sent_ns > end_ns - largest) & (sent_ns > _overtaken(sent_ns, received))
     return Flow(
         sent_ns=sent_ns,
         received_ns=received,
@@ -118,6 +119,19 @@ def pair(rows: PacketTable, direction: int, end_ns: int) -> Flow:
         unmatched=unmatched,
         reordered=_reordered(got),
     )
+
+
+def _overtaken(sent_ns: NDArray[np.int64], received_ns: NDArray[np.int64]) -> int:
+    """What was sent up to this can no longer be on its way.
+
+    Packets sent later have arrived, by more than any packet that did arrive was overtaken.
+    """
+    arrived = received_ns != MISSING
+    if not arrived.any():
+        return MISSING
+    sent = sent_ns[arrived][np.argsort(received_ns[arrived], kind="stable")]
+    newest = np.maximum.accumulate(sent)
+    return int(newest[-1] - (newest - sent).max())
 
 
 def _keys(rows: NDArray[np.void]) -> NDArray[np.int64]:

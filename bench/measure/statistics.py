@@ -90,12 +90,11 @@ def demonstrated_probability(trials: int, confidence: float = 0.95) -> float:
 SIGNIFICANT = 3.0
 """A correlation below this many standard errors (1/√n) is taken for none."""
 
-_SIGNIFICANT_SUM = 4.0
+_SIGNIFICANT_SUM = 6.0
 """The same for the sum of the correlations up to one of several distances."""
 
 _SIGNIFICANT_BAND = 2.0
-"""The same for what one band of distances adds to the effect; after one that
-did, two that add nothing end the search."""
+"""The same for one band of distances, times the effect of the nearer ones."""
 
 
 def burst_design_effect(events: NDArray[np.bool_], chance: float = CHANCE) -> float:
@@ -109,23 +108,18 @@ def burst_design_effect(events: NDArray[np.bool_], chance: float = CHANCE) -> fl
     n, total = len(events), int(events.sum())
     if total < 2 or total == n:
         return 1.0
-    at, order = np.flatnonzero(events), np.arange(1, total + 1)
-    reaches = _reaches(n)
-    effect, idle, bursty, pairs_nearer, expected_nearer = 1.0, 0, False, 0, 0.0
+    at, order, reaches = np.flatnonzero(events), np.arange(1, total + 1), _reaches(n)
+    bursty, bands, pairs_nearer, expected_nearer = False, [], 0, 0.0
     for reach in reaches:
         pairs = int((np.searchsorted(at, at + reach, side="right") - order).sum())
         expected = total * (total - 1) / (n * (n - 1)) * reach * (n - (reach + 1) / 2)
         bursty |= bool(stats.poisson.sf(pairs - 1, expected) * len(reaches) <= 1 / chance)
-        expected_here = expected - expected_nearer
-        surplus = pairs - pairs_nearer - expected_here
-        if surplus > _SIGNIFICANT_BAND * effect * math.sqrt(expected_here):
-            effect, idle = effect + 2 * surplus / total / (1 - total / n), 0
-        elif effect > 1:
-            idle += 1
-            if idle > 1:
-                break
+        here = expected - expected_nearer
+        scale = total * (1 - total / n)
+        bands.append(((pairs - pairs_nearer - here) / scale, math.sqrt(here) / scale))
         pairs_nearer, expected_nearer = pairs, expected
-    return effect * (1 + effect / total) if bursty and effect > 1 else 1.0
+    effect = _summed(bands) if bursty else 1.0
+    return effect * (1 + effect / total) if effect > 1 else 1.0
 
 
 def autocorrelation_effect(values: Floats) -> float:
@@ -152,19 +146,31 @@ def _next_effect(values: Floats) -> float:
 
 def _slow_effect(values: Floats) -> float:
     n = len(values)
-    sums = np.cumsum(_correlations(stats.rankdata(values), max(1, n // 10)))
-    effect, idle, follows, nearer, nearer_sum = 1.0, 0, False, 0, 0.0
-    for reach in _reaches(n):
-        total = float(sums[reach - 1])
-        follows |= total >= _SIGNIFICANT_SUM * math.sqrt(reach / n)
-        if total - nearer_sum > _SIGNIFICANT_BAND * effect * math.sqrt((reach - nearer) / n):
-            effect, idle = effect + 2 * (total - nearer_sum), 0
+    reaches = _reaches(n)
+    sums = np.cumsum(_correlations(stats.rankdata(values), reaches[-1]))
+    totals = [float(sums[reach - 1]) for reach in reaches]
+    errors = [math.sqrt(reach / n) for reach in reaches]
+    if all(t < _SIGNIFICANT_SUM * e for t, e in zip(totals, errors, strict=True)):
+        return 1.0
+    nearer = [0, *reaches]
+    widths = [math.sqrt((reach - nearer[i]) / n) for i, reach in enumerate(reaches)]
+    return _summed(list(zip(np.diff([0.0, *totals]).tolist(), widths, strict=True)))
+
+
+def _summed(bands: list[tuple[float, float]]) -> float:
+    """1 + 2 Σ ρ over bands of distances, each with its sum of ρ and that sum's standard error.
+
+    After a band that counts, two that do not end the sum: what lies beyond them is noise.
+    """
+    effect, idle = 1.0, 0
+    for found, error in bands:
+        if found > _SIGNIFICANT_BAND * effect * error:
+            effect, idle = effect + 2 * found, 0
         elif effect > 1:
             idle += 1
-            if idle > 1:
-                break
-        nearer, nearer_sum = reach, total
-    return effect if follows else 1.0
+        if idle > 1:
+            break
+    return effect
 
 
 def _correlations(values: Floats, most: int) -> Floats:
@@ -173,7 +179,7 @@ def _correlations(values: Floats, most: int) -> Floats:
     size = 1 << (2 * len(values) - 1).bit_length()
     spectrum = np.fft.rfft(centred, size)
     found = np.fft.irfft(spectrum * spectrum.conj(), size)[: most + 1]
-    return found[1:] / found[0]
+    return np.asarray(found[1:] / found[0], dtype=np.float64)
 
 
 def _reaches(n: int) -> list[int]:

@@ -33,6 +33,7 @@ _DEVIATIONS = -float(stats.norm.ppf(_ERROR / 2))
 _LATEST_S = 0.005
 """A change that was commanded later than this after its time was not achieved."""
 _LATENESS_P99_S = 0.001
+SIDES = ("patient", "doctor")
 _STALL_S = 0.03
 """A reaction time is not judged where something of the bench was later than this."""
 
@@ -295,6 +296,13 @@ def health_problems(recording: Recording) -> tuple[str, ...]:
     return tuple(problems)
 
 
+def timer_lateness_s(recording: Recording, *sides: str) -> float:
+    """How late a process that plays a side of the device ever was; 0 where none tells."""
+    counters = recording.health.counters
+    names = [f"{side}/timer_late_max_ns" for side in sides or SIDES]
+    return max(counters.get(name, 0) for name in names) / 1e9
+
+
 def stall_problems(recording: Recording) -> tuple[str, ...]:
     """Why a reaction time of this session cannot be told from the host's own stall.
 
@@ -303,8 +311,8 @@ def stall_problems(recording: Recording) -> tuple[str, ...]:
     """
     health = recording.health
     late_s = {"emulator": health.lateness_s.get("max", 0.0)}
-    for side in ("patient", "doctor"):
-        late_s[f"{side} side"] = health.counters.get(f"{side}/timer_late_max_ns", 0) / 1e9
+    for side in SIDES:
+        late_s[f"{side} side"] = timer_lateness_s(recording, side)
     worst = max(late_s, key=lambda name: late_s[name])
     if late_s[worst] <= _STALL_S:
         return ()

@@ -14,6 +14,7 @@ from bench.judge.verdict import Outcome, Verdict
 from bench.measure.floor import NoiseFloor, measure_floor
 from bench.measure.stimulus import StepStimulus, achieved
 from bench.requirements.loader import load_catalogue
+from bench.requirements.model import Requirement
 from bench.runs.reader import StoredRun, read_recording, read_run
 from bench.sessions.codec import to_json
 from bench.sessions.recording import Recording
@@ -45,6 +46,7 @@ def rejudge(path: Path) -> Rejudged:
         InputError: not a run folder, or damaged beyond reading.
     """
     run = read_run(path)
+    catalogue = load_catalogue()
     cache: dict[str, Recording] = {}
     nulls = _of_scenario(run, NULL_PATH, cache)
     floor = measure_floor(nulls[-1]) if nulls else None
@@ -62,7 +64,8 @@ def rejudge(path: Path) -> Rejudged:
             for recording in recordings:
                 if recording.session_id not in stimuli:
                     stimuli[recording.session_id] = achieved(recording, floor)
-            verdicts.append(_judged(run, item, recordings, stimuli, floor))
+            requirement = catalogue.get(item.requirement)
+            verdicts.append(_judged(run, item, requirement, recordings, stimuli, floor))
     differences = _differences(verdicts, stored, complete=run.complete)
     code = exit_code(
         [v.verdict for v in verdicts],
@@ -76,11 +79,11 @@ def rejudge(path: Path) -> Rejudged:
 def _judged(
     run: StoredRun,
     item: ScopeItem,
+    requirement: Requirement,
     recordings: Sequence[Recording],
     stimuli: Mapping[str, tuple[StepStimulus, ...]],
     floor: NoiseFloor | None,
 ) -> Verdict:
-    requirement = load_catalogue().get(item.requirement)
     if not recordings:
         reason = "the session never ran"
         return failed_verdict(item, requirement, run.device, Outcome.INCONCLUSIVE, reason)

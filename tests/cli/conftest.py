@@ -33,7 +33,7 @@ def kit() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def bench(kit: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    bench = kit.Bench(tmp_path_factory.mktemp("commands"))
+    bench = kit.shared(tmp_path_factory.mktemp("commands"))
     yield bench
     bench.close()
 

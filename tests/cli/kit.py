@@ -62,6 +62,16 @@ class Done:
         }
 
 
+_SHARED: list[Bench] = []
+
+
+def shared(scratch: Path) -> Bench:
+    """One forking process for all tests of a session."""
+    if not _SHARED:
+        _SHARED.append(Bench(scratch))
+    return _SHARED[0]
+
+
 def read(path: Path) -> Any:
     """A JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
@@ -86,7 +96,9 @@ class Bench:
         self._lines = self._near.makefile("r")
 
     def close(self) -> None:
-        """End the forking process."""
+        """End the forking process. May be called twice."""
+        if self in _SHARED:
+            _SHARED.remove(self)
         self._near.close()
         self._lines.close()
         self._zygote.wait(10)

@@ -15,15 +15,16 @@ import statistics
 import struct
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).resolve().parent
-WITHIN_S = 120.0
+WITHIN_S = 180.0
 MS = 1_000_000
+WORST_NS = 50 * MS  # lateness that the guest lets pass as keeping time (uml_guest.py)
+WAKING_NS = 10 * MS  # what half of the packets, and more, surely keep then
 
 # Newer processors have more registers than this kernel can restore; it then panics with this.
 TOO_MANY_REGISTERS = "ptrace set fp regs failed"
@@ -116,7 +117,6 @@ def result(tmp_path_factory):
             unavailable(f"no {command} here: apt-get install {package}")
     if not glob.glob("/usr/lib/uml/modules/*/kernel/net/sched/sch_netem.ko"):
         unavailable("the User-Mode Linux package brings no netem module")
-    began = time.monotonic()
     console = boot(tmp_path_factory.mktemp("uml"), old_registers_only=False)
     if TOO_MANY_REGISTERS in console:
         console = boot(tmp_path_factory.mktemp("uml"), old_registers_only=True)
@@ -128,21 +128,30 @@ def result(tmp_path_factory):
     answer = json.loads(lines[0].partition(" ")[2])
     if "failed" in answer:
         pytest.fail(f"{answer['failed']}\n{console.partition('NETEM-RESULT')[0][-2000:]}")
-    answer["took_s"] = time.monotonic() - began
+    for flow in (answer["flow"], answer["limited"]):
+        if not flow["kept_time"]:
+            median, worst = (late / MS for late in flow["late_ns"])
+            found = f"the sender was late by {median:.1f} ms, at worst {worst:.1f} ms"
+            pytest.fail(f"the host did not keep time in {flow['tries']} tries: {found}")
     return answer
 
 
-def phase(result, start_ms, end_ms):
-    """What was sent between two times: (numbers sent, {number: delay ns}, numbers as received).
+def phase(result, name):
+    """A phase of the flow: (numbers sent, {number: delay ns}, numbers as received).
 
-    Ten milliseconds at both edges are left out: a change takes effect a little after its time.
+    A delay is at most the true one: from before sending to the kernel's stamp at arrival.
     """
-    first, last = (start_ms + 10) // 2, (end_ms - 10) // 2
-    rows = [row for row in result["flow"]["rows"] if first <= row[0] < last]
-    for number, made, _ in rows:
-        assert made >= number * 2 * MS
-    rows = [row for row in rows if row[1] < (end_ms - 5) * MS]
-    return range(first, last), {row[0]: row[2] for row in rows}, [row[0] for row in rows]
+    flow = result["flow"]
+    sent = range(*flow["phases"][name])
+    made = {number: made for number, _, made, _ in flow["sent"]}
+    rows = [row for row in flow["rows"] if row[0] in sent]
+    return sent, {number: arrived - made[number] for number, arrived in rows}, [n for n, _ in rows]
+
+
+def to_doctor(flow):
+    """The emulator's report of the direction that the flow goes."""
+    (report,) = (r for r in flow["report"]["directions"] if r["direction"] == "to-doctor")
+    return report
 
 
 def test_probe_sees_netem_come(result):
@@ -163,87 +172,116 @@ def test_the_kernel_holds_the_same_bytes_as_after_the_tc_program(result):
     assert "rate 100Gbit" in result["tc"]["shown"]
 
 
-def test_the_flow_ran_as_planned(result):
-    for flow, count in ((result["flow"], 2500), (result["limited"], 22)):
-        assert flow["sent"] == count
-        assert flow["start_late_ns"] < 0  # else the machine was too busy to say anything
+def test_every_packet_met_one_state(result):
+    """Changes are commanded in time, never early, read back; nobody sent around them.
 
-
-def test_every_change_is_commanded_in_time_and_read_back(result):
-    (to_doctor,) = (
-        entry
-        for entry in result["flow"]["report"]["directions"]
-        if entry["direction"] == "to-doctor"
-    )
-    assert len(to_doctor["changes"]) == 6
-    for change in to_doctor["changes"]:
-        assert change["t_ns"] <= change["commanded_ns"] < change["t_ns"] + 50 * MS
-        assert change["commanded_ns"] < change["confirmed_ns"]
+    While the guest kept time to 50 ms (the fixture saw to that), 200 ms are enough for a change.
+    """
+    flow = result["flow"]
+    changes = to_doctor(flow)["changes"]
+    assert [change["t_ns"] for change in changes] == flow["changes"]
+    assert len(changes) == 7
+    sent = {number: (made, gone) for number, _, made, gone in flow["sent"]}
+    for change, (first, end) in zip(changes, flow["phases"].values(), strict=True):
+        assert change["t_ns"] <= change["commanded_ns"] < change["confirmed_ns"] < sent[first][0]
         assert change["read_back"] is True
+        assert all(sent[end - 1][1] < later for later in flow["changes"] if later > sent[first][0])
 
 
 def test_packets_are_accounted_for(result):
-    flow = result["flow"]
-    to_doctor = flow["report"]["directions"][1]
-    fates = to_doctor["fates"]
-    # Address resolution adds a packet or two to those of the flow.
-    assert 2500 <= to_doctor["rx"] <= 2503
-    assert to_doctor["rx"] - to_doctor["tx"] == sum(fates.values()) == 2500 - len(flow["rows"])
-    assert fates["queue_drop"] <= 2
-    assert 140 <= fates["down"] <= 155
+    """Each phase's losses are in the fate of its state, to the packet."""
+    flow, report = result["flow"], to_doctor(result["flow"])
+    lost = {}
+    for name in flow["phases"]:
+        sent, delays, order = phase(result, name)
+        assert len(order) == len(delays)
+        lost[name] = len(sent) - len(delays)
+    assert report["rx"] == len(flow["sent"]) == 930
+    assert report["tx"] == len(flow["rows"])
+    assert report["in_flight"] == report["emulator_drops"] == 0
+    assert report["fates"] == {
+        "lost": lost["jitter"] + lost["bursts"],
+        "queue_drop": 0,
+        "down": lost["down"],
+    }
+    assert {name for name, count in lost.items() if count} == {"jitter", "down", "bursts"}
+
+
+def test_a_clean_state_delays_nothing(result):
+    for name in ("before", "after"):
+        _, delays, order = phase(result, name)
+        assert order == sorted(order)
+        assert min(delays.values()) >= 0
+        assert statistics.median(delays.values()) < 10 * MS
 
 
 def test_normal_jitter_with_loss_keeps_the_order(result):
-    """20 ms ± 1 ms, 10 % of 740: six standard deviations of the loss are 6.6 %."""
-    sent, delays, order = phase(result, 300, 1800)
+    """50 ms ± 5 ms, 25 % of 200: six standard deviations of the loss are 18.4 %."""
+    sent, delays, order = phase(result, "jitter")
     assert order == sorted(order)
-    assert 0.034 < 1 - len(delays) / len(sent) < 0.166
+    assert 0.066 < 1 - len(delays) / len(sent) < 0.434
     values = sorted(delays.values())
-    assert values[0] >= 16 * MS  # the table ends at four standard deviations
-    assert 19.5 * MS < statistics.median(values) < 22 * MS
-    assert 0.5 * MS < values[len(values) * 84 // 100] - values[len(values) // 2] < 2.5 * MS
+    assert values[0] >= 30 * MS  # the table ends at four standard deviations
+    assert 47.5 * MS < statistics.median(values) < 60 * MS
+    assert 2.5 * MS < values[len(values) * 84 // 100] - values[len(values) // 2] < 12.5 * MS
 
 
 def test_order_is_given_up_only_where_allowed(result):
-    """At 2 ms gaps two normal delays of σ 1 ms change places in 8 % of 340 pairs."""
-    _, delays, order = phase(result, 1800, 2500)
+    """At gaps of 5 ms, normal delays of σ 5 ms change places in 24 % of 199 pairs."""
+    _, delays, order = phase(result, "overtaking")
     assert sum(a > b for a, b in pairwise(order)) >= 5
-    assert len(delays) >= 330
+    assert len(delays) == 200
+    assert min(delays.values()) >= 30 * MS
 
 
 def test_uniform_jitter_stays_within_its_bounds(result):
-    sent, delays, order = phase(result, 2500, 3000)
+    """Of 60 delays even over 40 … 60 ms, none in either outer quarter: P = 2 · 0.75⁶⁰ < 1e-7."""
+    sent, delays, order = phase(result, "uniform")
     values = sorted(delays.values())
     assert len(values) == len(sent)
     assert order == sorted(order)
-    assert 8 * MS <= values[0] < 9 * MS
-    assert 11 * MS < values[len(values) * 95 // 100] < 14 * MS
+    assert 40 * MS <= values[0] < 45 * MS + WAKING_NS
+    assert values[-1] > 55 * MS
+    assert values[len(values) * 90 // 100] < 60 * MS + WAKING_NS
 
 
 def test_a_link_that_is_down_drops_everything(result):
-    _, delays, _ = phase(result, 3000, 3300)
+    sent, delays, _ = phase(result, "down")
+    assert len(sent) == 30
     assert delays == {}
 
 
 def test_gilbert_elliott_loses_in_bursts(result):
-    """Stationary loss 16.7 %; about 31 bursts, of which 56 % are three or longer."""
-    sent, delays, _ = phase(result, 3300, 4800)
+    """Stationary loss 28.6 %, standard deviation 4.9 %; after a loss 75 % (σ 4.1 %).
+
+    Independent losses of the same number would follow a loss in 28.6 %.
+    """
+    sent, delays, _ = phase(result, "bursts")
     lost = [number not in delays for number in sent]
-    assert 0.02 < sum(lost) / len(lost) < 0.35
-    assert any(all(lost[i : i + 3]) for i in range(len(lost)))
+    assert 0.05 < sum(lost) / len(lost) < 0.6
+    after_a_loss = [after for before, after in pairwise(lost) if before]
+    assert sum(after_a_loss) > 0.5 * len(after_a_loss)
     values = sorted(delays.values())
-    assert values[0] >= 5 * MS
-    assert values[len(values) // 2] < 7 * MS
+    assert values[0] >= 20 * MS
+    assert values[len(values) // 2] < 20 * MS + WAKING_NS
 
 
 def test_a_rate_serialises_and_bounds_its_queue(result):
-    """20 frames at once onto 1 Mbit/s: 8.528 ms each, seven places."""
-    rows = [row for row in result["limited"]["rows"] if row[0] >= 2]
-    assert 7 <= len(rows) <= 9
-    arrivals = [made + delay for _, made, delay in rows]
-    gaps = [b - a for a, b in pairwise(arrivals)]
-    assert all(6 * MS < gap < 12 * MS for gap in gaps)
-    assert result["limited"]["report"]["directions"][1]["fates"]["queue_drop"] == 20 - len(rows)
+    """20 frames at once onto 0.2 Mbit/s: 42.64 ms each, seven places."""
+    flow, report = result["limited"], to_doctor(result["limited"])
+    frame_ns = 42_640_000
+    first, last = flow["sent"][0][2], flow["sent"][-1][3]
+    left_meanwhile = (last - first) // frame_ns  # none, where the burst was quick
+    assert 7 <= len(flow["rows"]) <= 7 + left_meanwhile
+    numbers = [number for number, _ in flow["rows"]]
+    assert numbers == sorted(numbers)
+    assert numbers[:7] == list(range(7))
+    due = [first + place * frame_ns for place in range(1, 8)]
+    late = [arrived - at for (_, arrived), at in zip(flow["rows"], due, strict=False)]
+    assert min(late) >= -1000  # netem reckons a packet's time in whole ticks of 64 ns
+    assert max(late) < last - first + 2 * WORST_NS
+    assert report["fates"] == {"lost": 0, "queue_drop": 20 - len(numbers), "down": 0}
+    assert report["rx"] == 20
 
 
 def test_nothing_is_left_behind(result):

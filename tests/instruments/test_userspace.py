@@ -1,6 +1,7 @@
 """The userspace emulator on real veth pairs: what it decides, when it releases, what it admits."""
 
 import os
+import select
 import signal
 import time
 from itertools import pairwise
@@ -14,32 +15,40 @@ from instruments.emulators.userspace import Options, UserspaceEmulator, forward
 
 MS = 1_000_000
 SEED = 5
+STAMP_NS = 100_000
+"""What reading two clocks one after the other may put between two stamps of one instant."""
 
 
 def at(seconds, impairment):
     return (round(seconds * 1e9), impairment)
 
 
-def play(wire, changes, count, gap_ns, *, size=lambda number: 100, tail_s=0.2):
-    """Send ``count`` numbered frames into a new wire; (t0, arrivals, report as data, direction)."""
+def play(wire, changes, count, gap_ns, until, *, size=lambda number: 100):
+    """Send ``count`` numbered frames into a new wire, until what came is ``until(arrived)``.
+
+    Gives (wire, t0, arrivals, report of the direction). Frame n goes at n gaps, or later: only
+    the wire's stamps say when.
+    """
     link = wire()
     emulator = UserspaceEmulator()
     plan = LinkPlan("primary", "fa", "fb", (), tuple(changes), SEED)
-    t0 = time.monotonic_ns() + 20 * MS
+    t0 = time.monotonic_ns() + 300 * MS
     emulator.start([plan], t0)
     try:
         arrived = []
         for number in range(count):
-            wait = t0 + number * gap_ns - time.monotonic_ns()
+            planned = t0 + MS + number * gap_ns
+            wait = planned - time.monotonic_ns()
             if wait > 0:
                 time.sleep(wait * 1e-9)
-            link.a.send(link.frame(number, size(number)))
+            link.send(number, size(number), planned)
             if number % 64 == 0:
                 arrived += link.received(link.b)
-        time.sleep(tail_s)
-        arrived += link.received(link.b)
+        arrived += link.wait_received(link.b, lambda more: until(arrived + more))
     finally:
         report = emulator.stop()
+    arrived += link.received(link.b)
+    link.kept_all()
     direction = report.direction("primary", "to-doctor")
     assert direction.balanced
     assert direction.emulator_drops == 0
@@ -47,7 +56,29 @@ def play(wire, changes, count, gap_ns, *, size=lambda number: 100, tail_s=0.2):
     assert direction.clock_steps == 0
     other = report.direction("primary", "to-patient")
     assert (other.rx, other.tx) == (0, 0)
-    return t0, arrived, direction
+    return link, t0, arrived, direction
+
+
+def all_of(count):
+    return lambda arrived: len(arrived) >= count
+
+
+def last_is(number):
+    """Where no frame overtakes another, none comes after the last."""
+    return lambda arrived: bool(arrived) and arrived[-1][0] == number
+
+
+def sent_within(link, t0, start_ms, end_ms):
+    """Numbers of the frames that surely entered the emulator between two session times."""
+    start, end = t0 + start_ms * MS + STAMP_NS, t0 + end_ms * MS - STAMP_NS
+    return [sent.number for sent in link.sent if start <= sent.made_ns and sent.gone_ns < end]
+
+
+def enough(link, *groups):
+    """Demand that the sender got some frames out in each of the times that matter."""
+    for group in groups:
+        if len(group) < 20:
+            raise link.too_slow(f"only {len(group)} frames were sent where many were meant")
 
 
 def test_a_clean_link_passes_everything_unchanged_and_in_order(isolated, wire):
@@ -55,12 +86,13 @@ def test_a_clean_link_passes_everything_unchanged_and_in_order(isolated, wire):
         def size(number):
             return 64 + number % 1400
 
-        _, arrived, direction = play(wire, [], 3000, 100_000, size=size)
-        for number, (seen, made, _, frame, _) in enumerate(arrived):
+        link, _, arrived, direction = play(wire, [], 3000, 100_000, all_of(3000), size=size)
+        made = {sent.number: sent.made_ns for sent in link.sent}
+        for number, (seen, stamped, there, frame, _) in enumerate(arrived):
             assert seen == number
             expected = wire.frame(number, size(number))
             assert frame[:18] + frame[26:] == expected[:18] + expected[26:]
-            assert made
+            assert stamped == made[number] < there
         return len(arrived), direction.rx, direction.tx, sum(direction.fates.values())
 
     assert isolated(check) == (3000, 3000, 3000, 0)
@@ -69,15 +101,18 @@ def test_a_clean_link_passes_everything_unchanged_and_in_order(isolated, wire):
 def test_a_constant_delay_is_applied_and_never_cut_short(isolated, wire):
     def check():
         delay = Impairment(Delay(0.010))
-        _, arrived, direction = play(wire, [at(0, delay)], 1000, MS)
+        began = time.monotonic()
+        link, _, arrived, direction = play(wire, [at(0, delay)], 1000, MS, all_of(1000))
+        took_s = time.monotonic() - began
+        errors = sorted(there - made - 10 * MS for _, made, there, _, _ in arrived)
+        assert len(errors) == 1000
+        assert errors[0] >= 0
         assert direction.lateness.n == 1000
-        assert direction.cpu_s < 0.6
-        return sorted(there - made - 10 * MS for _, made, there, _, _ in arrived)
+        assert direction.cpu_s < 0.6 * took_s
+        link.kept_time()
+        return errors[500]
 
-    errors = isolated(check)
-    assert len(errors) == 1000
-    assert errors[0] >= 0
-    assert errors[500] < 2 * MS
+    assert isolated(check) < 2 * MS
 
 
 def test_bursts_of_3d_video_pass_with_their_delay(isolated, wire):
@@ -89,36 +124,49 @@ def test_bursts_of_3d_video_pass_with_their_delay(isolated, wire):
         changes = (at(0, Impairment(Delay(0.010))),)
         t0 = time.monotonic_ns()
         emulator.start([LinkPlan("primary", "fa", "fb", (), changes, SEED)], t0)
-        arrived = []
+        arrived, begin = [], time.monotonic_ns() + 5 * MS
         for burst in range(40):
+            # Take what comes until the next is due. A sender that is far ahead waits: the
+            # places of the ring are no part of this.
+            while True:
+                wait = begin + burst * 16_666_667 - time.monotonic_ns()
+                behind = burst * 240 - len(arrived) > 2000
+                if wait <= 0 and not behind:
+                    break
+                select.select([link.b], [], [], 1.0 if behind else wait * 1e-9)
+                more = link.received(link.b)
+                if behind and not more:
+                    raise link.too_slow("nothing came for a second")
+                arrived += more
             for number in range(240):
-                link.a.send(link.frame(burst * 240 + number, 1400))
-            time.sleep(0.0125)
-            arrived += link.received(link.b)
-        time.sleep(0.1)
-        arrived += link.received(link.b)
+                # The first of a burst has a time to keep, the others follow at once.
+                planned = begin + burst * 16_666_667 if number == 0 else time.monotonic_ns()
+                link.send(burst * 240 + number, 1400, planned)
+        arrived += link.wait_received(link.b, lambda more: len(arrived) + len(more) >= 9600)
         direction = emulator.stop().direction("primary", "to-doctor")
+        link.kept_all()
         assert direction.balanced
         assert direction.emulator_drops == 0
         assert [number for number, *_ in arrived] == list(range(9600))
-        return sorted(there - made - 10 * MS for _, made, there, _, _ in arrived)
+        errors = sorted(there - made - 10 * MS for _, made, there, _, _ in arrived)
+        assert errors[0] >= 0
+        link.kept_time(worst_ns=30 * MS)
+        return errors[4800]
 
-    errors = isolated(check)
-    assert errors[0] >= 0
-    assert errors[4800] < 2 * MS
+    assert isolated(check) < 2 * MS
 
 
 def test_losses_are_those_that_the_law_decided(isolated, wire):
     """The same seed loses the same packets as the law alone, and nothing else is missing."""
     loss = Impairment(Delay(0.002), loss=bernoulli(0.1))
+    law = DirectionLaw([at(0, loss)], seed=SEED, name="primary/to-doctor")
+    expected = [number for number in range(1500) if law.offer(number * 200_000, 100) >= 0]
 
     def check():
-        _, arrived, direction = play(wire, [at(0, loss)], 1500, 200_000)
+        _, _, arrived, direction = play(wire, [at(0, loss)], 1500, 200_000, last_is(expected[-1]))
         return [number for number, *_ in arrived], direction.fates, direction.before_start
 
     numbers, fates, early = isolated(check)
-    law = DirectionLaw([at(0, loss)], seed=SEED, name="primary/to-doctor")
-    expected = [number for number in range(1500) if law.offer(number * 200_000, 100) >= 0]
     assert early == 0
     assert numbers == expected
     assert fates == {"lost": 1500 - len(expected), "queue_drop": 0, "down": 0}
@@ -127,41 +175,56 @@ def test_losses_are_those_that_the_law_decided(isolated, wire):
 def test_an_outage_drops_exactly_what_arrives_in_it(isolated, wire):
     def check():
         changes = [at(0, CLEAN), at(0.2, Impairment(up=False)), at(0.4, CLEAN)]
-        t0, arrived, direction = play(wire, changes, 600, MS)
-        numbers = {number for number, *_ in arrived}
-        for number, made, there, _, _ in arrived:
-            assert made - t0 < 200 * MS or there - t0 >= 400 * MS, number
-        begin, end = direction.changes[1].effective_ns, direction.changes[2].effective_ns
-        missing = [number for number in range(600) if number not in numbers]
+        link, t0, arrived, direction = play(wire, changes, 600, MS, last_is(599))
+        before, inside = sent_within(link, t0, 0, 200), sent_within(link, t0, 200, 400)
+        after = sent_within(link, t0, 400, 100_000)
+        enough(link, before, inside, after)
+        numbers = [number for number, *_ in arrived]
+        missing = sorted(set(range(600)) - set(numbers))
+        assert numbers == sorted(set(numbers))
+        # A frame that was on its way in while the state changed may have met either.
         assert missing == list(range(missing[0], missing[0] + len(missing)))
-        return len(missing), direction.fates["down"], missing[0], begin, end
+        assert before[-1] < missing[0] <= inside[0]
+        assert inside[-1] <= missing[-1] < after[0]
+        assert set(inside) <= set(missing)
+        assert direction.fates == {"lost": 0, "queue_drop": 0, "down": len(missing)}
+        begin, end = direction.changes[1:]
+        assert_met_by_one_of(begin, [link.sent[missing[0]]], t0)
+        assert_met_by_one_of(end, [link.sent[missing[-1] + 1]], t0)
+        return True
 
-    count, down, first, begin, end = isolated(check)
-    assert count == down
-    # Frame n is made at n ms or later: none before 200 ms is dropped, none from 400 ms on.
-    assert first <= 200
-    assert begin >= 200 * MS
-    assert end >= 400 * MS
+    assert isolated(check)
+
+
+def assert_met_by_one_of(change, frames, t0):
+    """The change took effect in time: with the arrival of one of these frames."""
+    assert change.commanded_ns == change.t_ns <= change.effective_ns
+    effective = t0 + change.effective_ns
+    assert any(sent.made_ns - STAMP_NS <= effective <= sent.gone_ns + STAMP_NS for sent in frames)
 
 
 def test_a_hold_releases_everything_at_its_end_in_order(isolated, wire):
     def check():
-        changes = [at(0, CLEAN), at(0.2, Impairment(hold=True)), at(0.35, CLEAN)]
-        t0, arrived, direction = play(wire, changes, 500, MS)
-        assert [number for number, *_ in arrived] == list(range(500))
-        begin, end = (change.effective_ns for change in direction.changes[1:])
-        # Frame n is made at n ms or later, so these were surely held (or surely not).
-        held = [there - t0 for n, made, there, *_ in arrived if n >= 200 and made - t0 < 349 * MS]
-        free = [there - t0 for n, _, there, *_ in arrived if n < 150]
-        return held, max(free), begin, end
+        changes = [at(0, CLEAN), at(0.2, Impairment(hold=True)), at(0.4, CLEAN)]
+        link, t0, arrived, direction = play(wire, changes, 600, MS, all_of(600))
+        free, held = sent_within(link, t0, 0, 200), sent_within(link, t0, 200, 400)
+        after = sent_within(link, t0, 400, 100_000)
+        enough(link, free, held, after)
+        assert [number for number, *_ in arrived] == list(range(600))
+        left = {number: there - t0 for number, _, there, *_ in arrived}
+        assert min(left[number] for number in held) >= 400 * MS
+        begin, end = direction.changes[1:]
+        assert_met_by_one_of(begin, link.sent[free[-1] + 1 : held[0] + 1], t0)
+        assert_met_by_one_of(end, link.sent[held[-1] + 1 : after[0] + 1], t0)
+        link.kept_time()
+        assert left[held[len(held) // 2]] < 420 * MS
+        # What came before the hold did not wait for it, let alone for its end.
+        waits = sorted(left[n] + t0 - link.sent[n].made_ns for n in free)
+        assert waits[len(waits) // 2] < 2 * MS
+        assert left[free[-20]] < 380 * MS
+        return True
 
-    held, last_free, begin, end = isolated(check)
-    assert len(held) > 50
-    assert min(held) >= 350 * MS
-    assert held[len(held) // 2] < 370 * MS
-    assert last_free < 350 * MS
-    assert begin >= 200 * MS
-    assert end >= 350 * MS
+    assert isolated(check)
 
 
 def test_a_change_takes_effect_by_arrival_not_by_release(isolated, wire):
@@ -170,23 +233,22 @@ def test_a_change_takes_effect_by_arrival_not_by_release(isolated, wire):
     def check():
         slow, fast = Impairment(Delay(0.050)), Impairment(Delay(0.005), order="allow")
         changes = [at(0, slow), at(0.2, fast)]
-        t0, arrived, direction = play(wire, changes, 400, MS)
-        assert len(arrived) == 400
-        for number, made, there, _, _ in arrived:
-            # Made at or after 200 ms is surely new; made before n*1 ms < 190 is surely old.
-            if made - t0 >= 200 * MS:
-                assert there - made >= 5 * MS
-            elif number < 150:
-                assert there - made >= 50 * MS
-        new = sorted(there - made for n, made, there, *_ in arrived if n >= 200)
-        overtaken = sum(a[0] > b[0] for a, b in pairwise(arrived))
-        return new[len(new) // 2], overtaken, direction.changes[1]
+        link, t0, arrived, direction = play(wire, changes, 400, MS, all_of(400))
+        old, new = sent_within(link, t0, 0, 200), sent_within(link, t0, 200, 100_000)
+        enough(link, old, new)
+        waited = {number: there - made for number, made, there, *_ in arrived}
+        assert sorted(number for number, *_ in arrived) == list(range(400))
+        assert min(waited[number] for number in old) >= 50 * MS
+        assert min(waited[number] for number in new) >= 5 * MS
+        change = direction.changes[1]
+        assert_met_by_one_of(change, link.sent[old[-1] + 1 : new[0] + 1], t0)
+        link.kept_time()
+        shorter = sorted(waited[number] for number in new)
+        assert shorter[len(shorter) // 2] < 8 * MS
+        assert sum(a[0] > b[0] for a, b in pairwise(arrived)) > 0
+        return True
 
-    median, overtaken, change = isolated(check)
-    assert 5 * MS <= median < 8 * MS
-    assert overtaken > 0
-    assert change.t_ns == change.commanded_ns == 200 * MS
-    assert change.effective_ns >= change.t_ns
+    assert isolated(check)
 
 
 def test_a_packet_read_after_a_change_still_gets_what_held_when_it_arrived(isolated, wire):
@@ -199,20 +261,21 @@ def test_a_packet_read_after_a_change_still_gets_what_held_when_it_arrived(isola
         t0 = time.monotonic_ns()
         emulator.start([LinkPlan("primary", "fa", "fb", (), changes, SEED)], t0)
         to_doctor = emulator.pids[1]
-        os.kill(to_doctor, signal.SIGSTOP)
+        freeze(to_doctor)
         for number in range(50):
-            link.a.send(link.frame(number))
-        in_time = time.monotonic_ns() - t0 < 400 * MS
+            link.send(number)
+        if len(sent_within(link, t0, 0, 400)) < 50:
+            raise link.too_slow("not sent within 0.4 s")
         time.sleep(max(0.0, (t0 + 450 * MS - time.monotonic_ns()) * 1e-9))
         for number in range(50, 80):
-            link.a.send(link.frame(number))
+            link.send(number)
         os.kill(to_doctor, signal.SIGCONT)
-        time.sleep(0.1)
-        numbers = [number for number, *_ in link.received(link.b)]
-        return in_time, numbers, emulator.stop().direction("primary", "to-doctor").fates["down"]
+        arrived = link.wait_received(link.b, all_of(50))
+        direction = emulator.stop().direction("primary", "to-doctor")
+        arrived += link.received(link.b)
+        return [number for number, *_ in arrived], direction.fates["down"]
 
-    in_time, numbers, down = isolated(check)
-    assert in_time, "this machine stood still for 0.4 s: nothing was shown"
+    numbers, down = isolated(check)
     assert numbers == list(range(50))
     assert down == 30
 
@@ -223,8 +286,7 @@ def test_a_vlan_tag_is_kept(isolated, wire):
         emulator = UserspaceEmulator()
         emulator.start([LinkPlan("primary", "fa", "fb", (), (), SEED)], time.monotonic_ns())
         link.a.send(link.frame(7, 200, vlan=0x6123))
-        time.sleep(0.1)
-        (arrived,) = link.received(link.b)
+        (arrived,) = link.wait_received(link.b, all_of(1))
         report = emulator.stop()
         return arrived[0], arrived[4], len(arrived[3]), report.direction("primary", "to-doctor").tx
 
@@ -240,55 +302,57 @@ def test_packets_the_kernel_drops_are_reported(isolated, wire):
         plan = LinkPlan("primary", "fa", "fb", (), (), SEED)
         emulator.start([plan], time.monotonic_ns())
         to_doctor = emulator.pids[1]
-        os.kill(to_doctor, signal.SIGSTOP)
-        time.sleep(0.05)
+        freeze(to_doctor)
         for number in range(200):
             link.a.send(link.frame(number))
         os.kill(to_doctor, signal.SIGCONT)
-        time.sleep(0.1)
-        arrived = len(link.received(link.b))
+        arrived = link.wait_received(link.b, all_of(32))
         direction = emulator.stop().direction("primary", "to-doctor")
+        arrived += link.received(link.b)
         assert direction.balanced
-        return arrived, direction.kernel_drops, direction.emulator_drops
+        assert [number for number, *_ in arrived] == list(range(32))
+        return direction.kernel_drops, direction.emulator_drops
 
-    arrived, drops, emulator_drops = isolated(check)
-    assert arrived + drops == 200
-    assert drops == emulator_drops == 168
+    assert isolated(check) == (168, 168)
+
+
+def freeze(pid):
+    """Stop a process, and wait until it stands still."""
+    os.kill(pid, signal.SIGSTOP)
+    deadline = time.monotonic() + 10
+    while state(pid) != "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def test_what_waits_at_the_end_is_in_flight_not_lost(isolated, wire):
     def check():
         link = wire()
-        changes = (at(0, Impairment(Delay(5.0))),)
+        changes = (at(0, Impairment(Delay(1000.0))),)
         emulator = UserspaceEmulator()
         t0 = time.monotonic_ns() - 1_000 * MS
         emulator.start([LinkPlan("primary", "fa", "fb", changes, changes, SEED)], t0)
         for number in range(20):
             link.a.send(link.frame(number))
-        time.sleep(0.05)
-        began = time.monotonic()
-        report = emulator.stop()
-        took = time.monotonic() - began
+        report = emulator.stop()  # which fails after five seconds
         direction = report.direction("primary", "to-doctor")
         assert direction.balanced
-        return direction.in_flight, direction.tx, direction.emulator_drops, took, report.to_json()
+        return direction.in_flight, direction.tx, direction.emulator_drops, report.to_json()
 
-    in_flight, sent, drops, took, data = isolated(check)
+    in_flight, sent, drops, data = isolated(check)
     assert (in_flight, sent, drops) == (20, 0, 0)
-    assert took < 1.0
     assert [entry["direction"] for entry in data["directions"]] == ["to-patient", "to-doctor"]
 
 
 def test_packets_before_session_time_zero_pass_untouched(isolated, wire):
     def check():
         link = wire()
-        changes = (at(0, Impairment(Delay(5.0))),)
+        changes = (at(0, Impairment(Delay(1000.0))),)
         emulator = UserspaceEmulator()
         plan = LinkPlan("primary", "fa", "fb", (), changes, SEED)
-        emulator.start([plan], time.monotonic_ns() + 10_000 * MS)
+        emulator.start([plan], time.monotonic_ns() + 100_000 * MS)
         link.a.send(link.frame(1))
-        time.sleep(0.1)
-        arrived = len(link.received(link.b))
+        arrived = len(link.wait_received(link.b, all_of(1)))
         direction = emulator.stop().direction("primary", "to-doctor")
         return arrived, direction.before_start, direction.accepted, direction.balanced
 
@@ -299,12 +363,11 @@ def test_a_session_end_ends_the_forwarder(isolated, wire):
     def check():
         wire()
         plan = LinkPlan("primary", "fa", "fb", (), (), SEED)
-        began = time.monotonic()
         t0 = time.monotonic_ns()
         forward(plan, "to-doctor", t0, end_ns=50 * MS, options=Options(realtime=False))
-        return time.monotonic() - began
+        return (time.monotonic_ns() - t0) * 1e-9
 
-    assert 0.05 <= isolated(check) < 1.0
+    assert 0.05 <= isolated(check) < 10.0  # else it would never end
 
 
 def test_a_missing_interface_is_said_and_leaves_nobody_behind(isolated, wire):
@@ -335,7 +398,7 @@ def test_forwarders_die_with_their_parent(isolated, wire):
         pids = [int(text) for text in os.read(read, 100).split()]
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while any(map(alive, pids)) and time.monotonic() < deadline:
             time.sleep(0.01)
         return len(pids), [pid for pid in pids if alive(pid)]
@@ -344,8 +407,13 @@ def test_forwarders_die_with_their_parent(isolated, wire):
 
 
 def alive(pid):
+    return state(pid) not in "ZX"
+
+
+def state(pid):
+    """The process's state as ps shows it; X where it is gone."""
     try:
         with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+            return file.read().rpartition(")")[2].split()[0]
     except OSError:
-        return False
+        return "X"

@@ -78,6 +78,15 @@ def test_comparators_at_their_limit(comparator, at_limit, inside, outside):
     assert said(asked, bounded(float(outside))) is FAIL
 
 
+def test_a_bound_on_the_limit_decides_only_what_it_shows():
+    assert said(spec(comparator="<"), bounded(9.5, 9.0, 10.0)) is OPEN
+    assert said(spec(comparator="<="), bounded(9.5, 9.0, 10.0)) is PASS
+    assert said(spec(comparator=">"), bounded(10.5, 10.0, 11.0)) is OPEN
+    assert said(spec(comparator=">="), bounded(10.5, 10.0, 11.0)) is PASS
+    assert said(spec(comparator="<="), bounded(10.5, 10.0, 11.0)) is OPEN
+    assert said(spec(comparator=">="), bounded(9.5, 9.0, 10.0)) is OPEN
+
+
 def test_ranges():
     asked = spec(comparator="in", low=5.0, high=10.0)
     assert [said(asked, bounded(v)) for v in (4.9, 5.0, 10.0, 10.1)] == [FAIL, PASS, PASS, FAIL]

@@ -272,6 +272,17 @@ def _brakes_unseen(made):
     return made.without("brake", 0)
 
 
+def _dead_standby(made):
+    made.tweak = lambda rows: rows[~((rows["tap"] == 1) & (rows["link"] == 1))]
+    return made
+
+
+def _links_stay_down(made):
+    """The schedule gives the links back, the taps show that the bench did not."""
+    made.tweak = lambda rows: rows[~((rows["tap"] == 1) & (rows["t_ns"] > 3_900_000_000))]
+    return made.without("motion", since_s=5.0)
+
+
 UNMET = [
     *((b, s, _idle) for b, s, _ in CASES if b not in ("MON-2", "MOB-1")),
     *((b, s, _no_commands) for b, s, _ in CASES if b != "LOC-1"),
@@ -283,6 +294,8 @@ UNMET = [
     ("FAIL-1", "urumqi-shanghai", _nothing_executed),
     ("FAIL-1", "urumqi-shanghai", _holds_before_stale),
     ("FAIL-3", "blackout", _brakes_unseen),
+    ("SW-1", "primary-outage", _dead_standby),
+    ("REC-1", "blackout", _links_stay_down),
     ("REC-1", "blackout", _never_stops),
     ("REC-1", "blackout", _no_encoder),
     ("LOC-1", "local-stop", _not_pressed),
