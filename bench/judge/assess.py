@@ -120,7 +120,7 @@ def stimulus_problems(
         problems = [*health_problems(recording), *evidence_problems(recording)]
         if reactions:
             problems += stall_problems(recording)
-        if recording.session_id not in stimulus:
+        if not stimulus.get(recording.session_id):
             problems.append(f"the stimulus of {recording.session_id} was not checked")
         for step in stimulus.get(recording.session_id, ()):
             if not step.ok:

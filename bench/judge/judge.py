@@ -31,7 +31,9 @@ def judge(
     asked for are INCONCLUSIVE; the rest is decided by the specification's rule.
     """
     finding = _objection(spec, found) or _RULES[spec.rule](spec, found)
-    finite = found.value is not None and not math.isnan(found.value)
+    if finding.outcome is Outcome.FAIL and found.reference_points != spec.reference_points:
+        finding = _Finding(Outcome.INCONCLUSIVE, f"{finding.reason}: between farther points")
+    finite = found.value is not None and math.isfinite(found.value)
     return Verdict(
         requirement=spec.requirement,
         test=test,
@@ -103,9 +105,41 @@ def _objection(spec: Specification, found: Measurement) -> _Finding | None:
             f"measured {found.reference_points}, asked for {spec.reference_points}: "
             "a value between nearer points shows nothing about farther ones"
         )
+    elif _unrelated(spec, found):
+        reason = f"measured {found.reference_points}, asked for {spec.reference_points}"
     elif spec.low is None and spec.high is None:
         reason = "the requirement gives no figure"
+    elif spec.rule in ("simple", "guard-band"):
+        reason = _bounds_objection(spec, found)
     return _Finding(Outcome.INCONCLUSIVE, reason) if reason else None
+
+
+def _unrelated(spec: Specification, found: Measurement) -> bool:
+    """The points are others, and not farther ones under an upper limit.
+
+    A longer way within the limit answers for the shorter one.
+    """
+    if found.reference_points == spec.reference_points:
+        return False
+    farther = spec.reference_points in NEARER_THAN.get(found.reference_points, ())
+    return not (farther and spec.comparator in ("<", "<="))
+
+
+def _bounds_objection(spec: Specification, found: Measurement) -> str:
+    """Why the bounds of a value cannot be those that are asked for; empty if they can."""
+    value = found.value
+    assert value is not None
+    if found.confidence is None or found.confidence < spec.confidence:
+        return f"the bounds hold at less than {spec.confidence:.0%} confidence"
+    bounds = [bound for bound in (found.lower, found.upper) if bound is not None]
+    if any(math.isnan(bound) for bound in bounds):
+        return "a bound is no number"
+    near = 1e-9 * abs(value) if math.isfinite(value) else 0.0
+    if (found.lower is not None and found.lower > value + near) or (
+        found.upper is not None and found.upper < value - near
+    ):
+        return "the value lies outside its own bounds"
+    return ""
 
 
 def _margin(spec: Specification, value: float | None) -> float | None:

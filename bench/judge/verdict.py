@@ -62,6 +62,8 @@ class Specification:
 class Verdict:
     """One entry of verdicts.json. All figures SI; ``None`` where there is none.
 
+    ``value``: also ``None`` where the awaited response never came; the reason says so.
+
     ``confidence``: for a bound, its confidence level; for a demonstrated behaviour, the success
     probability that the trials show at 95 % confidence (1 trial: 0.05; 59: 0.95).
     ``readings``: the verdict under each rival reading.

@@ -50,8 +50,7 @@ def mob_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     late = ev.first_late_ns(flow, window, ev.device_limit(recording, "command_delay_s"))
     lost = ev.first_loss_ns(flow, window)
     exceeded = [t for t in (late, lost) if t is not None]
-    if not len(flow.sent_between(window.start_ns, window.end_ns)):
-        raise ev.Cannot("no command was sent during the handover")
+    ev.offered(flow, window.start_ns, min(exceeded, default=window.end_ns))
     if not exceeded:
         return 0.0, {"limits": "held"}
     value, details = _alarm_after(recording, alarm, window, min(exceeded))
@@ -64,7 +63,7 @@ def _alarm_after(
     if alarm is None:
         raise ev.Cannot("no alarm is declared for this fault")
     spans = ev.alarm_spans(recording, alarm.name)
-    begin = min(window.start_ns - ev.EDGE_NS, onset)
+    begin = ev.earliest_ns(window, onset)
     if any(on < begin and (off is None or off > begin) for on, off, _ in spans):
         raise ev.Cannot(f"the alarm {alarm.name} was on before the fault")
     details: ev.Details = {"alarm": alarm.name, "declared_priority": alarm.priority}
@@ -74,7 +73,11 @@ def _alarm_after(
         if e.value.get("alarm") == alarm.name and e.value.get("on") and e.t_ns >= begin
     ]
     details["condition_delay_s"] = (condition[0] - onset) / 1e9 if condition else None
-    after = [(on, priority) for on, _, priority in spans if on >= begin]
+    after = [
+        (on, priority)
+        for on, off, priority in spans
+        if on >= begin and (off is None or off > onset)
+    ]
     if not after:
         return ev.never(recording, onset, alarm.within_s, details), details
     on, priority = after[0]

@@ -19,6 +19,12 @@ EDGE_NS = 5_000_000
 CONSECUTIVE = 10
 """Late commands in a row that make an exceedance; fewer are noise."""
 
+EARLY_NS = 250_000_000
+"""How long before the taps show it beyond its limit a device may notice a delay that grows."""
+
+PAUSE_NS = 100_000_000
+"""A longer pause of the command stream hides when a fault began, or that there was one."""
+
 NEVER = math.inf
 """The value of a trial in which the awaited response never came, or came wrongly."""
 
@@ -109,6 +115,24 @@ def first_late_ns(
     return int(flow.sent_ns[starts[0]]) + limit_ns if len(starts) else None
 
 
+def earliest_ns(window: Window, onset_ns: int) -> int:
+    """From when on a response can answer the fault that began at ``onset_ns``."""
+    grows = window.kind in ("ramp", "profile")
+    return max(window.start_ns - EDGE_NS, onset_ns - (EARLY_NS if grows else EDGE_NS))
+
+
+def offered(flow: Flow, start_ns: int, end_ns: int) -> None:
+    """Insist that commands were sent without a pause from ``start_ns`` to ``end_ns``.
+
+    Raises:
+        Cannot: they were not.
+    """
+    inside = flow.sent_ns[(flow.sent_ns >= start_ns - PAUSE_NS) & (flow.sent_ns <= end_ns)]
+    points = np.concatenate(([start_ns - PAUSE_NS], inside, [end_ns]))
+    if np.diff(points).max() > PAUSE_NS:
+        raise Cannot("no commands were sent for a while, which hides what the network did")
+
+
 def onset(recording: Recording, window: Window) -> int:
     """When the fault began at the taps.
 
@@ -127,10 +151,12 @@ def onset(recording: Recording, window: Window) -> int:
         late = first_late_ns(flow, window, limit_s, max(CONSECUTIVE, count))
         if late is None:
             raise Cannot("the delay never passed the device's limit at the taps")
+        offered(flow, window.start_ns, late)
         return late
     lost = first_loss_ns(flow, window)
     if lost is None:
         raise Cannot("no command was lost at the taps")
+    offered(flow, window.start_ns, lost)
     return lost
 
 

@@ -63,7 +63,8 @@ def _standstill(recording: Recording, window: Window, onset: int) -> int | None:
     motion = ev.contact(recording, "motion")
     if ev.state_at(motion, onset) == 1:
         return ev.first(motion, 0, onset, recording.schedule.end_ns)
-    before = [e.t_ns for e in motion if e.value == 0 and window.start_ns <= e.t_ns <= onset]
+    earliest = ev.earliest_ns(window, onset)
+    before = [e.t_ns for e in motion if e.value == 0 and earliest <= e.t_ns <= onset]
     if not before:
         raise ev.Cannot("the drive was not moving when the fault began")
     return before[-1]

@@ -45,11 +45,12 @@ def measure_kpi(
     seconds = 0.0
     for recording in recordings:
         problems += evidence_problems(recording)
-        whole = by_sequence(flow_of(recording, stream))
+        flow = flow_of(recording, stream)
+        whole = by_sequence(flow)
         for window in judged(recording.schedule):
             parts.append(whole.sent_between(window.start_ns, window.end_ns))
             seconds += (window.end_ns - window.start_ns) / 1e9
-        problems += flow_problems(whole, stream)
+        problems += flow_problems(flow, stream)
     if not sum(len(part) for part in parts):
         problems.append("the stream sent nothing in the judged steps")
         return Measurement(
@@ -97,6 +98,13 @@ def flow_problems(flow: Flow, stream: str) -> list[str]:
         problems.append(f"negative delay {show_duration(float(flow.delay_s.min()))} of {stream}")
     if flow.unmatched:
         problems.append(f"{flow.unmatched} packets of {stream} arrived that no tap saw being sent")
+    repeated = len(flow) - len(np.unique((flow.link << 32) | flow.seq))
+    if repeated:
+        problems.append(f"{repeated} packets of {stream} were sent under a number already used")
+    elif flow.duplicates:
+        problems.append(
+            f"{flow.duplicates} packets of {stream} arrived twice: nothing intends that"
+        )
     return problems
 
 

@@ -22,7 +22,8 @@ _ENCODER_NS = ns(0.05)
 def sw_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
     """The longest gap between commands at the patient's interface from the fault on.
 
-    A command that is executed twice or out of order makes it ``inf``.
+    A command that is executed twice or out of order makes it ``inf``; that shows only where some
+    were executed after the gap.
     """
     window = ev.faulty_window(recording)
     onset = ev.onset(recording, window)
@@ -33,9 +34,12 @@ def sw_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.De
         raise ev.Cannot("no commands arrived before the fault")
     end = recording.schedule.end_ns - _TAIL_NS
     gap = longest_gap_s(arrivals, int(before[-1]), end)
-    seq = recording.packets.where(tap="actuator").column("seq")
-    wrong = int((np.diff(seq) <= 0).sum())
+    executed = recording.packets.where(tap="actuator")
+    wrong = int((np.diff(executed.column("seq")) <= 0).sum())
     _standby_works(recording, onset, end)
+    short = gap <= recording.device.declares.get("switchover_gap_s", 0.0)
+    if short and not wrong and not (executed.column("t_ns") > onset + ns(gap)).any():
+        raise ev.Cannot("nothing was executed after the gap")
     details: ev.Details = {"gap_s": gap, "executed_twice_or_out_of_order": float(wrong)}
     return (ev.NEVER if wrong else gap), details
 
@@ -56,7 +60,8 @@ def rec_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     the device's own word for "connected" is not needed, and the operator's re-arm is part of the
     time, as the metric says. When commands arrive again is in the details. ``inf``: no motion,
     motion while the links were down, motion without a re-arm since standstill (at any later
-    start), or a jump beyond the declared one between the positions at standstill and start.
+    start), commands executed at standstill, or a jump beyond the declared one between the
+    positions at standstill and start.
     """
     window = ev.faulty_window(recording)
     onset, back, end_ns = ev.onset(recording, window), window.end_ns, recording.schedule.end_ns
@@ -81,6 +86,9 @@ def rec_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
         if start < back or not ev.rearmed(recording, stop, start):
             down = start < back
             details["wrong"] = "moved while the links were down" if down else "moved unarmed"
+            return ev.NEVER, details
+        if len(recording.packets.where(tap="actuator").between(stop + 1, start)):
+            details["wrong"] = "executed commands at standstill"
             return ev.NEVER, details
         stop = ev.first_after(motion, 0, start, end_ns)
         start = None if stop is None else ev.first_after(motion, 1, stop, end_ns)

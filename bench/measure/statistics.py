@@ -84,7 +84,7 @@ def quantile(ordered: Floats, q: float) -> float:
 
 def demonstrated_probability(trials: int, confidence: float = 0.95) -> float:
     """Success probability that ``trials`` of ``trials`` successes show (59: 0.95)."""
-    return float((1 - confidence) ** (1 / trials)) if trials > 0 else 0.0
+    return round((1 - confidence) ** (1 / trials), 12) if trials > 0 else 0.0
 
 
 SIGNIFICANT = 3.0

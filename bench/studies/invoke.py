@@ -65,7 +65,7 @@ class _Watcher:
 
     stored: StoredRun | None = None
     end: tuple[str, int] | None = None
-    unusable: list[str] = field(default_factory=list)
+    unusable: list[tuple[str, str]] = field(default_factory=list)
     crashes: list[str] = field(default_factory=list)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -78,7 +78,7 @@ class _Watcher:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
             reason = report.longreprtext.strip().splitlines()[-1].removeprefix("E").strip()
-            self.unusable.append(f"{report.nodeid}: cannot be collected: {reason}")
+            self.unusable.append((report.nodeid, f"cannot be collected: {reason}"))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and not hasattr(report, "bench_verdict"):
@@ -129,8 +129,8 @@ def _exit_code(watcher: _Watcher, status: int, invocation: Invocation) -> int:
         _say(text)
         return code
     if watcher.unusable or status == pytest.ExitCode.USAGE_ERROR:
-        for line in watcher.unusable:
-            _say(line)
+        for file, problem in watcher.unusable:
+            _say(f"{file or invocation.plan}: {problem}")
         return BAD_INPUT
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         _say(f"{invocation.plan}: holds no test; name a plan that has test_*.py")

@@ -65,4 +65,4 @@ def whole_run(_started: subprocess.Popen[str], kit: ModuleType, bench: Any) -> A
 @pytest.fixture(scope="session")
 def small_run(bench: Any) -> Any:
     """A sealed run of two short sessions and one verdict; never written into."""
-    return bench.run("--only", "LOC-1")
+    return bench.run("--only", "LOC-1", reports=True)

@@ -164,8 +164,8 @@ os._exit = copy_and_end
 
 
 FILL_BEFORE_THE_REPORTS = """
-import fixtures.plugin
-write = fixtures.plugin.write_reports
+import bench.report.write
+write = bench.report.write.write_reports
 def write_on_a_full_disk(path, *known):
     with open({disk!r} + "/full", "wb", buffering=0) as file:
         try:
@@ -174,7 +174,7 @@ def write_on_a_full_disk(path, *known):
         except OSError:
             pass
     return write(path, *known)
-fixtures.plugin.write_reports = write_on_a_full_disk
+bench.report.write.write_reports = write_on_a_full_disk
 """
 
 

@@ -31,7 +31,7 @@ class Sink(kit.sink):
         print("running", flush=True)
 with kit.bench() as bench:
     print("privilege", bench.privilege, flush=True)
-    recording = bench.run(kit.session({duration}), Sink())
+    recording = kit.run(bench, kit.session({duration}), Sink())
     print("rows", len(recording.packets), recording.health.tap_drops, flush=True)
 """
 
@@ -99,8 +99,8 @@ def test_nothing_is_left_when_the_main_process_ends(number):
         theirs.discard(os.readlink("/proc/self/ns/net"))
         assert len(theirs) == 3
         process.send_signal(number)
-        assert process.wait(2.0) != 0
-        assert gone_within(below, 2.0)
+        assert process.wait(20.0) != 0
+        assert gone_within(below, 20.0)
         assert not theirs & namespaces_in_use()
     finally:
         process.kill()
@@ -113,8 +113,8 @@ def test_nothing_is_left_when_the_host_process_is_killed(kit):
         wait_for(process, "running")
         below = descendants(process.pid)
         os.kill(below[0], signal.SIGKILL)
-        assert gone_within(below, 2.0)
-        assert process.wait(5.0) == 1
+        assert gone_within(below, 20.0)
+        assert process.wait(20.0) == 1
         assert "the host process of the local bench ended" in process.stderr.read()
     finally:
         process.kill()
@@ -126,7 +126,7 @@ def test_a_second_bench_is_refused_with_the_holder(kit):
         assert holder() == os.getpid()
         with pytest.raises(InputError, match=f"in use by process {os.getpid()}.*; wait for it"):
             kit.bench(wait_s=0.0).__enter__()
-    with kit.bench(wait_s=5.0):
+    with kit.bench(wait_s=20.0):
         pass
 
 
@@ -136,7 +136,7 @@ def test_a_lease_waits_for_its_holder():
         started = time.monotonic()
         with pytest.raises(InputError, match=r"waited 0\.3 s"):
             Lease(0.3, name).__enter__()
-        assert 0.3 <= time.monotonic() - started < 1.0
+        assert 0.3 <= time.monotonic() - started < 10.0
     assert holder(name) is None
     with Lease(name=name):
         pass

@@ -23,19 +23,22 @@ pytestmark = pytest.mark.usefixtures("local_host")
 @pytest.fixture(scope="module")
 def clean(kit, local_host, tmp_path_factory):
     """A clean session of 1.5 s, with captures and a local stop: (recording, sink)."""
-    sink = kit.sink(tmp_path_factory.mktemp("captures"))
     stop = Action("only", 0.7, "patient", "local-stop")
-    with kit.bench() as bench:
-        recording = bench.run(kit.session(1.5, actions=(stop,)), sink)
-    return recording, sink
+    session = kit.session(1.5, actions=(stop,))
+    return kit.kept_run(session, lambda: kit.sink(tmp_path_factory.mktemp("captures")))
 
 
 @pytest.fixture(scope="module")
 def impaired(kit, local_host):
     """20 ms each way and 10 % loss on the primary link, for 2 s."""
     impairment = Impairment(delay=Delay(0.02), loss=bernoulli(0.1))
-    with kit.bench() as bench:
-        return bench.run(kit.session(2.0, impairment), kit.sink())
+    return kit.kept_run(kit.session(2.0, impairment))[0]
+
+
+def surely_there(rows):
+    """Of rows of sent packets those older than 0.1 s at the end: others may be on their way."""
+    end_ns = rows.column("t_ns").max() - 100_000_000
+    return rows.column("seq")[rows.column("t_ns") < end_ns]
 
 
 def delays_ns(recording, stream, direction, link=0):
@@ -51,16 +54,15 @@ def test_every_packet_is_at_both_taps(clean):
     recording, _ = clean
     packets = recording.packets
     for stream, direction, link, least in (
-        (0, 0, 0, 74), (0, 0, 1, 74), (0, 1, 0, 74), (0, 1, 1, 74), (1, 0, 0, 1450), (2, 1, 0, 360)
+        (0, 0, 0, 73), (0, 0, 1, 73), (0, 1, 0, 73), (0, 1, 1, 73), (1, 0, 0, 1450), (2, 1, 0, 360)
     ):  # fmt: skip
         there = packets.where(stream=stream, direction=direction, link=link)
         sender, receiver = ("doctor", "patient") if direction == 0 else ("patient", "doctor")
-        sent = there.where(tap=sender).column("seq")
+        sent = there.where(tap=sender)
         assert len(sent) >= least
-        assert np.array_equal(np.sort(sent), np.arange(len(sent)))
+        assert np.array_equal(np.sort(sent.column("seq")), np.arange(len(sent)))
         arrived = there.where(tap=receiver).column("seq")
-        # The last ones may be on their way when the session ends.
-        assert set(sent[:-10]) <= set(arrived)
+        assert set(surely_there(sent)) <= set(arrived) <= set(sent.column("seq"))
     assert recording.health.tap_drops == 0
     assert recording.health.emulator_drops == 0
     assert recording.health.complete
@@ -82,7 +84,7 @@ def test_sizes_are_those_of_the_profile(clean, kit):
 
 def test_rows_and_events_came_while_it_ran_and_are_the_recording(clean):
     recording, sink = clean
-    assert len(sink.rows) > 10
+    assert len(sink.rows) >= 5  # about fifteen
     assert sum(len(rows) for rows in sink.rows) == len(recording.packets)
     assert len(sink.events) == len(recording.events)
     assert any(report.streams.get("haptic-command") for report in sink.reports)
@@ -97,25 +99,33 @@ def test_events_of_all_sources(clean):
     assert (step.t_ns, step.side, step.value) == (0, "bench", {"name": "only", "role": "within"})
     brakes = recording.named("brake")
     assert {event.side for event in brakes} == {"patient", "doctor"}
-    assert all(event.origin == "contact" and 0 < event.t_ns < 2e7 for event in brakes)
+    assert all(event.origin == "contact" and 0 < event.t_ns < 5e7 for event in brakes)
     (action,) = recording.named("action")
     assert action.side == "patient"
     assert action.value == {"name": "local-stop"}
-    assert 0.7e9 <= action.t_ns < 0.75e9
+    assert 0.7e9 <= action.t_ns < 0.8e9
     (pressed,) = recording.named("stop-button")
     assert pressed.t_ns >= action.t_ns
 
 
 def test_bursts_are_put_together(clean, impaired):
     recording, _ = clean
-    bursts = recording.named("burst", side="doctor")
-    assert len(bursts) >= 70
-    assert {event.value["received"] for event in bursts} == {5}
+    bursts = {event.value["seq"]: event.value for event in recording.named("burst", side="doctor")}
+    arrived = recording.packets.where(tap="doctor", stream=2, direction=1)
+    seq, t_ns = arrived.column("seq"), arrived.column("t_ns")
+    whole = 0
+    for frame in range(len(seq) // 5):
+        came = t_ns[seq // 5 == frame]
+        # One that came within less than the wait for more is whole, unless the end cut it off.
+        if len(came) == 5 and np.ptp(came) < 15e6 and came.max() < 1.4e9:
+            assert bursts[frame * 5]["received"] == bursts[frame * 5]["of"] == 5
+            whole += 1
+    assert whole >= 60
     lossy = [event.value["received"] for event in impaired.named("burst", side="doctor")]
     # 10 % loss: P(no burst of 95 is incomplete) = 0.59 ** 95 < 1e-21
     assert min(lossy) < 5
     arrived = impaired.packets.where(tap="doctor", stream=2, direction=1)
-    assert abs(sum(lossy) - len(arrived)) <= 5
+    assert len(arrived) - 25 <= sum(lossy) <= len(arrived) + 5  # some on their way to the device
 
 
 def test_the_actuator_row_repeats_the_command(clean):
@@ -143,11 +153,13 @@ def test_an_impairment_is_achieved_and_reported(impaired):
         delays = delays_ns(impaired, stream, direction)
         assert delays.min() >= 20e6
         assert np.median(delays) < 21e6
-    sent = len(impaired.packets.where(tap="doctor", stream=1))
-    arrived = len(impaired.packets.where(tap="patient", stream=1, direction=0))
-    # Binomial(2000, 0.1), ± 6 σ: error < 1e-8; 25 more may be on their way.
-    assert abs((sent - arrived) - 0.1 * sent) < 6 * (0.09 * sent) ** 0.5 + 25
-    assert delays_ns(impaired, 0, 0, link=1).max() < 20e6
+    sent = surely_there(impaired.packets.where(tap="doctor", stream=1))
+    assert len(sent) > 1800
+    arrived = impaired.packets.where(tap="patient", stream=1, direction=0).column("seq")
+    lost = len(set(sent.tolist()) - set(arrived.tolist()))
+    # Binomial(1900, 0.1), ± 6 σ: error < 1e-8.
+    assert abs(lost - 0.1 * len(sent)) < 6 * (0.09 * len(sent)) ** 0.5
+    assert np.median(delays_ns(impaired, 0, 0, link=1)) < 1e6
     assert [change.link for change in impaired.changes].count("primary") == 2
     assert all(change.effective_ns is not None for change in impaired.changes)
     health = impaired.health
@@ -200,20 +212,20 @@ def test_capture_files_hold_every_packet(clean, side):
 def test_a_crashed_side_is_a_bench_error_with_its_text(kit, defect):
     with kit.bench() as bench:
         with pytest.raises(BenchError, match=r"(?s)patient process failed.*deliberate"):
-            bench.run(kit.session(5.0, **{defect: 0.1}), kit.sink())
+            kit.run(bench, kit.session(60.0, **{defect: 0.1}), kit.sink())
         # and the bench can go on
-        assert len(bench.run(kit.session(0.2), kit.sink()).packets)
+        assert len(kit.run(bench, kit.session(0.2), kit.sink()).packets)
 
 
 def test_a_killed_side_is_a_bench_error(kit):
     with kit.bench() as bench, pytest.raises(BenchError, match=r"patient process .*signal 9"):
-        bench.run(kit.session(5.0, killed=0.1), kit.sink())
+        kit.run(bench, kit.session(60.0, killed=0.1), kit.sink())
 
 
 def test_a_hanging_side_meets_the_deadline(kit, monkeypatch):
-    monkeypatch.setattr(collect, "_GRACE_S", 0.5)
-    with kit.bench() as bench, pytest.raises(BenchError, match="no report from patient"):
-        bench.run(kit.session(0.3, hang=0.1), kit.sink())
+    monkeypatch.setattr(collect, "_GRACE_S", 2.0)
+    with kit.bench() as bench, pytest.raises(BenchError, match=r"no report from patient$"):
+        kit.run(bench, kit.session(0.3, hang=0.1), kit.sink())
 
 
 @pytest.mark.parametrize("header", [True, False])
@@ -224,7 +236,7 @@ def test_a_full_disk_is_an_os_error(kit, monkeypatch, header):
     sink.capture_path = lambda name: Path("/dev/full")
     with kit.bench() as bench:
         with pytest.raises(OSError, match="No space left on device") as caught:
-            bench.run(kit.session(5.0), sink)
+            kit.run(bench, kit.session(60.0), sink)
         assert caught.value.errno == errno.ENOSPC
         assert "\n" not in str(caught.value)
 
@@ -235,5 +247,5 @@ def test_a_failing_sink_ends_the_session(kit):
     with kit.bench() as bench:
         started = time.monotonic()
         with pytest.raises(TypeError):
-            bench.run(kit.session(5.0), sink)
-        assert time.monotonic() - started < 3
+            kit.run(bench, kit.session(60.0), sink)
+        assert time.monotonic() - started < 30
