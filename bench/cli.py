@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from bench.errors import InputError
+from bench.neighbours import check_neighbours
 
 app = typer.Typer(
     name="bench",
@@ -38,6 +39,7 @@ def _command(function: Callable[..., int]) -> Callable[..., None]:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> None:
         try:
+            check_neighbours()
             code = function(*args, **kwargs)
         except InputError as error:
             print(f"bench: {error.line()}", file=sys.stderr)

@@ -107,7 +107,7 @@ def pair(rows: PacketTable, direction: int, end_ns: int) -> Flow:
     sent_ns = sent["t_ns"].astype(np.int64)
     delay = received[hit] - sent_ns[hit]
     largest = int(delay.max()) if len(delay) else 0
-    in_flight = ~hit & (sent_ns > end_ns - largest) & (sent_ns > _overtaken(sent_ns, received))
+    in_flight = ~hit & (sent_ns > end_ns - largest) & (sent_ns >= _overtaken(sent_ns, received))
     return Flow(
         sent_ns=sent_ns,
         received_ns=received,
@@ -122,7 +122,7 @@ def pair(rows: PacketTable, direction: int, end_ns: int) -> Flow:
 
 
 def _overtaken(sent_ns: NDArray[np.int64], received_ns: NDArray[np.int64]) -> int:
-    """What was sent up to this can no longer be on its way.
+    """What was sent before this can no longer be on its way.
 
     Packets sent later have arrived, by more than any packet that did arrive was overtaken.
     """
