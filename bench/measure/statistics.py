@@ -103,7 +103,7 @@ def burst_design_effect(events: NDArray[np.bool_], chance: float = CHANCE) -> fl
     Pairs are counted up to doubling distances, so that a burst need not be without gaps. Never
     below 1: negative correlation does not count as more evidence. As many pairs as chance gives
     independent events once in ``chance`` samples are no burst. Few bursts fix their effect badly:
-    it is raised by the effect over the events.
+    it is raised by twice the effect over the events.
     """
     n, total = len(events), int(events.sum())
     if total < 2 or total == n:
@@ -119,7 +119,7 @@ def burst_design_effect(events: NDArray[np.bool_], chance: float = CHANCE) -> fl
         bands.append(((pairs - pairs_nearer - here) / scale, math.sqrt(here) / scale))
         pairs_nearer, expected_nearer = pairs, expected
     effect = _summed(bands) if bursty else 1.0
-    return effect * (1 + effect / total) if effect > 1 else 1.0
+    return effect * (1 + 2 * effect / total) if effect > 1 else 1.0
 
 
 def autocorrelation_effect(values: Floats) -> float:

@@ -1,0 +1,212 @@
+"""The commands on the local bench: real packets, one run at a time, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from bench.benches.check import best_bench
+from bench.benches.local.lease import holder
+
+DEVICE = ("--device", "telesurgery-robot", "--bench", "local")
+LEASE_S = 240.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_host() -> None:
+    """Skips (or fails, where TELEMED_BENCH_REQUIRE demands "local") without namespaces."""
+    name, reason = best_bench()
+    if name == "local":
+        return
+    if "local" in os.environ.get("TELEMED_BENCH_REQUIRE", "").split(","):
+        pytest.fail(f"the local bench is demanded here and cannot run: {reason}")
+    pytest.skip(f"NOT TESTED: the local bench cannot run here: {reason}")
+
+
+@pytest.fixture
+def local(bench, kit):
+    """Start ``bench run`` on the local bench, when nobody else on this host has it."""
+    processes = []
+
+    def start(*words, **options):
+        """A run whose first session has begun."""
+        deadline = time.monotonic() + LEASE_S
+        while True:
+            kit.wait_until(lambda: holder() is None, LEASE_S, "the local bench is free")
+            results = bench.folder()
+            process = bench.start(
+                "run", "therapy", *DEVICE, "--json", "--results", results, *words, **options
+            )
+            processes.append(process)
+            for line in process.stdout:
+                if json.loads(line)["event"] == "session":
+                    return process, results
+            err = process.stderr.read()
+            if "is in use by" not in err or time.monotonic() > deadline:
+                pytest.fail(f"no session began, exit {process.wait()}: {err}")
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def below(pid: int) -> list[int]:
+    """All living processes below ``pid``."""
+    found = []
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found += [int(child), *below(int(child))]
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def net_of(pids: list[int]) -> set[str]:
+    """Network namespaces of processes, this one's left out."""
+    found = set()
+    for pid in pids:
+        try:
+            found.add(os.readlink(f"/proc/{pid}/ns/net"))
+        except OSError:
+            continue
+    return found - {os.readlink("/proc/self/ns/net")}
+
+
+def everybody() -> list[int]:
+    return [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+
+
+def interfaces() -> set[str]:
+    """Network interfaces in this host's own namespace."""
+    return {path.name for path in Path("/sys/class/net").iterdir()}
+
+
+def namespace_files() -> set[str]:
+    """Named network namespaces."""
+    return {str(path) for path in Path("/run/netns").glob("*")}
+
+
+def finish(process, within=120):
+    out, err = process.communicate(timeout=within)
+    return out, err
+
+
+def test_a_healthy_robot_stops_on_real_packets(bench, kit, local):
+    before = interfaces(), namespace_files()
+    process, results = local("--only", "LOC-1")
+    theirs = below(process.pid)
+    out, err = finish(process)
+    assert process.returncode == 0, err
+    done = kit.Done(0, out, err, results)
+    assert done.outcomes() == {("LOC-1", ""): "PASS"}
+    assert done.identity["bench"] == "local"
+    assert done.identity["backend"] in ("netem", "userspace")
+    assert done.identity["noise_floor"]["streams"]["haptic-command"]["p99"] > 0
+    session = next(done.run.glob("sessions/local-stop-*"))
+    for name in ("patient.pcapng", "doctor.pcapng"):
+        assert (session / "captures" / name).stat().st_size > 1_000_000
+    assert bench.call("verify", done.run).code == 0
+    again = bench.call("judge", done.run, "--json")
+    assert again.code == 0, again.err
+    assert json.loads(again.out)["differences"] == []
+    assert not [pid for pid in theirs if alive(pid)]
+    assert (interfaces(), namespace_files()) == before
+
+
+def test_a_robot_that_ignores_its_stop_fails_on_real_packets(bench, kit, local):
+    process, results = local("--only", "LOC-1", "--defect", "ignores-local-stop")
+    out, err = finish(process)
+    assert process.returncode == 1, err
+    done = kit.Done(1, out, err, results)
+    assert done.outcomes() == {("LOC-1", ""): "FAIL"}
+    assert bench.call("judge", done.run).code == 1
+
+
+def ignore_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def check_readable(bench, kit, run, code):
+    assert kit.read(run / "run.json")["completion"] == "incomplete"
+    assert bench.call("verify", run).code == 1
+    judged = bench.call("judge", run, "--json")
+    assert judged.code == code, judged.err
+    assert json.loads(judged.out)["differences"] == []
+    assert bench.call("report", run).code == 0
+    session = next(iter(sorted((run / "sessions").iterdir())))
+    assert kit.read(session / "session.json")["completion"] != "complete"
+
+
+@pytest.mark.parametrize(
+    ("number", "options"),
+    [
+        (signal.SIGINT, {}),
+        (signal.SIGTERM, {}),
+        (signal.SIGINT, {"preexec_fn": ignore_interrupts}),
+        (signal.SIGKILL, {}),
+    ],
+    ids=["SIGINT", "SIGTERM", "SIGINT, inherited ignored", "SIGKILL"],
+)
+def test_nothing_stays_when_a_run_is_ended(bench, kit, local, number, options):
+    before = interfaces(), namespace_files()
+    process, results = local("--only", "LOC-1", **options)
+    kit.wait_until(lambda: len(below(process.pid)) >= 5, 20, "the session's processes")
+    time.sleep(1.0)  # in the midst of a session
+    theirs = below(process.pid)
+    spaces = net_of(theirs)
+    assert len(spaces) == 3, "host process, patient side, doctor side"
+    began = time.monotonic()
+    process.send_signal(number)
+    process.wait(20)
+    assert time.monotonic() - began < 2.0
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    kit.wait_until(lambda: not any(map(alive, theirs)), 2.0, "all its processes are gone")
+    assert not spaces & net_of(everybody())
+    assert (interfaces(), namespace_files()) == before
+    _, err = finish(process)
+    assert "Traceback" not in err
+    (run,) = results.iterdir()
+    check_readable(bench, kit, run, 3)
+
+
+def test_a_second_run_is_refused_and_leaves_the_first_alone(bench, kit, local):
+    process, _ = local("--only", "LOC-1")
+    second = bench.run(*DEVICE, "--only", "LOC-1")
+    line = kit.one_line(second, "--bench", "in use by process", "--bench virtual")
+    assert f"in use by process {process.pid}" in line
+    assert not second.results.exists()
+    shared = bench.call("testplans/therapy", "-n", "2", *DEVICE, program="pytest", cwd=kit.ROOT)
+    assert shared.code == pytest.ExitCode.USAGE_ERROR
+    assert "leave out -n" in shared.err
+    _, err = finish(process)
+    assert process.returncode == 0, err
+
+
+def test_a_file_that_may_not_grow_ends_the_run_in_one_line(bench, kit, local):
+    """The captures grow fastest; their writer has the same limit as everybody else."""
+    import resource
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
+
+    process, results = local("--only", "LOC-1", preexec_fn=limit)
+    _, err = finish(process)
+    assert process.returncode == 2, err
+    said = [line for line in err.splitlines() if line.startswith("bench: ")]
+    assert len(said) == 1, err
+    assert "cannot be written (" in said[0]
+    assert "File too large" in said[0]
+    assert "Traceback" not in err
+    (run,) = results.iterdir()
+    check_readable(bench, kit, run, 3)
