@@ -181,7 +181,7 @@ def test_nothing_stays_when_a_run_is_ended(bench, kit, local, number, options):
 
 
 def test_a_second_run_is_refused_and_leaves_the_first_alone(bench, kit, local):
-    process, _ = local("--only", "LOC-1")
+    process, results = local("--only", "LOC-1")
     second = bench.run(*DEVICE, "--only", "LOC-1")
     line = kit.one_line(second, "--bench", "in use by process", "--bench virtual")
     assert f"in use by process {process.pid}" in line
@@ -190,7 +190,11 @@ def test_a_second_run_is_refused_and_leaves_the_first_alone(bench, kit, local):
     assert shared.code == pytest.ExitCode.USAGE_ERROR
     assert "leave out -n" in shared.err
     _, err = finish(process)
-    assert process.returncode == 0, err
+    # A busy host may leave the first one without an answer; nothing more.
+    assert process.returncode in (0, 3), err
+    (run,) = results.iterdir()
+    assert kit.read(run / "run.json")["completion"] == "complete"
+    assert bench.call("verify", run).code == 0
 
 
 def test_a_file_that_may_not_grow_ends_the_run_in_one_line(bench, kit, local):

@@ -1,0 +1,139 @@
+"""The whole way on the virtual bench: a healthy robot passes, each defect fails what it breaks."""
+
+import dataclasses
+
+import pytest
+
+from bench.benches.virtual import VirtualBench
+from bench.devices.registry import find_device
+from bench.devices.traits import DEFECTS
+from bench.judge.assess import assess
+from bench.judge.verdict import Outcome
+from bench.measure.stimulus import achieved
+from bench.network import library
+from bench.requirements.loader import load_catalogue
+from bench.sessions.recording import Session
+
+PASS, FAIL, OPEN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
+CATALOGUE = load_catalogue()
+ROBOT = find_device("telesurgery-robot")
+
+JUDGED = {
+    "primary-outage": ("MON-2", "SW-1"),
+    "blackout": ("MON-2", "FAIL-3", "REC-1"),
+    "delay-ramp": ("MON-2", "LIM-1"),
+    "loss-step": ("MON-2", "LIM-2"),
+    "urumqi-shanghai": ("MON-2", "LIM-1", "FAIL-1"),
+    "beijing-shanghai": ("MON-2", "LIM-1", "FAIL-1"),
+    "radio-link-failure": ("MON-2", "SW-1", "MOB-1"),
+    "nr-handover": ("MOB-1",),
+    "local-stop": ("LOC-1",),
+    "null-path": (),
+    "steady-5g-slice": (),
+}
+SHORT = ("primary-outage", "blackout", "delay-ramp", "loss-step", "urumqi-shanghai",
+         "nr-handover", "local-stop")  # fmt: skip
+"""Scenarios that together judge every behaviour once."""
+
+FOLLOWS = {
+    "silent-outage": {"MOB-1"},
+    "late-alarm": {"MOB-1"},
+    "wrong-priority": {"MOB-1"},
+    "old-sequence": {"FAIL-1"},
+    "resumes-without-rearm": {"LIM-1", "LIM-2"},
+}
+"""What a defect breaks besides, by its nature: a handover asks for an alarm too; who executes
+everything executes what is old; a hold lasts until a re-arm."""
+
+
+class Nowhere:
+    """A sink that keeps nothing."""
+
+    def packets(self, rows):
+        pass
+
+    event = progress = packets
+
+    def capture_path(self, name):
+        return None
+
+
+def light(device):
+    """The same robot without the streams that no behaviour rests on."""
+    used = ("control", "haptic-command", "force-feedback")
+    streams = tuple(
+        dataclasses.replace(s, option=s.option if s.name in used else "off") for s in device.streams
+    )
+    return dataclasses.replace(device, streams=streams)
+
+
+def play(device, name, seed=7):
+    scenario = library.steady(3.0) if name == "steady-5g-slice" else library.find_scenario(name)
+    with VirtualBench() as bench:
+        return bench.run(Session("therapy", device, scenario, seed), Nowhere())
+
+
+def verdicts(recording, planned_n=1):
+    stimulus = {recording.session_id: achieved(recording, None)}
+    return {
+        name: assess(
+            CATALOGUE.get(name), recording.device, "", [recording], stimulus=stimulus, floor=None,
+            planned_n=planned_n, test="t",
+        )
+        for name in JUDGED[recording.scenario]
+    }  # fmt: skip
+
+
+def test_every_scenario_and_behaviour_is_here():
+    assert set(JUDGED) == set(library.SCENARIOS)
+    behaviours = {r.id for r in CATALOGUE.requirements.values() if r.kind == "behaviour"}
+    assert {name for scenario in SHORT for name in JUDGED[scenario]} == behaviours
+
+
+@pytest.mark.parametrize("name", JUDGED)
+def test_a_healthy_robot_passes_under_a_sound_stimulus(name):
+    """Seeds 1 to 10, each with a third of the scenarios (the first with all)."""
+    place = list(JUDGED).index(name)
+    for seed in range(1, 11):
+        if seed > 1 and (seed + place) % 3:
+            continue
+        recording = play(ROBOT if seed == 1 else light(ROBOT), name, seed)
+        bad = [(s.step, s.phase, s.reason) for s in achieved(recording, None) if not s.ok]
+        assert bad == [], f"seed {seed}"
+        for requirement, found in verdicts(recording).items():
+            assert found.verdict is PASS, f"seed {seed}, {requirement}: {found.reason}"
+            assert 0 <= found.value <= found.limit
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_fails_what_it_breaks_and_nothing_else(defect):
+    device = light(ROBOT.with_defects({defect: DEFECTS[defect].size}))
+    seen = {}
+    for scenario in SHORT:
+        for requirement, found in verdicts(play(device, scenario)).items():
+            seen.setdefault(requirement, set()).add(found.verdict)
+    failed = {requirement for requirement, outcomes in seen.items() if FAIL in outcomes}
+    assert failed == {*DEFECTS[defect].breaks} | FOLLOWS.get(defect, set())
+    assert not any(OPEN in outcomes for outcomes in seen.values())
+
+
+def test_what_was_not_asked_of_the_network_is_not_judged():
+    """A healthy robot on a clean link, recorded under the name of an outage."""
+    outage = play(light(ROBOT), "primary-outage")
+    clean = play(light(ROBOT), "steady-5g-slice")
+    forged = dataclasses.replace(
+        outage, packets=clean.packets, events=clean.events, changes=clean.changes
+    )
+    for found in verdicts(forged).values():
+        assert found.verdict is OPEN
+
+
+def test_fewer_trials_than_planned_are_open_and_one_failure_is_not():
+    healthy, broken = (
+        play(light(ROBOT.with_defects(defects)), "local-stop")
+        for defects in ({}, {"ignores-local-stop": 1.0})
+    )
+    assert verdicts(healthy, planned_n=59)["LOC-1"].verdict is OPEN
+    found = verdicts(broken, planned_n=59)["LOC-1"]
+    assert found.verdict is FAIL
+    assert found.confidence == pytest.approx(0.05)
