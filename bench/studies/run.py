@@ -12,9 +12,9 @@ import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from bench.benches.base import Bench, BenchError, Progress
+from bench.benches.base import Bench, BenchError
 from bench.benches.choose import make_bench
 from bench.devices.profile import DeviceProfile
 from bench.devices.registry import MACHINES
@@ -31,8 +31,9 @@ from bench.requirements.loader import Catalogue, load_catalogue
 from bench.runs.folder import RunFolder, SessionLost
 from bench.runs.ids import new_run_id
 from bench.runs.session_writer import SessionWriter
-from bench.sessions.recording import Event, Recording, Session
+from bench.sessions.recording import Recording, Session
 from bench.studies.failed import failed_verdict
+from bench.studies.observer import Observer, Tee
 
 NULL_PATH = "null-path"
 STEADY = "steady-5g-slice"
@@ -63,48 +64,6 @@ class RunOptions:
     certify: bool = False
     run_id: str | None = None
     command: tuple[str, ...] = ("?",)
-
-
-class Observer(Protocol):
-    """Who watches a run: a live display, plain lines, JSON lines. Never part of a verdict."""
-
-    def opened(self, run: Run) -> None:
-        """The run folder exists and the bench is taken."""
-
-    def scope(self, items: Sequence[ScopeItem]) -> None:
-        """The scope is settled."""
-
-    def session(self, session: Session, index: int, total: int) -> None:
-        """A session starts."""
-
-    def progress(self, progress: Progress) -> None:
-        """A session goes on."""
-
-    def event(self, event: Event) -> None:
-        """Something happened in the session."""
-
-    def verdict(self, verdict: Verdict) -> None:
-        """A verdict was reached."""
-
-    def note(self, text: str) -> None:
-        """Anything else worth a line."""
-
-
-class _Tee:
-    """The sink of a session: the folder first, then whoever watches."""
-
-    def __init__(self, writer: SessionWriter, observer: Observer) -> None:
-        self.packets = writer.packets
-        self.capture_path = writer.capture_path
-        self._writer = writer
-        self._observer = observer
-
-    def event(self, event: Event) -> None:
-        self._writer.event(event)
-        self._observer.event(event)
-
-    def progress(self, progress: Progress) -> None:
-        self._observer.progress(progress)
 
 
 class Run:
@@ -359,7 +318,7 @@ class Run:
     def _carry_out(self, session: Session, writer: SessionWriter) -> Recording:
         """What a bench or a simulated device raises is the bench's own fault, whatever it is."""
         try:
-            return self.bench.run(session, _Tee(writer, self.observer))
+            return self.bench.run(session, Tee(writer, self.observer))
         except (InputError, BenchError):
             raise
         except Exception as error:
