@@ -199,7 +199,7 @@ def nr_handover() -> Scenario:
     primary = links["primary"]
     before = primary.to_patient
     slow_delay = Delay(2 * before.delay.mean_s, "uniform", 0.0003)
-    rate_bps = (before.rate_bps or 200e6) / 2
+    rate_bps = (before.rate_bps or 1e9) / 2
     slow = both(before.with_(delay=slow_delay, rate_bps=rate_bps))
     base = both(before.with_(delay=Delay(before.delay.mean_s + 0.0005, "uniform", 0.0003)))
     return Scenario(

@@ -7,6 +7,8 @@ Loaded by path, once per test session.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -202,6 +204,7 @@ def main(number: int) -> None:
 
     import fixtures.plugin  # noqa: F401
 
+    warm_up()
     control = socket.socket(fileno=number)
     for line in control.makefile("r"):
         job = json.loads(line)
@@ -212,6 +215,22 @@ def main(number: int) -> None:
         control.sendall(json.dumps(pid).encode() + b"\n")
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         control.sendall(json.dumps(code).encode() + b"\n")
+
+
+def warm_up() -> None:
+    """Load what the programs load at their first use; none of it changes what they do."""
+    import gc
+
+    import pytest
+    from typer.testing import CliRunner
+
+    import bench.cli
+
+    CliRunner().invoke(bench.cli.app, ["verify", "/no/such/folder"])
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        pytest.main(["--version", "--version", "-p", "no:cacheprovider"])
+    gc.collect()
+    gc.freeze()  # else every child copies what its garbage collector touches
 
 
 def become(job: Mapping[str, Any]) -> None:

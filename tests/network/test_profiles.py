@@ -28,8 +28,8 @@ def test_null_does_nothing():
 @pytest.mark.parametrize(
     ("name", "delay", "rate_bps"),
     [
-        ("5g-short-haul-slice", Delay(0.0025, "uniform", 0.0003), 200e6),
-        ("5g-standby-slice", Delay(0.004, "uniform", 0.0004), 100e6),
+        ("5g-short-haul-slice", Delay(0.0025, "uniform", 0.0003), 1e9),
+        ("5g-standby-slice", Delay(0.004, "uniform", 0.0004), 300e6),
     ],
 )
 def test_slices_lie_inside_the_documented_ranges(name, delay, rate_bps):
