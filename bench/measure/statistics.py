@@ -108,17 +108,15 @@ def burst_design_effect(events: NDArray[np.bool_], chance: float = CHANCE) -> fl
     n, total = len(events), int(events.sum())
     if total < 2 or total == n:
         return 1.0
-    at, order, reaches = np.flatnonzero(events), np.arange(1, total + 1), _reaches(n)
-    bursty, bands, pairs_nearer, expected_nearer = False, [], 0, 0.0
-    for reach in reaches:
-        pairs = int((np.searchsorted(at, at + reach, side="right") - order).sum())
-        expected = total * (total - 1) / (n * (n - 1)) * reach * (n - (reach + 1) / 2)
-        bursty |= bool(stats.poisson.sf(pairs - 1, expected) * len(reaches) <= 1 / chance)
-        here = expected - expected_nearer
-        scale = total * (1 - total / n)
-        bands.append(((pairs - pairs_nearer - here) / scale, math.sqrt(here) / scale))
-        pairs_nearer, expected_nearer = pairs, expected
-    effect = _summed(bands) if bursty else 1.0
+    at, order, reaches = np.flatnonzero(events), np.arange(1, total + 1), np.array(_reaches(n))
+    found = [int((np.searchsorted(at, at + r, side="right") - order).sum()) for r in reaches]
+    pairs = np.array(found, dtype=float)
+    expected = total * (total - 1) / (n * (n - 1)) * reaches * (n - (reaches + 1) / 2)
+    if stats.poisson.sf(pairs - 1, expected).min() * len(reaches) > 1 / chance:
+        return 1.0
+    scale, here = total * (1 - total / n), np.diff(expected, prepend=0.0)
+    sums = (np.diff(pairs, prepend=0.0) - here) / scale
+    effect = _summed(list(zip(sums.tolist(), (np.sqrt(here) / scale).tolist(), strict=True)))
     return effect * (1 + 2 * effect / total) if effect > 1 else 1.0
 
 

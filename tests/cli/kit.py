@@ -8,6 +8,7 @@ Loaded by path, once per test session.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -197,13 +198,21 @@ def wait_until(true: Any, within: float, what: str) -> float:
     return time.monotonic() - started
 
 
+MODULES = (
+    "bench.benches.local.bench",
+    "bench.cli",
+    "bench.report.terminal",
+    "bench.report.write",
+    "bench.studies.invoke",
+    "bench.studies.rejudge",
+    "fixtures.plugin",
+)
+
+
 def main(number: int) -> None:
     """The forking process: imports everything, then serves one job after the other."""
-    import numpy  # noqa: F401
-    import pytest  # noqa: F401
-
-    import fixtures.plugin  # noqa: F401
-
+    for name in MODULES:
+        importlib.import_module(name)
     warm_up()
     control = socket.socket(fileno=number)
     for line in control.makefile("r"):
