@@ -112,7 +112,7 @@ def burst_design_effect(events: NDArray[np.bool_], chance: float = CHANCE) -> fl
     found = [int((np.searchsorted(at, at + r, side="right") - order).sum()) for r in reaches]
     pairs = np.array(found, dtype=float)
     expected = total * (total - 1) / (n * (n - 1)) * reaches * (n - (reaches + 1) / 2)
-    if stats.poisson.sf(pairs - 1, expected).min() * len(reaches) > 1 / chance:
+    if np.min(stats.poisson.sf(pairs - 1, expected)) * len(reaches) > 1 / chance:
         return 1.0
     scale, here = total * (1 - total / n), np.diff(expected, prepend=0.0)
     sums = (np.diff(pairs, prepend=0.0) - here) / scale

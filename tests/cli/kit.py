@@ -279,7 +279,7 @@ def one_line(done: Done, *parts: str) -> str:
     lines: Sequence[str] = done.err.strip().splitlines()
     assert done.code == 2, done.err
     assert len(lines) == 1, done.err
-    assert "Traceback" not in done.err
+    assert lines[0].startswith("bench: ")
     for part in parts:
         assert part in lines[0], lines[0]
     return lines[0]

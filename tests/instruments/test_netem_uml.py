@@ -179,7 +179,7 @@ def test_the_kernel_holds_the_same_bytes_as_after_the_tc_program(result):
 def test_every_packet_met_one_state(result):
     """Changes are commanded in time, never early, read back; nobody sent around them.
 
-    While the guest keeps time to 180 ms, 400 ms are enough for a change.
+    In time is 50 ms, and what the sender, which looks at the clock every 10 ms, was late there.
     """
     flow = result["flow"]
     changes = to_doctor(flow)["changes"]
@@ -187,7 +187,10 @@ def test_every_packet_met_one_state(result):
     assert len(changes) == 7
     sent = {number: (made, gone) for number, _, made, gone in flow["sent"]}
     for change, (first, end) in zip(changes, flow["phases"].values(), strict=True):
-        assert change["t_ns"] <= change["commanded_ns"] < change["confirmed_ns"] < sent[first][0]
+        t_ns = change["t_ns"]
+        late = max(late for at, late in flow["ticks"] if t_ns <= at < t_ns + 100 * MS)
+        assert t_ns <= change["commanded_ns"] < t_ns + 50 * MS + late
+        assert change["commanded_ns"] < change["confirmed_ns"] < sent[first][0]
         assert change["read_back"] is True
         assert all(sent[end - 1][1] < later for later in flow["changes"] if later > sent[first][0])
 

@@ -299,6 +299,7 @@ def flow(phases, worst_ns, packet_bytes):
         "phases": numbers,
         "changes": [t_ns for t_ns, _ in changes],
         "sent": [row for row in sent if row[0] >= 0],
+        "ticks": [[planned, gone - planned] for number, planned, _, gone in sent if number < 0],
         "rows": rows,
         "report": report,
         "left": left,

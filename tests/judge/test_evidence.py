@@ -135,6 +135,22 @@ def test_between_other_points(spec, found, asked, measured):
         assert verdict is OPEN
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize(
+    ("comparator", "value", "verdict"),
+    [("<=", 1.0, PASS), ("<", 1.0, PASS), ("<=", 9.0, OPEN), (">=", 9.0, OPEN), (">", 1.0, OPEN)],
+)
+def test_a_longer_way_answers_for_a_shorter_one(rule, comparator, value, verdict):
+    """App to app within 5 s: interface to interface too. App to app beyond it shows nothing."""
+    spec = Specification(
+        "R", "d", "s", "m", "interface-interface", comparator, 5.0, None, "s", rule
+    )
+    found = Measurement(
+        value, "s", 1, "m", "app-app", value, value, confidence=0.95, trials=(value,)
+    )
+    assert said(spec, found) is verdict
+
+
 @given(specifications(rules=("safety",), comparators=UPPER), measurements())
 def test_one_failure_of_a_safety_assertion_fails_it(spec, found):
     beyond = dataclasses.replace(found, trials=(*found.trials, spec.low + 1), value=math.inf)

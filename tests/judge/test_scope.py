@@ -113,6 +113,7 @@ def test_the_steady_session_lasts_for_everything_in_scope_and_nothing_else():
         settle("LOC-1", ""),
     ]
     assert not items[2].in_scope
+    items[2] = dataclasses.replace(items[2], duration_s=1e4)
     assert steady_duration_s(items, 10.0) == pytest.approx(1.1 * 29956 / 1000)
     assert steady_duration_s(items[:1], 10.0) == 10.0
     assert steady_duration_s([], 2.0) == 2.0

@@ -77,6 +77,11 @@ def test_percentile_of_a_delay_that_wanders_below_the_noise():
     assert share([covered_upper(f, true) for f in found]) >= COVERS
 
 
+def test_neighbours_that_follow_each_other_are_seen_in_a_short_series():
+    series = ar1(np.random.default_rng(7), 330, 0.3, 200)
+    assert share([st.autocorrelation_effect(s) > 1.2 for s in series]) > 0.95
+
+
 def test_percentile_of_late_bursts():
     """One packet in fifty is late, every second one within a burst of ten."""
     rng = np.random.default_rng(7)

@@ -45,9 +45,11 @@ def without_commands(made, start_s, end_s):
 
 
 def test_an_alarm_that_was_over_before_the_limit_was_passed_is_no_answer(synthetic):
-    made = synthetic.healthy("delay-ramp").without("alarm-signal")
-    made.alarm(2.01, "network-delay", "medium").alarm(2.3, "network-delay", "medium", on=False)
-    assert found("MON-2", made).trials == (math.inf,)
+    for on_s, off_s in ((2.01, 2.3), (2.75, 2.8)):
+        made = synthetic.healthy("delay-ramp").without("alarm-signal")
+        made.alarm(on_s, "network-delay", "medium")
+        made.alarm(off_s, "network-delay", "medium", on=False)
+        assert found("MON-2", made).trials == (math.inf,)
 
 
 def test_an_alarm_long_before_the_limit_was_passed_shows_nothing(synthetic):
@@ -259,6 +261,14 @@ def test_a_clean_link_under_the_name_of_an_impaired_one_is_refused(synthetic, sc
     )
     noise = StreamFloor(noise_s / 10, noise_s, noise_s, noise_s, noise_s, noise_s, 99)
     assert wrong(recording, NoiseFloor("n", {COMMAND: noise}, True))
+
+
+@pytest.mark.parametrize(("shift_s", "refused"), [(-0.0011, True), (0.0011, False)])
+def test_noise_excuses_what_is_late_and_not_what_is_early(synthetic, shift_s, refused):
+    made = synthetic.healthy("steady", bench="local")
+    made.extra_s = shift_s
+    noise = StreamFloor(5e-4, 1e-3, 1e-3, 1e-3, 1e-3, 1e-3, 99)
+    assert bool(wrong(made.recording(), NoiseFloor("n", {COMMAND: noise}, True))) is refused
 
 
 @pytest.mark.parametrize("missing", [(0.0, 0.1), (0.9, 1.0), (0.4, 0.6)])

@@ -58,6 +58,15 @@ def test_what_is_going_on_is_judged_only_where_the_run_was_cut_short(copy, edit)
     assert again.session == session_of(copy, "local-stop").name
 
 
+def test_a_complete_attempt_comes_before_the_one_that_was_going_on(copy, edit):
+    first = session_of(copy, "local-stop").name
+    add_attempt(copy, edit, "incomplete")
+    edit(copy / "run.json", completion="incomplete")
+    again = rejudge(copy)
+    assert again.verdicts[0].session == first
+    assert again.differences == ()
+
+
 @pytest.mark.parametrize(("completion", "differences"), [("complete", 1), ("incomplete", 0)])
 def test_only_a_complete_run_must_have_every_verdict(copy, edit, completion, differences):
     (copy / "verdicts.json").write_text('{"verdicts": []}')
