@@ -18,8 +18,7 @@ from bench.network.impairment import FRAMING_BYTES, Impairment
 from bench.requirements.model import Requirement
 from bench.units import show_duration
 
-FIXED_TIME_METRICS = ("rate",)
-"""Metrics whose evidence is time, not packets."""
+CANNOT_KEEP_TIME = "this bench cannot keep time on this host now (--bench virtual can)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +70,7 @@ def decide(
     floor: NoiseFloor | None,
     steady: Impairment,
     plan: Plan,
+    unsound: str = "",
 ) -> tuple[ScopeItem, ...]:
     """Settle the scope.
 
@@ -82,7 +82,14 @@ def decide(
             bench without noise.
         steady: the impairment of the steady step, which KPI evidence comes from.
         plan: budget, trials, confidence.
+        unsound: why the null path of this run cannot be trusted, with the figure; then nothing
+            can be judged.
     """
+    if unsound:
+        return tuple(
+            ScopeItem(c.requirement, c.stream, c.test, c.scenario, False, CANNOT_KEEP_TIME, unsound)
+            for c in candidates
+        )
     return tuple(
         _decide_one(c, profile, requirements[c.requirement], floor, steady, plan)
         for c in candidates

@@ -13,11 +13,10 @@ Pairs = list[tuple[str, str]]
 _RUN_ID = ("run_id", "run", "id")
 _SHOWN = frozenset(
     {
-        *_RUN_ID, "plan", "title", "device", "simulated", "bench", "backend", "versions", "host",
-        "kernel", "git_commit", "git_changed", "commit", "seed", "start", "end", "started", "ended",
-        "completion",
-        "content_hash", "order", "scope", "noise_floor", "catalogue_sha256", "options", "defects",
-        "trials", "certify", "allow_inconclusive",
+        *_RUN_ID, "plan", "title", "device", "simulated", "bench", "backend", "bench_reason",
+        "versions", "host", "kernel", "git_commit", "git_changed", "commit", "seed", "start",
+        "end", "started", "ended", "completion", "content_hash", "order", "scope", "noise_floor",
+        "catalogue_sha256", "options", "defects", "trials", "certify", "allow_inconclusive",
     }
 )  # fmt: skip
 _SURROGATES = {
@@ -93,6 +92,7 @@ def bench_facts(report: ReportData) -> Pairs:
         [
             ("bench", run.get("bench") or _one(r.bench for r in report.recordings)),
             ("backend", run.get("backend") or _one(backends)),
+            ("why this bench", run.get("bench_reason")),
             ("host", run.get("host")),
             ("kernel", run.get("kernel")),
             ("versions", versions if versions else NONE),

@@ -6,44 +6,41 @@ in order, so that a killed run stays readable and a finished one is sealed.
 
 from __future__ import annotations
 
-import errno
 import time
-import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.benches.base import Bench, BenchError
+from bench.benches.base import Bench
+from bench.benches.check import best_bench
 from bench.benches.choose import make_bench
 from bench.devices.profile import DeviceProfile
 from bench.devices.registry import MACHINES
 from bench.errors import InputError
-from bench.judge.assess import CONFIDENCE, assess, stimulus_problems
+from bench.judge.assess import CONFIDENCE, assess
 from bench.judge.scope import Candidate, Plan, ScopeItem, decide, steady_duration_s
 from bench.judge.verdict import Outcome, Verdict
 from bench.measure.floor import NoiseFloor, measure_floor
 from bench.measure.kpi import measure_kpi
-from bench.measure.stimulus import StepStimulus, achieved
 from bench.network import library
 from bench.network.scenario import Scenario
 from bench.requirements.loader import Catalogue, load_catalogue
-from bench.runs.folder import RunFolder, SessionLost
+from bench.runs.folder import RunFolder
 from bench.runs.ids import new_run_id
-from bench.runs.session_writer import SessionWriter
 from bench.sessions.recording import Recording, Session
 from bench.studies.failed import failed_verdict
-from bench.studies.observer import Observer, Tee
+from bench.studies.observer import Observer
+from bench.studies.sessions import Sessions
+from bench.studies.timekeeping import timekeeping_problem
 
 NULL_PATH = "null-path"
 STEADY = "steady-5g-slice"
 KPI_SESSIONS = 3
 """At most this many sessions for the KPI, where one gives too little evidence."""
 
-ATTEMPTS = 4
-"""A session is repeated only where the bench did not deliver its stimulus."""
-
-_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO)
+REPEAT_BUDGET_S, FULL_REPEAT_BUDGET_S = 60.0, 1200.0
+"""No session is repeated once the repeats of a run have taken this long."""
 
 CAPABILITIES = ("haptics", "real-packets", "standby-link")
 """What a test may need of bench and device."""
@@ -82,15 +79,13 @@ class Run:
         self.scope: tuple[ScopeItem, ...] = ()
         self.verdicts: list[Verdict] = []
         self.floor: NoiseFloor | None = None
-        self.errors: dict[str, str] = {}
-        self.stimuli: dict[str, tuple[StepStimulus, ...]] = {}
         self.started = time.monotonic()
         self._bench: Bench | None = None
         self._folder: RunFolder | None = None
+        self._sessions: Sessions | None = None
         self._recordings: dict[tuple[str, int], Recording] = {}
         self._enough_of: dict[str, list[Recording]] = {}
         self._steady_s = 10.0
-        self._sessions_done = 0
 
     @property
     def opened(self) -> bool:
@@ -110,6 +105,12 @@ class Run:
         return self._folder
 
     @property
+    def sessions(self) -> Sessions:
+        """What carries sessions out and knows their stimulus."""
+        assert self._sessions is not None, "the run is not open"
+        return self._sessions
+
+    @property
     def trials(self) -> int:
         """Trials per deadline behaviour: quick 1, full 59."""
         return 59 if self.options.full else 1
@@ -125,16 +126,43 @@ class Run:
         options = self.options
         bench = make_bench(options.bench)
         _check_machine(options.device)
-        run_id = options.run_id or new_run_id(options.device.name, bench.name)
-        bench.__enter__()
-        self._bench = bench
+        self._take(bench)
         try:
-            self._folder = RunFolder.open(options.results, run_id, self._identity(bench))
+            reason = self._settle_bench()
+            run_id = options.run_id or new_run_id(options.device.name, self.bench.name)
+            identity = {**self._identity(self.bench), "bench_reason": reason}
+            self._folder = RunFolder.open(options.results, run_id, identity)
+            self._sessions = Sessions(
+                self.bench,
+                self._folder,
+                self.observer,
+                repeat_budget_s=FULL_REPEAT_BUDGET_S if options.full else REPEAT_BUDGET_S,
+                total=self._sessions_total,
+            )
         except BaseException:
-            bench.__exit__(None, None, None)
-            self._bench = None
+            self.close()
             raise
         self.observer.opened(self)
+
+    def _take(self, bench: Bench) -> None:
+        bench.__enter__()
+        self._bench = bench
+
+    def _settle_bench(self) -> str:
+        """Why this bench; where ``auto`` took one that cannot keep time now, virtual instead."""
+        if self.options.bench != "auto":
+            return "asked for"
+        name, reason = best_bench()
+        if name == "virtual":
+            return reason
+        self.observer.note("trying whether this host keeps time for real packets: a few seconds")
+        problem = timekeeping_problem(self.bench, self.options.device, self.options.seed)
+        if not problem:
+            return reason
+        self.observer.note(f"it does not ({problem}): going on with the virtual bench")
+        self.close()
+        self._take(make_bench("virtual"))
+        return f"the local bench cannot keep time on this host now: {problem}"
 
     def _identity(self, bench: Bench) -> dict[str, Any]:
         options = self.options
@@ -163,6 +191,8 @@ class Run:
         wanted = [c for c in candidates if self._wanted(c)]
         null = self._session(library.null_path(), 0)
         self.floor = measure_floor(null) if null is not None else None
+        unsound = "" if null is None else "; ".join(self.sessions.problems(null, reactions=False))
+        self.sessions.floor = self.floor
         plan = Plan(
             steady_budget_s=self._steady_budget_s(),
             trials=self.trials,
@@ -177,6 +207,7 @@ class Run:
             floor=self.floor if self.bench.name != "virtual" else None,
             steady=steady,
             plan=plan,
+            unsound=unsound,
         )
         self._steady_s = steady_duration_s(self.scope, 10.0)
         if not self.folder.identity["scope"]:
@@ -241,6 +272,8 @@ class Run:
             if recording is None:
                 break
             found.append(recording)
+            if self.sessions.problems(recording, reactions=False):
+                break  # nothing more would come of it
             thin = [item for item in self.scope if self._is_thin(item, scenario, found)]
             if not thin:
                 break
@@ -270,66 +303,17 @@ class Run:
         return self._recordings[key]
 
     def _session(self, scenario: Scenario, trial: int) -> Recording | None:
-        """Carry one session out, again where the bench did not deliver its stimulus.
-
-        Whether it is repeated depends on the bench's own health and stimulus alone, never on
-        what the device did; every attempt is kept.
-        """
-        recording = None
         options = self.options
-        for attempt in range(1, ATTEMPTS + 1):
-            session = Session(options.plan, options.device, scenario, options.seed, trial, attempt)
-            try:
-                recording, sound = self._attempt(session)
-            except (BenchError, SessionLost) as error:
-                self.errors[scenario.name] = str(error).splitlines()[0]
-                self.observer.note(f"session {session.id}: {str(error).splitlines()[0]}")
-                if self.bench.name == "virtual":
-                    break  # one seed, one outcome
-                continue
-            self.errors.pop(scenario.name, None)
-            if sound or self.bench.name == "virtual":
-                break
-            self.observer.note(f"session {session.id}: stimulus not achieved, repeated")
-        return recording
-
-    def _attempt(self, session: Session) -> tuple[Recording, bool]:
-        claimed = self.folder.claim(session, self.bench.name, self.bench.backend)
-        if isinstance(claimed, Recording):
-            self.stimuli[session.id] = achieved(claimed, self.floor)
-            return claimed, True
-        self._sessions_done += 1
-        self.observer.session(session, self._sessions_done, self._sessions_total())
-        try:
-            recording = self._carry_out(session, claimed)
-        except BaseException as error:
-            claimed.abandon(str(error) or type(error).__name__)
-            raise
-        stimulus = achieved(recording, self.floor)
-        claimed.finish(recording, stimulus)
-        self.stimuli[session.id] = stimulus
         reactions = any(
-            item.in_scope and item.scenario == recording.scenario and self._is_behaviour(item)
+            item.in_scope and item.scenario == scenario.name and self._is_behaviour(item)
             for item in self.scope
         )
-        unsound = stimulus_problems([recording], self.stimuli, reactions=reactions)
-        return recording, not unsound
-
-    def _carry_out(self, session: Session, writer: SessionWriter) -> Recording:
-        """What a bench or a simulated device raises is the bench's own fault, whatever it is."""
-        try:
-            return self.bench.run(session, Tee(writer, self.observer))
-        except (InputError, BenchError):
-            raise
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in _DISK:
-                raise InputError(
-                    f"cannot be written ({error.strerror})",
-                    remedy="free some space or name another folder with --results",
-                    file=writer.folder,
-                ) from error
-            first = f"{type(error).__name__}: {error}"
-            raise BenchError(f"{first}\n{traceback.format_exc()}") from error
+        return self.sessions.carry_out(
+            lambda attempt: Session(
+                options.plan, options.device, scenario, options.seed, trial, attempt
+            ),
+            reactions=reactions,
+        )
 
     def _sessions_total(self) -> int:
         scenarios = {item.scenario: 1 for item in self.scope if item.in_scope}
@@ -341,9 +325,13 @@ class Run:
     def judge(self, item: ScopeItem, recordings: Sequence[Recording]) -> Verdict:
         """Judge one item of the scope; the verdict is written before it is returned."""
         requirement = self.catalogue.get(item.requirement)
-        if not recordings and item.scenario in self.errors:
+        if not recordings and item.scenario in self.sessions.errors:
             verdict = failed_verdict(
-                item, requirement, self.options.device, Outcome.ERROR, self.errors[item.scenario]
+                item,
+                requirement,
+                self.options.device,
+                Outcome.ERROR,
+                self.sessions.errors[item.scenario],
             )
         else:
             verdict = assess(
@@ -351,7 +339,7 @@ class Run:
                 self.options.device,
                 item.stream,
                 recordings,
-                stimulus=self.stimuli,
+                stimulus=self.sessions.stimuli,
                 floor=self.floor,
                 planned_n=item.planned_n,
                 test=item.test,

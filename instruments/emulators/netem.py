@@ -35,10 +35,10 @@ from instruments.emulators.base import (
 )
 from instruments.emulators.netem_state import NetemState, netem_state, refusal
 from instruments.emulators.qdiscs import TrafficControl
+from instruments.emulators.timing import set_timer_slack
 from instruments.emulators.workers import Workers, send_event
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
-_PR_SET_TIMERSLACK = 29
 
 
 class _Direction:
@@ -187,7 +187,7 @@ def _drive(
     report_fd: int,
 ) -> None:
     """The child's job."""
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
+    set_timer_slack()
     stop = select.poll()
     stop.register(stop_fd, select.POLLIN)
     driver = _Driver(plans, t0_ns, packet_bytes)

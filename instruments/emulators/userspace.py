@@ -7,9 +7,7 @@ packet never leaves before its due time; how long after is counted and reported.
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import os
 import select
 import time
 from collections import deque
@@ -33,9 +31,9 @@ from instruments.emulators.clocks import RealtimeMap
 from instruments.emulators.interfaces import transmit_drops
 from instruments.emulators.lateness import LatenessCounter
 from instruments.emulators.ring import ReceiveRing, transmit_socket
+from instruments.emulators.timing import prefer_timing, set_timer_slack
 from instruments.emulators.workers import Workers, send_event
 
-_PR_SET_TIMERSLACK = 29
 _READ_BATCH = 32
 _SEND_BATCH = 64
 _HOUSEKEEPING_NS = 20_000_000
@@ -50,7 +48,8 @@ class Options:
     """How a forwarder uses the machine.
 
     ``ring_frames``: places in the receive ring (4096: 290 ms of 3D video). ``realtime``: ask for
-    SCHED_FIFO, else for a better nice value; what was granted is in the report.
+    precedence (:func:`~instruments.emulators.timing.prefer_timing`); what was granted is in the
+    report.
     """
 
     ring_frames: int = 4096
@@ -266,23 +265,6 @@ class _Forwarder:
         )
 
 
-def _prioritise(realtime: bool) -> str:
-    """Precise timers and the best scheduling this process may have; says which."""
-    ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
-    if not realtime:
-        return "other"
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-        return "fifo"
-    except OSError:
-        pass
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
-        return "nice -10"
-    except OSError:
-        return "other"
-
-
 def forward(
     plan: LinkPlan,
     direction: Direction,
@@ -311,7 +293,8 @@ def forward(
         EmulatorError: an interface is missing, or no right to packet sockets.
     """
     forwarder = _Forwarder(plan, direction, t0_monotonic_ns, options)
-    scheduler = _prioritise(options.realtime)
+    set_timer_slack()
+    scheduler = prefer_timing(1) if options.realtime else "normal"
     collecting = gc.isenabled()
     gc.collect()
     gc.freeze()

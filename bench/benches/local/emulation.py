@@ -7,13 +7,13 @@ import select
 import time
 from collections.abc import Sequence
 
-from bench.benches.local import kernel
 from bench.benches.local.channel import Sender
 from bench.benches.local.layout import Wire
 from bench.benches.local.protocol import Backend
 from bench.errors import InputError
 from bench.network.scenario import Schedule
 from bench.units import NS_PER_S
+from instruments.emulators import timing
 from instruments.emulators.base import Emulator, EmulatorError, LinkPlan
 from instruments.emulators.userspace import UserspaceEmulator
 
@@ -74,10 +74,10 @@ def emulate(
     """
     emulator = make_emulator(backend)
     # Before it forks: on a busy host its processes would else not be ready at the start.
-    kernel.prefer_timing(_PRIORITY)
+    timing.prefer_timing(_PRIORITY)
     emulator.start(plans, t0_ns)
     for pid in getattr(emulator, "pids", ()):
-        kernel.prefer_timing(_PRIORITY, pid)
+        timing.prefer_timing(_PRIORITY, pid)
     sender.send({"ready": time.monotonic_ns()})
     _sleep_until(t0_ns + end_ns, getattr(emulator, "pids", ()))
     sender.send({"done": emulator.stop().to_json()})

@@ -33,6 +33,7 @@ from bench.benches.local.tap import Tap, TapPoint, stream_of_port
 from bench.benches.local.topology import Topology
 from bench.network.scenario import Schedule, Side
 from bench.sessions.packets import TAPS
+from instruments.emulators import timing
 
 LEAD_NS = 500_000_000
 """From the fork of the session's processes to its start."""
@@ -173,7 +174,7 @@ class _Session:
         status = 1
         try:
             kernel.die_with_parent(host)
-            kernel.set_timer_slack()
+            timing.set_timer_slack()
             gc.disable()
             self._control.close()
             for other, channel in self._channels.items():
@@ -195,7 +196,7 @@ class _Session:
 
     def _agent(self, side: Side, build: Callable[..., Any], sender: Sender) -> None:
         self._topology.enter(side)
-        scheduling = kernel.prefer_timing(_AGENT_PRIORITY)
+        scheduling = timing.prefer_timing(_AGENT_PRIORITY)
         actions = [action for action in self._schedule.actions if action.side == side]
         device, links = self._request.session.device, len(self._schedule.links)
         agent = Agent(device, side, links, build, actions, sender, self._t0_ns, scheduling)

@@ -15,14 +15,12 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_TIMERSLACK = 29
 _SIOCSIFFLAGS, _SIOCGIFFLAGS = 0x8914, 0x8913
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
 _SIOCSARP = 0x8955
 _IFF_UP = 0x1
 _ATF_COM_PERM = 0x02 | 0x04
 _ARPHRD_ETHER = 1
-_BETTER_NICE = -10
 _TFD_FLAGS = os.O_NONBLOCK | os.O_CLOEXEC
 _TFD_TIMER_ABSTIME = 1
 
@@ -93,31 +91,6 @@ def die_with_parent(parent: int) -> None:
     )
     if os.getppid() != parent:
         os._exit(1)
-
-
-def set_timer_slack(slack_ns: int = 1) -> None:
-    """How much later than asked the kernel may wake this thread to save power."""
-    _libc.prctl(ctypes.c_int(_PR_SET_TIMERSLACK), ctypes.c_ulong(slack_ns), 0, 0, 0)
-
-
-def prefer_timing(priority: int, pid: int = 0) -> str:
-    """Ask the scheduler for precedence: real-time FIFO, else a better nice value.
-
-    Only for a process that sleeps most of its time.
-
-    Returns:
-        ``fifo``, ``nice`` or ``normal``: what was granted.
-    """
-    try:
-        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(priority))
-        return "fifo"
-    except OSError:
-        pass
-    try:
-        os.setpriority(os.PRIO_PROCESS, pid, _BETTER_NICE)
-        return "nice"
-    except OSError:
-        return "normal"
 
 
 class Timer:

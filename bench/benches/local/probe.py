@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.benches.local import kernel
+from instruments.emulators import timing
 
 _SLEEPS = 200
 _SLEEP_NS = 1_000_000
@@ -79,8 +80,8 @@ def probe_clocks() -> dict[str, Any]:
         ``resolution_ns`` of CLOCK_MONOTONIC; ``wake_p50_ns``, ``wake_p99_ns``: from the due time
         to running, over 200 sleeps; ``scheduling``: what the scheduler grants.
     """
-    kernel.set_timer_slack()
-    granted = kernel.prefer_timing(1)
+    timing.set_timer_slack()
+    granted = timing.prefer_timing(1)
     late = []
     for _ in range(_SLEEPS):
         due = time.monotonic_ns() + _SLEEP_NS
