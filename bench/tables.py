@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from bench.errors import InputError
-from bench.units import duration_s, rate_bps, ratio
-
-QUANTITIES: Mapping[str, Callable[..., float]] = {
-    "s": duration_s,
-    "bit/s": rate_bps,
-    "1": ratio,
-}
-"""SI unit to the parser of text in that unit."""
+from bench.units import QUANTITIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +86,7 @@ class Table:
         return value
 
     def quantity(self, key: str, unit: str) -> float:
-        """A text with a unit, in the SI unit ``unit`` (one of :data:`QUANTITIES`)."""
+        """A text with a unit, in the SI unit ``unit`` (one of ``bench.units.QUANTITIES``)."""
         if key not in self.data:
             self.fail(key, "is missing", "add it")
         return QUANTITIES[unit](self.data[key], field=self.field(key), file=self.file)

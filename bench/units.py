@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Mapping
 
 from bench.errors import InputError
 
@@ -41,6 +42,13 @@ _RATES = {
     "gbps": 1e9,
     "gbit": 1e9,
 }
+_LENGTHS = {"mm": 1e-3, "cm": 1e-2, "m": 1.0, "km": 1e3}
+_SPEEDS = {"m/s": 1.0, "km/h": 1 / 3.6}
+_FREQUENCIES = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6, "GHz": 1e9, "fps": 1.0, "/s": 1.0}
+_DENSITIES = {"/m2": 1.0, "/km2": 1e-6}
+_VOLUMES = {"B": 8.0, "kB": 8e3, "MB": 8e6, "GB": 8e9, "TB": 8e12, "bit": 1.0, "kbit": 1e3}
+_VOLUMES |= {"Mbit": 1e6, "Gbit": 1e9}
+_COUNTS = {"": 1.0}
 _SIZES = {"b": 1, "kb": 1000, "mb": 1_000_000, "kib": 1024, "mib": 1_048_576}
 
 
@@ -107,7 +115,13 @@ def rate_bps(text: str, *, field: str = "rate", file: object = None) -> float:
     Raises:
         InputError: as :func:`duration_s`.
     """
-    return _scaled(_text(text, field, file, "100mbit"), _RATES, field, file, "100mbit", fold=True)
+    written = _text(text, field, file, "100mbit")
+    if "B" in written:
+        raise InputError(
+            "counts bytes", remedy="write it in bit/s, like 100mbit", file=file, field=field,
+            value=text,
+        )  # fmt: skip
+    return _scaled(written, _RATES, field, file, "100mbit", fold=True)
 
 
 def size_bytes(text: str, *, field: str = "size", file: object = None) -> int:
@@ -145,6 +159,27 @@ def ratio(text: str, *, field: str = "ratio", file: object = None) -> float:
             value=text,
         )
     return value
+
+
+def _in(table: dict[str, float], example: str) -> Callable[..., float]:
+    def parse(text: str, *, field: str = "quantity", file: object = None) -> float:
+        return _scaled(_text(text, field, file, example), table, field, file, example, fold=False)
+
+    return parse
+
+
+QUANTITIES: Mapping[str, Callable[..., float]] = {
+    "s": duration_s,
+    "bit/s": rate_bps,
+    "1": ratio,
+    "m": _in(_LENGTHS, "2.5km"),
+    "m/s": _in(_SPEEDS, "120km/h"),
+    "Hz": _in(_FREQUENCIES, "60fps"),
+    "1/m2": _in(_DENSITIES, "1e6/km2"),
+    "bit": _in(_VOLUMES, "300MB"),
+    "count": _in(_COUNTS, "5"),
+}
+"""SI unit to the parser of text in that unit; a volume of data is in bit."""
 
 
 def _text(text: object, field: str, file: object, example: str) -> str:

@@ -1,9 +1,11 @@
 """Reading the catalogue from its data files: strict, with one clear message for each mistake.
 
-A catalogue file is TOML with ``[documents.DIGITS]``, ``[defaults]`` and ``[[requirements]]``. An
-entry names either a ``term`` (a word of the documents, which brings its rival metrics along) or a
-``metric`` of ``data/metrics.toml``, and gives its figure as ``comparator`` with ``low`` and
-``high`` (text with units), or as ``[[requirements.readings]]`` with exactly one default.
+A catalogue file is TOML with ``[documents.DIGITS]``, ``[metrics.NAME]``, ``[terms.NAME]``,
+``[defaults]``, ``[[requirements]]`` and ``[[statements]]``. A requirement names either a ``term``
+(a word of the documents, which brings its rival metrics along) or a ``metric``, and gives its
+figure as ``comparator`` with ``low`` and ``high`` (text with units), or as
+``[[requirements.readings]]`` with exactly one default. A statement has no figure: it names the
+behaviours whose tests answer it (``mission``).
 """
 
 from __future__ import annotations
@@ -19,25 +21,35 @@ from typing import cast, get_args
 from bench.errors import InputError
 from bench.requirements.model import (
     Comparator,
+    Conversion,
     Kind,
     Reading,
-    ReferencePoints,
     Requirement,
     Source,
+    Statement,
 )
-from bench.tables import QUANTITIES, Table, read_toml
+from bench.requirements.vocabulary import Metrics, Sense, Terms, points, read_vocabulary, sense
+from bench.tables import Table, read_toml
 
 DATA = Path(__file__).parent / "data"
 
-DEVICE_CLASSES = ("diagnosis", "therapy", "emergency", "monitoring", "rehabilitation", "any")
+DEVICE_CLASSES = (
+    "diagnosis", "therapy", "emergency", "monitoring", "rehabilitation",
+    "consultation", "teaching", "hospital", "network", "any",
+)  # fmt: skip
+"""The five classes of remote medical devices; applications that the documents give figures for;
+``network``: of the network itself, whatever it carries."""
 DIRECTIONS = ("to-patient", "to-doctor", "both", "none")
 RULES = ("simple", "guard-band", "safety", "demonstrated")
 
 _DEFAULTS = {"file", "device_class", "stream", "direction", "kind", "rule", "comparator"}
 _REQUIRED = {"id", "place", "text", "title", "reading"}
 _OPTIONAL = {"term", "metric", "reference_points", "low", "high", "readings"}
-_OPTIONAL |= {"note", "declared", "also"}
+_OPTIONAL |= {"note", "declared", "also", "conflicts", "mission", "conversion"}
 _READING = {"comparator", "low", "high", "metric", "reference_points", "default", "reason"}
+_READING |= {"conversion"}
+_STATEMENT = ("id", "place", "text", "reading", "mission")
+_SECTIONS = ("documents", "metrics", "terms", "defaults", "requirements", "statements")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +64,17 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """What is measured, precisely. ``unit``: SI. ``reference_points``: where, by default."""
-
-    name: str
-    title: str
-    definition: str
-    unit: str
-    reference_points: ReferencePoints
-
-
-@dataclass(frozen=True, slots=True)
-class _Sense:
-    """One metric that a term may mean."""
-
-    metric: Metric
-    reference_points: ReferencePoints
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Catalogue(Mapping[str, Requirement]):
-    """All requirements by id, with the documents and the metrics they refer to.
+    """All requirements and statements by id, with the documents and metrics they refer to.
 
     A mapping, except that :meth:`get` refuses an unknown id (``requirements`` is the plain one).
     ``sha256``: of the content, independent of comments and layout.
     """
 
     requirements: Mapping[str, Requirement]
+    statements: Mapping[str, Statement]
     documents: Mapping[str, Document]
-    metrics: Mapping[str, Metric]
+    metrics: Metrics
     sha256: str
 
     def __getitem__(self, requirement: str) -> Requirement:
@@ -135,71 +128,83 @@ def load_catalogue(extra: Sequence[Path] = ()) -> Catalogue:
     Raises:
         InputError: a broken file, entry or figure; names file, entry, field, value and remedy.
     """
-    metrics, terms = _vocabulary(read_toml(DATA / "metrics.toml", "the catalogue"))
-    own = sorted(path for path in DATA.glob("*.toml") if path.name != "metrics.toml")
     tables = [
-        read_toml(path, "the catalogue").only((), ("documents", "defaults", "requirements"))
-        for path in [*own, *extra]
+        read_toml(path, "the catalogue").only((), _SECTIONS)
+        for path in [*sorted(DATA.glob("*.toml")), *extra]
     ]
+    metrics, terms = read_vocabulary(tables)
+    documents = _documents(tables)
+    requirements: dict[str, Requirement] = {}
+    statements: dict[str, Statement] = {}
+    for table in tables:
+        defaults = table.table("defaults").only((), _DEFAULTS)
+        for item in table.tables("requirements", "id"):
+            entry = _entry(item, defaults, documents, metrics, terms)
+            _once(item, entry.id, requirements)
+            requirements[entry.id] = entry
+        for item in table.tables("statements", "id"):
+            statement = _statement(item, defaults, documents)
+            _once(item, statement.id, requirements, statements)
+            statements[statement.id] = statement
+    _check_links(tables, requirements, statements)
+    fingerprint = _fingerprint(requirements, statements, metrics)
+    return Catalogue(requirements, statements, documents, metrics, fingerprint)
+
+
+def _documents(tables: Iterable[Table]) -> dict[str, Document]:
     documents: dict[str, Document] = {}
     for table in tables:
         for name, item in table.named("documents").items():
             if name in documents:
                 item.fail("title", f"document {name} stands twice", "give it a name of its own")
             documents[name] = _document(name, item)
-    requirements: dict[str, Requirement] = {}
+    return documents
+
+
+def _once(item: Table, name: str, *known: Mapping[str, object]) -> None:
+    if any(name in each for each in known):
+        item.fail("id", "stands twice in the catalogue", "give each entry its own id")
+
+
+def _check_links(
+    tables: Iterable[Table],
+    requirements: Mapping[str, Requirement],
+    statements: Mapping[str, Statement],
+) -> None:
+    """Every id that an entry refers to must be there, and every conflict be told on both sides."""
+    said = {
+        name: each.conflicts for known in (requirements, statements) for name, each in known.items()
+    }
     for table in tables:
-        defaults = table.table("defaults").only((), _DEFAULTS)
-        for item in table.tables("requirements", "id"):
-            entry = _entry(item, defaults, documents, metrics, terms)
-            if entry.id in requirements:
-                item.fail("id", "stands twice in the catalogue", "give each entry its own id")
-            requirements[entry.id] = entry
-    fingerprint = _fingerprint(requirements, metrics)
-    return Catalogue(requirements, documents, metrics, fingerprint)
+        for item in (*table.tables("requirements", "id"), *table.tables("statements", "id")):
+            name = item.text("id")
+            for other in item.texts("conflicts"):
+                if other not in said:
+                    item.fail("conflicts", f"names the unknown entry {other!r}", "name one by id")
+                if name not in said[other]:
+                    item.fail(
+                        "conflicts", f"{other} does not name {name} back", "add it there, too"
+                    )
+            for other in item.texts("mission"):
+                found = requirements.get(other)
+                if found is None or found.kind not in ("behaviour", "declaration"):
+                    item.fail(
+                        "mission", f"names {other!r}, which is no behaviour", "name one by id"
+                    )
 
 
-def _fingerprint(requirements: Mapping[str, Requirement], metrics: Mapping[str, Metric]) -> str:
+def _fingerprint(
+    requirements: Mapping[str, Requirement],
+    statements: Mapping[str, Statement],
+    metrics: Metrics,
+) -> str:
     content = {
         "requirements": [asdict(requirements[name]) for name in sorted(requirements)],
+        "statements": [asdict(statements[name]) for name in sorted(statements)],
         "metrics": [asdict(metrics[name]) for name in sorted(metrics)],
     }
     text = json.dumps(content, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _vocabulary(
-    table: Table,
-) -> tuple[dict[str, Metric], dict[str, tuple[_Sense, ...]]]:
-    table.only(("metrics", "terms"))
-    metrics = {}
-    for name, item in table.named("metrics").items():
-        item.only(("title", "definition", "unit", "reference_points"))
-        metrics[name] = Metric(
-            name,
-            item.text("title"),
-            item.text("definition"),
-            item.choice("unit", QUANTITIES),
-            _points(item, "none"),
-        )
-    terms = {}
-    for name, item in table.named("terms").items():
-        item.only(("metric", "reason"), ("rivals", "reference_points"))
-        rivals = item.tables("rivals")
-        for rival in rivals:
-            rival.only(("metric", "reason"), ("reference_points",))
-        terms[name] = tuple(_sense(each, metrics) for each in (item, *rivals))
-    return metrics, terms
-
-
-def _points(table: Table, default: ReferencePoints) -> ReferencePoints:
-    chosen = table.choice("reference_points", get_args(ReferencePoints), default)
-    return cast(ReferencePoints, chosen)
-
-
-def _sense(table: Table, metrics: Mapping[str, Metric]) -> _Sense:
-    metric = metrics[table.choice("metric", metrics)]
-    return _Sense(metric, _points(table, metric.reference_points), table.text("reason", ""))
 
 
 def _document(name: str, table: Table) -> Document:
@@ -223,15 +228,15 @@ def _entry(
     item: Table,
     defaults: Table,
     documents: Mapping[str, Document],
-    metrics: Mapping[str, Metric],
-    terms: Mapping[str, tuple[_Sense, ...]],
+    metrics: Metrics,
+    terms: Terms,
 ) -> Requirement:
     item.only(_REQUIRED, _OPTIONAL | _DEFAULTS)
     entry = replace(item, data={**defaults.data, **item.data})
     file = entry.text("file")
     kind = cast(Kind, entry.choice("kind", get_args(Kind)))
     senses = _senses(entry, metrics, terms)
-    readings = _readings(entry, senses, metrics, may_be_open=kind == "behaviour")
+    readings = _readings(entry, senses, metrics, may_be_open=kind in ("behaviour", "declaration"))
     chosen = next(reading for reading in readings if reading.default)
     declared = entry.texts("declared")
     if chosen.low is None and not declared:
@@ -259,23 +264,41 @@ def _entry(
             _source(each.only(("place", "text"), ("file",)), each.text("file", file), documents)
             for each in entry.tables("also")
         ),
+        conflicts=entry.texts("conflicts"),
+        mission=entry.texts("mission"),
     )
 
 
-def _senses(
-    entry: Table, metrics: Mapping[str, Metric], terms: Mapping[str, tuple[_Sense, ...]]
-) -> tuple[_Sense, ...]:
+def _statement(item: Table, defaults: Table, documents: Mapping[str, Document]) -> Statement:
+    item.only(_STATEMENT, ("file", "device_class", "kind", "note", "conflicts"))
+    entry = replace(item, data={**defaults.data, **item.data})
+    if not entry.texts("mission"):
+        entry.fail("mission", "names no behaviour", "name those whose tests answer it")
+    kind = item.choice("kind", ("behaviour", "declaration"), "behaviour")
+    return Statement(
+        id=entry.text("id"),
+        source=_source(entry, entry.text("file"), documents),
+        reading=entry.text("reading"),
+        device_class=entry.choice("device_class", DEVICE_CLASSES),
+        kind="declaration" if kind == "declaration" else "behaviour",
+        mission=entry.texts("mission"),
+        note=entry.text("note", ""),
+        conflicts=entry.texts("conflicts"),
+    )
+
+
+def _senses(entry: Table, metrics: Metrics, terms: Terms) -> tuple[Sense, ...]:
     """What the entry's term or metric may mean; the first is the default."""
     if ("term" in entry.data) == ("metric" in entry.data):
         entry.fail("metric", "needs either a term or a metric", "give exactly one of the two")
     if "metric" in entry.data:
-        return (_sense(entry, metrics),)
+        return (sense(entry, metrics),)
     first, *rivals = terms[entry.choice("term", terms)]
-    return (replace(first, reference_points=_points(entry, first.reference_points)), *rivals)
+    return (replace(first, reference_points=points(entry, first.reference_points)), *rivals)
 
 
 def _readings(
-    entry: Table, senses: tuple[_Sense, ...], metrics: Mapping[str, Metric], *, may_be_open: bool
+    entry: Table, senses: tuple[Sense, ...], metrics: Metrics, *, may_be_open: bool
 ) -> tuple[Reading, ...]:
     """The default reading first, then the rival figures, then the rival metrics."""
     first, *rivals = senses
@@ -291,12 +314,12 @@ def _readings(
             own = replace(item, data={"metric": first.metric.name, **item.data})
             metric = metrics[own.choice("metric", metrics)]
             same = metric is first.metric
-            points = _points(own, first.reference_points if same else metric.reference_points)
-            sense = _Sense(metric, points, "")
+            where = points(own, first.reference_points if same else metric.reference_points)
+            meant = Sense(metric, where, "")
             default = item.flag("default")
             also = first.reason if default else ""
             reason = "; ".join(filter(None, (item.text("reason"), also)))
-            plain.append(_reading(item, entry, sense, default, reason, may_be_open))
+            plain.append(_reading(item, entry, meant, default, reason, may_be_open))
     defaults = [reading for reading in plain if reading.default]
     if len(defaults) != 1:
         problem = "has no default" if not defaults else f"has {len(defaults)} defaults"
@@ -315,11 +338,16 @@ def _readings(
     return (defaults[0], *others, *crossed)
 
 
+def _holder(item: Table, entry: Table, key: str) -> Table:
+    """What a reading leaves out is the entry's."""
+    return item if key in item.data else replace(entry, where=item.where)
+
+
 def _reading(
-    item: Table, entry: Table, sense: _Sense, default: bool, reason: str, may_be_open: bool
+    item: Table, entry: Table, sense: Sense, default: bool, reason: str, may_be_open: bool
 ) -> Reading:
-    """One figure; a comparator that the reading leaves out is the entry's."""
-    holder = item if "comparator" in item.data else replace(entry, where=item.where)
+    """One figure; comparator and conversion, where left out, are the entry's."""
+    holder = _holder(item, entry, "comparator")
     comparator = cast(Comparator, holder.choice("comparator", get_args(Comparator)))
     unit = sense.metric.unit
     low = item.quantity("low", unit) if "low" in item.data else None
@@ -331,6 +359,16 @@ def _reading(
             item.fail("high", "is no range", "give low and, above it, high")
     elif high is not None:
         item.fail("high", f"has no meaning with {comparator}", "write the figure in low")
+    conversion = _holder(item, entry, "conversion").choice(
+        "conversion", get_args(Conversion), "as-written"
+    )
     return Reading(
-        low, high, comparator, sense.metric.name, default, reason, sense.reference_points
+        low,
+        high,
+        comparator,
+        sense.metric.name,
+        default,
+        reason,
+        sense.reference_points,
+        cast(Conversion, conversion),
     )

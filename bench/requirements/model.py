@@ -11,6 +11,20 @@ ReferencePoints = Literal[
     "interface-interface", "app-app", "glass-glass", "stop-motion", "fault-signal", "none"
 ]
 
+Conversion = Literal[
+    "as-written", "superscript", "percent", "month-30d", "year-365d", "binary", "bytes",
+    "complement", "tolerance", "nominal", "in-words",
+]  # fmt: skip
+"""How a figure follows from the text that carries it.
+
+``as-written``: number and unit as printed, decimal prefixes, misprinted units as their note says.
+``superscript``: ``10-3`` lost its raised exponent. ``percent``: a percentage without its sign.
+``month-30d``, ``year-365d``: calendar units as so many days. ``binary``: prefixes of 1024.
+``bytes``: bytes where the text has bits, or the reverse. ``complement``: one less the ratio.
+``tolerance``: a single figure plus and minus 5 %. ``nominal``: a figure of the thing that the text
+names, from its standard. ``in-words``: an order of magnitude in words.
+"""
+
 NEARER_THAN: dict[str, tuple[str, ...]] = {
     "app-app": ("interface-interface",),
     "glass-glass": ("interface-interface", "app-app"),
@@ -39,6 +53,7 @@ class Reading:
     """One way to read an ambiguous figure. Exactly one of a requirement's readings is default.
 
     ``reference_points``: where this reading measures; ``None`` for the requirement's own.
+    ``conversion``: how the figure follows from the text.
     """
 
     low: float | None
@@ -48,6 +63,7 @@ class Reading:
     default: bool
     reason: str
     reference_points: ReferencePoints | None = None
+    conversion: Conversion = "as-written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +76,9 @@ class Requirement:
     the keys of the device's declarations that give the limit (``D:x``; the first is the limit of
     ``metric``, the others are compulsory too; ``alarm.within_s`` is that of the alarm that the
     injected fault must raise), and ``rule`` the decision rule (``safety`` for safety assertions).
-    ``also``: further places that the entry or one of its readings rests on.
+    ``also``: further places that the entry or one of its readings rests on. ``conflicts``: ids of
+    entries that say otherwise of the same thing. ``mission``: ids of the behaviours whose tests
+    show a figure that is no KPI of a stream.
     """
 
     id: str
@@ -82,8 +100,28 @@ class Requirement:
     declared: tuple[str, ...] = ()
     rule: str = ""
     also: tuple[Source, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    mission: tuple[str, ...] = ()
 
     @property
     def limit(self) -> float | None:
         """The single figure, or the end of the range that the comparator refers to."""
         return self.high if self.high is not None and self.low is None else self.low
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One documented sentence on what a device must do or have, without a figure of its own.
+
+    ``mission``: ids of the behaviours (requirements of kind ``behaviour`` or ``declaration``)
+    whose tests answer it.
+    """
+
+    id: str
+    source: Source
+    reading: str
+    device_class: str
+    kind: Literal["behaviour", "declaration"]
+    mission: tuple[str, ...]
+    note: str = ""
+    conflicts: tuple[str, ...] = ()
