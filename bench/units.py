@@ -15,7 +15,9 @@ from bench.errors import InputError
 
 NS_PER_S = 1_000_000_000
 
-_NUMBER = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z%µμ/]*)\s*$")
+_NUMBER = re.compile(r"^\s*([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z%µμ/]*2?)\s*$")
+
+_BYTES = re.compile(r"B(ps|/s)?\s*$")
 
 _DURATIONS = {
     "ns": 1e-9,
@@ -116,7 +118,7 @@ def rate_bps(text: str, *, field: str = "rate", file: object = None) -> float:
         InputError: as :func:`duration_s`.
     """
     written = _text(text, field, file, "100mbit")
-    if "B" in written:
+    if _BYTES.search(written):
         raise InputError(
             "counts bytes", remedy="write it in bit/s, like 100mbit", file=file, field=field,
             value=text,

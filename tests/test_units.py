@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError
-from bench.units import duration_s, ns, rate_bps, ratio, show, show_duration, size_bytes
+from bench.units import QUANTITIES, duration_s, ns, rate_bps, ratio, show, show_duration, size_bytes
 
 DURATIONS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600}
 DURATIONS["d"] = 86400
@@ -170,3 +170,21 @@ def test_durations_for_people(seconds, text):
 )
 def test_figures_for_people(value, unit, text):
     assert show(value, unit) == text
+
+
+@pytest.mark.parametrize("text", ["5MBps", "5 MB/s", "1GB", "1 KB/s"])
+def test_bytes_are_no_bits(text):
+    with pytest.raises(InputError, match="counts bytes"):
+        rate_bps(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("300MB", "bit", 2.4e9), ("1.5Gbit", "bit", 1.5e9), ("120km/h", "m/s", 120 / 3.6),
+        ("2.5km", "m", 2500), ("60fps", "Hz", 60), ("1e6/km2", "1/m2", 1.0), ("5", "count", 5),
+        ("99.99%", "1", 0.9999), ("1h", "s", 3600), ("3.5GHz", "Hz", 3.5e9),
+    ],
+)  # fmt: skip
+def test_quantities(text, unit, value):
+    assert QUANTITIES[unit](text) == pytest.approx(value, rel=1e-12)
