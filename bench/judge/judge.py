@@ -59,7 +59,13 @@ def judge(
         independent=found.independent,
         budget=found.budget,
         details=tuple(sorted(found.details.items())),
+        lower=_outward(found.lower, -found.expanded),
+        upper=_outward(found.upper, found.expanded),
     )
+
+
+def _outward(bound: float | None, by: float) -> float | None:
+    return bound + by if bound is not None and math.isfinite(bound + by) else None
 
 
 def _confidence(spec: Specification, found: Measurement) -> float | None:

@@ -66,7 +66,9 @@ class Verdict:
 
     ``confidence``: for a bound, its confidence level; for a demonstrated behaviour, the success
     probability that the trials show at 95 % confidence (1 trial: 0.05; 59: 0.95).
-    ``readings``: the verdict under each rival reading.
+    ``readings``: the verdict under each rival reading. ``lower``/``upper``: between these the
+    value lies at that confidence, the expanded uncertainty included; ``None`` where the evidence
+    bounds nothing.
     """
 
     requirement: str
@@ -94,3 +96,5 @@ class Verdict:
     budget: tuple[UncertaintyTerm, ...] = ()
     readings: tuple[dict[str, object], ...] = ()
     details: tuple[tuple[str, float | str | None], ...] = ()
+    lower: float | None = None
+    upper: float | None = None

@@ -12,7 +12,6 @@ from bench.report.allure import write_allure
 from bench.report.data import ReportData, report_data
 from bench.report.html import write_html
 from bench.report.junit import write_junit
-from bench.requirements.loader import load_catalogue
 from bench.runs.reader import read_recording, read_run, read_stimulus
 from bench.runs.seal import SEAL
 
@@ -39,7 +38,7 @@ def stored_report(path: Path, known: Mapping[str, Any] | None = None) -> ReportD
         scope=run.scope,
         recordings=[read_recording(run, i) for i in ids],
         stimuli=stimuli,
-        requirements=load_catalogue().requirements,
+        requirements=run.requirements,
     )
 
 

@@ -15,6 +15,7 @@ from bench.judge.scope import ScopeItem
 from bench.judge.verdict import Verdict
 from bench.measure.stimulus import StepStimulus
 from bench.network.scenario import Schedule
+from bench.requirements.model import Requirement
 from bench.runs.content import recording_hash
 from bench.runs.files import DAMAGED, read_json, read_json_lines
 from bench.runs.packet_files import Columns, read_parquet, read_stream
@@ -53,6 +54,7 @@ class StoredRun:
     """A stored run. ``identity`` is run.json; ``notes`` says what a kill left out.
 
     ``sessions`` are in the order of the scope, trials and attempts in their own order.
+    ``requirements``: those of the scope, as the catalogue had them when the run began.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class StoredRun:
     scope: tuple[ScopeItem, ...]
     verdicts: tuple[Verdict, ...]
     sessions: tuple[StoredSession, ...]
+    requirements: Mapping[str, Requirement]
     notes: tuple[str, ...] = ()
 
     @property
@@ -72,6 +75,19 @@ class StoredRun:
     def complete(self) -> bool:
         """Whether the run came to its end."""
         return self.completion == "complete"
+
+    def requirement(self, name: str) -> Requirement:
+        """The requirement of that id, as the catalogue had it when the run began.
+
+        Raises:
+            InputError: the run holds none.
+
+        """
+        if name in self.requirements:
+            return self.requirements[name]
+        raise InputError(
+            f"lacks {name}", remedy=DAMAGED, file=self.path / "run.json", field="requirements"
+        )
 
     def session(self, session_id: str) -> StoredSession:
         """The session of that id.
@@ -121,7 +137,13 @@ def read_run(path: Path) -> StoredRun:
     scope = from_json(tuple[ScopeItem, ...], items, file=file, field="scope")
     verdicts, notes = _verdicts(path)
     sessions, more = _sessions(path, [item.scenario for item in scope])
-    return StoredRun(path, identity, device, scope, verdicts, sessions, tuple(notes + more))
+    known = from_json(
+        tuple[Requirement, ...], identity.get("requirements") or [], file=file, field="requirements"
+    )
+    requirements = {entry.id: entry for entry in known}
+    return StoredRun(
+        path, identity, device, scope, verdicts, sessions, requirements, tuple(notes + more)
+    )
 
 
 def _verdicts(path: Path) -> tuple[tuple[Verdict, ...], list[str]]:

@@ -13,7 +13,6 @@ from typing import Any
 from bench.errors import InputError
 from bench.judge.scope import ScopeItem
 from bench.judge.verdict import Outcome, Verdict
-from bench.requirements.loader import load_catalogue
 from bench.runs.files import writing
 from bench.runs.folder import RunFolder
 from bench.runs.reader import StoredRun, read_run
@@ -70,7 +69,6 @@ def end_run(path: Path, write_reports: Reports) -> StoredRun:
 
 
 def _answer(folder: RunFolder, run: StoredRun) -> None:
-    catalogue = load_catalogue()
     for item in unanswered(run.scope, run.verdicts):
-        requirement = catalogue.get(item.requirement)
+        requirement = run.requirement(item.requirement)
         folder.verdict(failed_verdict(item, requirement, run.device, Outcome.ERROR, NO_VERDICT))

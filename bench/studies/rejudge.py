@@ -13,7 +13,6 @@ from bench.judge.scope import ScopeItem
 from bench.judge.verdict import Outcome, Verdict
 from bench.measure.floor import NoiseFloor, measure_floor
 from bench.measure.stimulus import StepStimulus, achieved
-from bench.requirements.loader import load_catalogue
 from bench.requirements.model import Requirement
 from bench.runs.reader import StoredRun, read_recording, read_run
 from bench.sessions.codec import to_json
@@ -46,7 +45,6 @@ def rejudge(path: Path) -> Rejudged:
         InputError: not a run folder, or damaged beyond reading.
     """
     run = read_run(path)
-    catalogue = load_catalogue()
     cache: dict[str, Recording] = {}
     nulls = _of_scenario(run, NULL_PATH, cache)
     floor = measure_floor(nulls[-1]) if nulls else None
@@ -64,7 +62,7 @@ def rejudge(path: Path) -> Rejudged:
             for recording in recordings:
                 if recording.session_id not in stimuli:
                     stimuli[recording.session_id] = achieved(recording, floor)
-            requirement = catalogue.get(item.requirement)
+            requirement = run.requirement(item.requirement)
             verdicts.append(_judged(run, item, requirement, recordings, stimuli, floor))
     differences = _differences(verdicts, stored, complete=run.complete)
     code = exit_code(

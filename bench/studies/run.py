@@ -211,7 +211,12 @@ class Run:
         )
         self._steady_s = steady_duration_s(self.scope, 10.0)
         if not self.folder.identity["scope"]:
-            self.folder.update(scope=self.scope, noise_floor=self.floor)
+            asked = dict.fromkeys(item.requirement for item in self.scope)
+            self.folder.update(
+                scope=self.scope,
+                noise_floor=self.floor,
+                requirements=[self.catalogue.get(name) for name in asked],
+            )
         self.observer.scope(self.scope)
 
     def _wanted(self, candidate: Candidate) -> bool:
