@@ -61,6 +61,7 @@ def judge(
         details=tuple(sorted(found.details.items())),
         lower=_outward(found.lower, -found.expanded),
         upper=_outward(found.upper, found.expanded),
+        trials=tuple(trial if math.isfinite(trial) else None for trial in found.trials),
     )
 
 

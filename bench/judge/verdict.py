@@ -68,7 +68,8 @@ class Verdict:
     probability that the trials show at 95 % confidence (1 trial: 0.05; 59: 0.95).
     ``readings``: the verdict under each rival reading. ``lower``/``upper``: between these the
     value lies at that confidence, the expanded uncertainty included; ``None`` where the evidence
-    bounds nothing.
+    bounds nothing. ``trials``: for a behaviour, each trial's value; ``None`` where the awaited
+    response never came.
     """
 
     requirement: str
@@ -98,3 +99,4 @@ class Verdict:
     details: tuple[tuple[str, float | str | None], ...] = ()
     lower: float | None = None
     upper: float | None = None
+    trials: tuple[float | None, ...] = ()
