@@ -137,6 +137,27 @@ def judge(run: RunFolderArgument, as_json: Json = False) -> int:
 
 @app.command()
 @_command
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN…", help="Run folders.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Also with another stimulus or catalogue.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Verdicts, values and margins of runs side by side: each change significant or noise."""
+    from bench.report.comparison import print_comparison
+    from bench.studies.compare import compare as compare_runs
+
+    found = compare_runs(runs, force=force)
+    if as_json:
+        print(json.dumps(found.to_json()))
+    else:
+        print_comparison(found)
+    return 1 if found.worse else 0
+
+
+@app.command()
+@_command
 def report(
     run: RunFolderArgument,
     output: Annotated[Path | None, typer.Option(help="Where to write; default beside it.")] = None,
