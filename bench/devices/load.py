@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import cast
 
-from bench.devices.profile import AlarmProfile, DeviceProfile, Priority, Stream
+from bench.devices.profile import AlarmProfile, Declaration, DeviceProfile, Priority, Stream
 from bench.network.scenario import Side
 from bench.tables import Table, read_toml
 from bench.units import duration_s, ratio, size_bytes
@@ -57,7 +58,7 @@ def load_profile(path: Path) -> DeviceProfile:
             the message names file, field, value and remedy.
     """
     top = read_toml(path, "the device profile")
-    top.only(["device", "streams"], ["limits", "declares", "alarms"])
+    top.only(["device", "streams"], ["limits", "declares", "alarms", "declarations"])
     device = top.table("device")
     device.only(["name", "title", "class", "manufacturer", "model", "version"], ["machine"])
     limits, declares = top.table("limits"), top.table("declares")
@@ -83,6 +84,9 @@ def load_profile(path: Path) -> DeviceProfile:
         limits=_figures(limits, _LIMITS),
         alarms=alarms,
         declares=_figures(declares, _DECLARES),
+        declarations={
+            name: _declaration(table) for name, table in top.named("declarations").items()
+        },
     )
 
 
@@ -120,6 +124,26 @@ def _alarm(table: Table) -> AlarmProfile:
         condition_delay_s=_duration(table, "condition_delay"),
         signal_delay_s=_duration(table, "signal_delay"),
     )
+
+
+def _declaration(table: Table) -> Declaration:
+    table.only(["report", "laboratory", "date"], ["expires"])
+    found = Declaration(
+        report=table.text("report"),
+        laboratory=table.text("laboratory"),
+        date=_day(table, "date"),
+        expires=_day(table, "expires") if "expires" in table.data else "",
+    )
+    if found.expires and found.expires < found.date:
+        table.fail("expires", f"is before the report's own date {found.date}", "check both")
+    return found
+
+
+def _day(table: Table, key: str) -> str:
+    try:
+        return date.fromisoformat(table.text(key)).isoformat()
+    except ValueError:
+        table.fail(key, "is no day", "write it like 2026-03-31")
 
 
 def _figures(table: Table, known: Mapping[str, str]) -> dict[str, float]:

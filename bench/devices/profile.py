@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from bench.errors import InputError
@@ -87,11 +87,25 @@ class AlarmProfile:
 
 
 @dataclass(frozen=True, slots=True)
+class Declaration:
+    """A report that the manufacturer names for what no test on this bench can show.
+
+    ``date``, ``expires``: ISO 8601 days; ``expires`` empty where it does not.
+    """
+
+    report: str
+    laboratory: str
+    date: str
+    expires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceProfile:
     """A device as its manufacturer describes it.
 
     ``machine`` names the simulated device's state machines, empty for a real device.
     ``limits``: thresholds on which the device acts, SI. ``declares``: promises (``D:x``), SI.
+    ``declarations``: reports by requirement (``EMC-1``).
     ``defects``: deliberate defects and their sizes, for proving that the bench can fail a device.
     """
 
@@ -108,6 +122,7 @@ class DeviceProfile:
     declares: Mapping[str, float]
     options: tuple[str, ...] = ()
     defects: Mapping[str, float] | None = None
+    declarations: Mapping[str, Declaration] = field(default_factory=dict)
 
     @property
     def simulated(self) -> bool:
@@ -124,6 +139,11 @@ class DeviceProfile:
     def active_streams(self) -> tuple[Stream, ...]:
         """The streams that run: ``"a"`` wants the option, ``"!a"`` its absence."""
         return tuple(s for s in self.streams if _wanted(s.option, self.options))
+
+    @property
+    def known_options(self) -> tuple[str, ...]:
+        """The options that streams refer to."""
+        return tuple(sorted({s.option.lstrip("!") for s in self.streams if s.option}))
 
     def stream(self, name: str) -> Stream:
         """The stream of that name.
@@ -151,7 +171,7 @@ class DeviceProfile:
         Raises:
             InputError: no stream knows the option.
         """
-        known = sorted({s.option.lstrip("!") for s in self.streams if s.option})
+        known = self.known_options
         for option in options:
             if option not in known:
                 raise InputError(

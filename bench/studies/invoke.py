@@ -111,7 +111,7 @@ def run_plan(invocation: Invocation) -> int:
     Raises:
         InputError: no such plan, or anything else the user gave cannot be used.
     """
-    folder = _plan_folder(invocation.plan)
+    folder = plan_folder(invocation.plan)
     os.environ.pop("PYTEST_ADDOPTS", None)
     watcher = _Watcher()
     status = pytest.main(invocation.arguments(folder), plugins=[watcher])
@@ -147,10 +147,20 @@ def _say(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr)
 
 
-def _plan_folder(plan: str) -> Path:
-    known = sorted(p.name for p in TESTPLANS.iterdir() if any(p.glob("test_*.py")))
+def plan_folders() -> dict[str, Path]:
+    """The plans that come with the bench, by name."""
+    return {p.name: p for p in sorted(TESTPLANS.iterdir()) if any(p.glob("test_*.py"))}
+
+
+def plan_folder(plan: str) -> Path:
+    """The folder or file of a plan, by name or path.
+
+    Raises:
+        InputError: there is none.
+    """
+    known = plan_folders()
     if plan in known:
-        return TESTPLANS / plan
+        return known[plan]
     path = Path(plan)
     if path.exists() and (path.is_dir() or path.suffix == ".py"):
         return path.resolve()

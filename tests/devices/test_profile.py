@@ -69,6 +69,31 @@ def test_a_mistake_gets_one_line_with_field_and_remedy(broken, old, new, expecte
     assert expected in broken(old, new)
 
 
+DECLARED = """
+[declarations.EMC-1]
+report = "TR-2026-118"
+laboratory = "A laboratory"
+date = "2026-03-01"
+expires = "2029-03-01"
+"""
+
+
+def test_declarations(tmp_path):
+    path = tmp_path / "device.toml"
+    path.write_text(TEXT + DECLARED, encoding="utf-8")
+    found = load_profile(path).declarations["EMC-1"]
+    assert (found.report, found.date, found.expires) == ("TR-2026-118", "2026-03-01", "2029-03-01")
+    for old, new, said in (
+        ('report = "TR-2026-118"\n', "", "declarations.EMC-1.report: is missing"),
+        ("2026-03-01", "March 2026", "'March 2026': is no day"),
+        ("2029-03-01", "2025-03-01", "is before the report's own date"),
+        ("expires", "expiry", "did you mean expires"),
+    ):
+        path.write_text(TEXT + DECLARED.replace(old, new), encoding="utf-8")
+        with pytest.raises(InputError, match=said):
+            load_profile(path)
+
+
 def test_missing_file_and_unknown_names(tmp_path):
     for text in ("no-such-device", str(tmp_path / "none.toml"), f"{tmp_path}/none.py:DEVICE"):
         with pytest.raises(InputError) as caught:
