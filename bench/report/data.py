@@ -23,13 +23,22 @@ StimulusRows = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
+class Unasked:
+    """What the catalogue asks of a class of device and a run had no test for."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportData:
     """Everything a report shows.
 
     ``run``: run.json. ``verdicts``: entries of verdicts.json. ``scope``: what the run set out to
     judge and what it left out, with reason and figure. ``stimuli``: per session id the rows of
     the stimulus check (step, phase, role, link, direction, intended, commanded, achieved, floor,
-    ok, reason). ``requirements``: the catalogue by id. Any of them may be empty: a run that was
+    ok, reason). ``requirements``: the catalogue by id. ``unasked``: what the catalogue
+    asks of this class of device beyond the scope. Any of them may be empty: a run that was
     killed is reported as far as it came.
     """
 
@@ -39,6 +48,7 @@ class ReportData:
     recordings: tuple[Recording, ...] = ()
     stimuli: Mapping[str, StimulusRows] = field(default_factory=dict)
     requirements: Mapping[str, Requirement] = field(default_factory=dict)
+    unasked: tuple[Unasked, ...] = ()
     drawings: dict[str, str] = field(init=False, default_factory=dict, compare=False, repr=False)
     """Plots already drawn: the HTML report and Allure show the same ones."""
 
@@ -110,6 +120,7 @@ def report_data(
     recordings: Iterable[Recording] = (),
     stimuli: Mapping[str, Sequence[Any]] | Iterable[Sequence[Any]] = (),
     requirements: Mapping[str, Requirement] | Iterable[Requirement] = (),
+    unasked: Iterable[Unasked] = (),
 ) -> ReportData:
     """Build a :class:`ReportData` from the types of the other rooms.
 
@@ -121,6 +132,7 @@ def report_data(
         stimuli: rows (mappings or dataclasses) per session id, or one list per recording in the
             same order.
         requirements: the catalogue, by id or as a list.
+        unasked: what the catalogue asks beyond the scope.
 
     """
     sessions = tuple(recordings)
@@ -136,6 +148,7 @@ def report_data(
         recordings=sessions,
         stimuli={name: [as_mapping(row) for row in rows] for name, rows in stimuli.items()},
         requirements=requirements,
+        unasked=tuple(unasked),
     )
 
 

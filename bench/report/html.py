@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from bench.report import head, sessions, view
 from bench.report.data import WATERMARK, ReportData
+from bench.report.trace import traced
 from bench.report.words import plain
 
 _SAFE_IN_CSS = re.compile(r"[^A-Za-z0-9._: -]")
@@ -66,6 +67,8 @@ def _context(report: ReportData) -> Mapping[str, Any]:
         "anchor": _anchors(),
         "unanswered": [view.scope_row(i, report.requirements) for i in report.unanswered],
         "out_of_scope": [view.scope_row(i, report.requirements) for i in report.out_of_scope],
+        "traced": traced(report),
+        "unasked": report.unasked,
         "tails": [
             {"title": title, "svg": Markup(svg)}
             for title, svg in sessions.distributions(report, watermark)

@@ -12,6 +12,8 @@ from bench.report.allure import write_allure
 from bench.report.data import ReportData, report_data
 from bench.report.html import write_html
 from bench.report.junit import write_junit
+from bench.report.trace import unasked
+from bench.requirements.loader import load_catalogue
 from bench.runs.reader import read_recording, read_run, read_stimulus
 from bench.runs.seal import SEAL
 
@@ -29,7 +31,7 @@ def stored_report(path: Path, known: Mapping[str, Any] | None = None) -> ReportD
         InputError: not a run folder, or damaged.
 
     """
-    run = read_run(path)
+    run, catalogue = read_run(path), load_catalogue()
     ids = [session.id for session in run.sessions]
     stimuli = {i: [dataclasses.asdict(step) for step in read_stimulus(run, i)] for i in ids}
     return report_data(
@@ -39,6 +41,7 @@ def stored_report(path: Path, known: Mapping[str, Any] | None = None) -> ReportD
         recordings=[read_recording(run, i) for i in ids],
         stimuli=stimuli,
         requirements=run.requirements,
+        unasked=unasked(run.identity, catalogue.values(), catalogue.statements.values()),
     )
 
 
