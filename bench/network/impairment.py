@@ -6,6 +6,7 @@ never silently distorted.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -38,9 +39,9 @@ class Delay:
     spread_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.mean_s < 0 or self.spread_s < 0:
+        if not (0 <= self.mean_s < math.inf and 0 <= self.spread_s < math.inf):
             raise InputError(
-                "is negative",
+                "is negative or no number",
                 remedy="give zero or more",
                 field="delay",
                 value=(self.mean_s, self.spread_s),
