@@ -42,9 +42,27 @@ _DECLARES: Mapping[str, str] = {
     "local_stop_within": "duration",
     "command_age": "duration",
     "position_jump": "length",
+    "quality_action_within": "duration",
+    "freeze_shown_within": "duration",
+    "switch_back_within": "duration",
+    "takeover_within": "duration",
+    "display_period": "duration",
+    "display_error": "ratio",
+    "false_alarm_rate": "ratio",
+    "log_time_error": "duration",
+    "skew": "duration",
+    "encryption_delay": "duration",
+    "restore_within": "duration",
+    "restore_point": "duration",
+    "top_stream_rate": "rate",
+    "connections": "number",
+    "access_methods": "number",
 }
+_SUFFIX = {"duration": "_s", "length": "_m", "rate": "_bps"}
+DECLARED = frozenset(key + _SUFFIX.get(kind, "") for key, kind in _DECLARES.items())
+"""The keys of ``declares`` as requirements name them (``D:x``), with the SI suffix."""
+
 _MACHINE_LIMITS = frozenset(_LIMITS)
-_SUFFIX = {"duration": "_s", "length": "_m"}
 _CLASSES = ("diagnosis", "therapy", "emergency", "monitoring", "rehabilitation")
 _PAYLOAD_BYTES = (22, 1472)
 _SHORTEST_PERIOD_S = 1e-4
@@ -148,7 +166,13 @@ def _day(table: Table, key: str) -> str:
 
 def _figures(table: Table, known: Mapping[str, str]) -> dict[str, float]:
     table.only([], known)
-    readers = {"duration": _duration, "ratio": _ratio, "length": _length_m, "number": _number}
+    readers = {
+        "duration": _duration,
+        "ratio": _ratio,
+        "length": _length_m,
+        "number": _number,
+        "rate": _rate_bps,
+    }
     return {
         key + _SUFFIX.get(known[key], ""): readers[known[key]](table, key) for key in table.data
     }
@@ -165,6 +189,10 @@ def _ratio(table: Table, key: str) -> float:
 
 _LENGTH = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*(µm|um|mm|cm|m)\s*$")
 _METRES = {"µm": 1e-6, "um": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
+
+
+def _rate_bps(table: Table, key: str) -> float:
+    return table.quantity(key, "bit/s")
 
 
 def _length_m(table: Table, key: str) -> float:

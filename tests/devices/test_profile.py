@@ -5,9 +5,10 @@ from importlib import resources
 import pytest
 
 from bench.devices import registry
-from bench.devices.load import load_profile
+from bench.devices.load import DECLARED, load_profile
 from bench.devices.traits import DEFECTS, parse_defect, traits_of
 from bench.errors import InputError
+from bench.requirements.loader import load_catalogue
 
 TEXT = (resources.files("bench.devices") / "data" / "telesurgery-robot.toml").read_text()
 
@@ -69,7 +70,7 @@ def test_a_mistake_gets_one_line_with_field_and_remedy(broken, old, new, expecte
     assert expected in broken(old, new)
 
 
-DECLARED = """
+EMC_REPORT = """
 [declarations.EMC-1]
 report = "TR-2026-118"
 laboratory = "A laboratory"
@@ -80,7 +81,7 @@ expires = "2029-03-01"
 
 def test_declarations(tmp_path):
     path = tmp_path / "device.toml"
-    path.write_text(TEXT + DECLARED, encoding="utf-8")
+    path.write_text(TEXT + EMC_REPORT, encoding="utf-8")
     found = load_profile(path).declarations["EMC-1"]
     assert (found.report, found.date, found.expires) == ("TR-2026-118", "2026-03-01", "2029-03-01")
     for old, new, said in (
@@ -89,7 +90,7 @@ def test_declarations(tmp_path):
         ("2029-03-01", "2025-03-01", "is before the report's own date"),
         ("expires", "expiry", "did you mean expires"),
     ):
-        path.write_text(TEXT + DECLARED.replace(old, new), encoding="utf-8")
+        path.write_text(TEXT + EMC_REPORT.replace(old, new), encoding="utf-8")
         with pytest.raises(InputError, match=said):
             load_profile(path)
 
@@ -131,3 +132,19 @@ def test_defects_are_parsed_with_their_sizes():
     for text in ("late-alarm=3", "never-switches=2s", "sleepy"):
         with pytest.raises(InputError):
             parse_defect(text)
+
+
+def test_everything_that_the_catalogue_wants_declared_can_be(tmp_path):
+    wanted = {
+        key
+        for entry in load_catalogue().values()
+        if entry.kind != "declaration"
+        for key in entry.declared
+    }
+    assert wanted - DECLARED == {"alarm.within_s"}
+    path = tmp_path / "device.toml"
+    more = '[declares]\ntop_stream_rate = "300kbit/s"\ndisplay_error = "10%"\nconnections = 3'
+    path.write_text(TEXT.replace("[declares]", more, 1))
+    declares = load_profile(path).declares
+    assert declares["top_stream_rate_bps"] == 3e5
+    assert (declares["display_error"], declares["connections"]) == (0.1, 3)
