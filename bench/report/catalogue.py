@@ -81,10 +81,10 @@ def select(catalogue: Catalogue, wanted: Wanted) -> list[Entry]:
     _known("--stream", wanted.streams, streams)
     _known("--source", wanted.sources, catalogue.documents)
     _known("--kind", wanted.kinds, get_args(Kind))
-    statements = () if wanted.streams else catalogue.statements.values()
+    everything: tuple[Entry, ...] = (*figures, *catalogue.statements.values())
     return [
         entry
-        for entry in (*figures, *statements)
+        for entry in everything
         if (not wanted.classes or entry.device_class in wanted.classes)
         and (not wanted.sources or entry.source.file in wanted.sources)
         and (not wanted.kinds or entry.kind in wanted.kinds)

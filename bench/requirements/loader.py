@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import TypeVar, cast, get_args
 
 from bench.errors import InputError
 from bench.requirements.model import (
@@ -41,6 +41,8 @@ DEVICE_CLASSES = (
 ``network``: of the network itself, whatever it carries."""
 DIRECTIONS = ("to-patient", "to-doctor", "both", "none")
 RULES = ("simple", "guard-band", "safety", "demonstrated")
+
+_Entry = TypeVar("_Entry")
 
 _DEFAULTS = {"file", "device_class", "stream", "direction", "kind", "rule", "comparator"}
 _REQUIRED = {"id", "place", "text", "title", "reading"}
@@ -92,18 +94,16 @@ class Catalogue(Mapping[str, Requirement]):
         Raises:
             InputError: there is none; the message names the closest.
         """
-        if requirement in self.requirements:
-            return self.requirements[requirement]
-        folded = {name.lower(): name for name in self.requirements}
-        close = difflib.get_close_matches(requirement.lower(), folded, 3, 0.5)
-        remedy = (
-            f"did you mean {' or '.join(folded[name] for name in close)}?"
-            if close
-            else "list them with `bench requirements`"
-        )
-        raise InputError(
-            "no such requirement", remedy=remedy, field="requirement", value=requirement
-        )
+        return _found(requirement, self.requirements)
+
+    def entry(self, name: str) -> Requirement | Statement:
+        """The requirement or statement of that id.
+
+        Raises:
+            InputError: as :meth:`get`.
+        """
+        known: dict[str, Requirement | Statement] = {**self.requirements, **self.statements}
+        return _found(name, known)
 
     def for_stream(
         self, kinds: Iterable[str], device_class: str | None = None
@@ -118,8 +118,21 @@ class Catalogue(Mapping[str, Requirement]):
         return tuple(
             r
             for r in self.requirements.values()
-            if r.stream in wanted and device_class in (None, r.device_class)
+            if r.stream in wanted and r.device_class in (device_class or r.device_class, "any")
         )
+
+
+def _found(name: str, known: Mapping[str, _Entry]) -> _Entry:
+    if name in known:
+        return known[name]
+    folded = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), folded, 3, 0.5)
+    remedy = (
+        f"did you mean {' or '.join(folded[each] for each in close)}?"
+        if close
+        else "list them with `bench requirements`"
+    )
+    raise InputError("no such requirement", remedy=remedy, field="requirement", value=name)
 
 
 def load_catalogue(extra: Sequence[Path] = ()) -> Catalogue:
@@ -140,7 +153,7 @@ def load_catalogue(extra: Sequence[Path] = ()) -> Catalogue:
         defaults = table.table("defaults").only((), _DEFAULTS)
         for item in table.tables("requirements", "id"):
             entry = _entry(item, defaults, documents, metrics, terms)
-            _once(item, entry.id, requirements)
+            _once(item, entry.id, requirements, statements)
             requirements[entry.id] = entry
         for item in table.tables("statements", "id"):
             statement = _statement(item, defaults, documents)
@@ -181,6 +194,8 @@ def _check_links(
             for other in item.texts("conflicts"):
                 if other not in said:
                     item.fail("conflicts", f"names the unknown entry {other!r}", "name one by id")
+                if other == name:
+                    item.fail("conflicts", "names the entry itself", "name another by id")
                 if name not in said[other]:
                     item.fail(
                         "conflicts", f"{other} does not name {name} back", "add it there, too"
