@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 
 from bench.errors import InputError
 
@@ -151,7 +152,7 @@ def ratio(text: str, *, field: str = "ratio", file: object = None) -> float:
             field=field,
             value=text,
         )
-    value = number / 100 if unit == "%" else number
+    value = float(Decimal(repr(number)) / 100) if unit == "%" else number
     if not 0 <= value <= 1:
         raise InputError(
             "is outside 0 to 1",
@@ -219,6 +220,13 @@ def show_duration(seconds: float | None) -> str:
     return f"{seconds * 1e6:.3g} µs"
 
 
+def ratio_digits(value: float) -> int:
+    """Significant digits that tell a ratio from 1: three, more for 0.9999."""
+    if not 0.9 < value < 1:
+        return 3
+    return min(15, max(3, 1 - math.floor(math.log10(1 - value))))
+
+
 def show(value: float | None, unit: str) -> str:
     """A figure with its unit for people; SI in, the customary multiple out."""
     if value is None or math.isnan(value):
@@ -231,5 +239,5 @@ def show(value: float | None, unit: str) -> str:
                 return f"{value / scale:.4g} {name}"
         return f"{value:.4g} bit/s"
     if unit in ("", "1", "ratio"):
-        return f"{value:.3g}"
+        return f"{value:.{ratio_digits(value)}g}"
     return f"{value:.4g} {unit}"

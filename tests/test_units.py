@@ -188,3 +188,17 @@ def test_bytes_are_no_bits(text):
 )  # fmt: skip
 def test_quantities(text, unit, value):
     assert QUANTITIES[unit](text) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.9999, "0.9999"), (0.999999, "0.999999"), (0.95, "0.95"), (1.0, "1"), (0.5, "0.5"),
+     (0.1234567, "0.123"), (0.99987, "0.99987"), (1 - 1e-9, "0.999999999")],
+)  # fmt: skip
+def test_a_reliability_is_never_shown_as_one(value, text):
+    assert show(value, "1") == text
+
+
+@pytest.mark.parametrize(("text", "value"), [("99.99%", 0.9999), ("0.1%", 0.001), ("5%", 0.05)])
+def test_percentages_are_exact(text, value):
+    assert ratio(text) == value

@@ -9,7 +9,7 @@ from numbers import Real
 from typing import Any
 
 from bench.requirements.model import Requirement
-from bench.units import show
+from bench.units import ratio_digits, show
 
 NONE = "—"
 
@@ -50,7 +50,7 @@ def quantity(value: Any, unit: str) -> str:
     if math.isinf(figure):
         return "never" if unit == "s" else "∞"
     if _ratio(unit):
-        return _power(figure, 3)
+        return _power(figure, ratio_digits(figure))
     if unit in _SCALES:
         scale, name = _scale(figure, unit)
         return f"{figure / scale:.4g} {name}"
