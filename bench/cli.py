@@ -30,6 +30,12 @@ app = typer.Typer(
 _END_WITHIN_S = 1.7
 
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, nothing else.")]
+CatalogueFiles = Annotated[
+    list[Path] | None, typer.Option("--catalogue", metavar="FILE", help="Also this catalogue.")
+]
+Full = Annotated[bool, typer.Option("--full/--quick", help="59 trials, or 1.")]
+Budget = Annotated[str | None, typer.Option(metavar="TIME", help="What fits into it, like 2h.")]
+Confidence = Annotated[str | None, typer.Option(metavar="C", help="Of the bounds, default 0.95.")]
 RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 
@@ -73,7 +79,12 @@ def run_(
     only: Annotated[list[str] | None, typer.Option(help="Judge only this requirement.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="An option of the device.")] = None,
     defect: Annotated[list[str] | None, typer.Option(help="A deliberate defect.")] = None,
-    full: Annotated[bool, typer.Option("--full/--quick", help="59 trials, or 1.")] = False,
+    full: Full = False,
+    budget: Budget = None,
+    confidence: Confidence = None,
+    rule: Annotated[
+        str | None, typer.Option(help="Decision rule on bounds: simple or guard-band.")
+    ] = None,
     certify: Annotated[bool, typer.Option(help="Independent observations only.")] = False,
     allow_inconclusive: Annotated[
         bool, typer.Option("--allow-inconclusive", help="INCONCLUSIVE does not fail the run.")
@@ -96,9 +107,45 @@ def run_(
             full=full,
             certify=certify,
             allow_inconclusive=allow_inconclusive,
+            rule=rule,
+            confidence=confidence,
+            budget=budget,
             display="json" if as_json else "live",
         )
     )
+
+
+@app.command("plan")
+@_command
+def plan_(
+    plan: Annotated[str, typer.Argument(help="The plan: a folder below testplans, or a path.")],
+    device: Annotated[str, typer.Option(help="NAME, FILE.toml or FILE.py:NAME.")],
+    bench: Annotated[str, typer.Option(help="auto, virtual or local.")] = "auto",
+    only: Annotated[list[str] | None, typer.Option(help="Only this requirement.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="An option of the device.")] = None,
+    full: Full = False,
+    budget: Budget = None,
+    confidence: Confidence = None,
+    as_json: Json = False,
+) -> int:
+    """What a run would judge, with which evidence, and how long it takes: before it starts."""
+    from bench.report.plan import print_plan
+    from bench.studies.effort import read_effort
+    from bench.studies.foresee import foresee
+
+    found = foresee(
+        plan,
+        device,
+        bench=bench,
+        only=tuple(only or ()),
+        options=tuple(option or ()),
+        effort=read_effort(full, budget, confidence),
+    )
+    if as_json:
+        print(json.dumps(found.to_json()))
+    else:
+        print_plan(found)
+    return 0
 
 
 @app.command()
@@ -133,6 +180,28 @@ def judge(run: RunFolderArgument, as_json: Json = False) -> int:
             print(f"differs: {difference}")
         print(f"{len(again.verdicts)} verdicts derived again, {len(again.differences)} differ")
     return again.exit_code
+
+
+@app.command()
+@_command
+def coverage(
+    device: Annotated[list[str] | None, typer.Option(help="Only these devices.")] = None,
+    results: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("results"),
+    fail_uncovered: Annotated[
+        bool, typer.Option("--fail-uncovered", help="Exit 1 where something is not covered.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Requirement × test × last verdict, both ways, and what is covered by nothing."""
+    from bench.report.coverage import print_coverage
+    from bench.studies.coverage import coverage_of_plans
+
+    found = coverage_of_plans(tuple(device or ()), results)
+    if as_json:
+        print(json.dumps(found.to_json()))
+    else:
+        print_coverage(found)
+    return 1 if fail_uncovered and (found.uncovered or found.uncited) else 0
 
 
 @app.command()
@@ -173,6 +242,26 @@ def report(
 
 @app.command()
 @_command
+def profiles(as_json: Json = False) -> int:
+    """The library of link profiles and scenarios, with their sources."""
+    from bench.network.library import SCENARIOS
+    from bench.network.profiles import load_profiles
+    from bench.report.profiles import print_profiles, profile_json, scenario_json
+
+    known, scenarios = load_profiles(), [make() for make in SCENARIOS.values()]
+    if as_json:
+        found = {
+            "profiles": [profile_json(profile) for profile in known.values()],
+            "scenarios": [scenario_json(scenario) for scenario in scenarios],
+        }
+        print(json.dumps(found))
+    else:
+        print_profiles(known, scenarios)
+    return 0
+
+
+@app.command()
+@_command
 def check(
     clean: Annotated[
         bool, typer.Option("--clean", help="Remove leftovers of dead runs, and only those.")
@@ -203,6 +292,71 @@ def check(
         for path in removed:
             print(f"removed {path}")
         print(f"best bench here: {name} ({reason})")
+    return 0
+
+
+requirements_app = typer.Typer(invoke_without_command=True, pretty_exceptions_enable=False)
+app.add_typer(requirements_app, name="requirements")
+
+
+@requirements_app.callback()
+def requirements(
+    context: typer.Context,
+    device_class: Annotated[
+        list[str] | None, typer.Option("--class", help="Only of this device class.")
+    ] = None,
+    stream: Annotated[
+        list[str] | None, typer.Option("--stream", help="Only on this stream.")
+    ] = None,
+    source: Annotated[
+        list[str] | None, typer.Option("--source", help="Only out of this document, like 000.")
+    ] = None,
+    kind: Annotated[list[str] | None, typer.Option("--kind", help="Only of this kind.")] = None,
+    catalogue: CatalogueFiles = None,
+    as_json: Json = False,
+) -> None:
+    """The catalogue: what the documents demand or report, or one entry of it (show ID)."""
+    asked = (device_class, stream, source, kind)
+    context.obj = {"asked": any(asked), "files": catalogue or [], "as_json": as_json}
+    if context.invoked_subcommand is None:
+        _list_requirements([tuple(each or ()) for each in asked], catalogue or [], as_json)
+
+
+@_command
+def _list_requirements(asked: list[tuple[str, ...]], files: list[Path], as_json: bool) -> int:
+    from bench.report.catalogue import Wanted, entry_json, print_list, select
+    from bench.requirements.loader import load_catalogue
+
+    known = load_catalogue(files)
+    entries = select(known, Wanted(*asked))
+    if as_json:
+        print(json.dumps({"requirements": [entry_json(each, known.metrics) for each in entries]}))
+    else:
+        print_list(known, entries)
+    return 0
+
+
+@requirements_app.command("show")
+@_command
+def show_requirement(
+    context: typer.Context,
+    requirement: Annotated[str, typer.Argument(metavar="ID", help="Its id, like REC-1.")],
+    catalogue: CatalogueFiles = None,
+    as_json: Json = False,
+) -> int:
+    """One entry in full: source, figure, every reading with its reason, conflicts."""
+    from bench.report.catalogue import entry_json, print_entry
+    from bench.requirements.loader import load_catalogue
+
+    if context.obj["asked"]:
+        problem = "shows one entry: filters have no meaning"
+        raise InputError(problem, remedy="leave them out", field="show", value=requirement)
+    known = load_catalogue([*context.obj["files"], *(catalogue or ())])
+    entry = known.entry(requirement)
+    if as_json or context.obj["as_json"]:
+        print(json.dumps({"requirements": [entry_json(entry, known.metrics)]}))
+    else:
+        print_entry(known, entry)
     return 0
 
 

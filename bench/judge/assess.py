@@ -10,10 +10,10 @@ from typing import Any
 from bench.devices.profile import AlarmProfile, DeviceProfile
 from bench.judge.judge import judge
 from bench.judge.specify import specify
-from bench.judge.verdict import Outcome, Verdict
+from bench.judge.verdict import ChosenRule, Outcome, Verdict
 from bench.measure.behaviours import BEHAVIOURS, expected_alarms, measure_behaviour
 from bench.measure.floor import NoiseFloor
-from bench.measure.kpi import evidence_problems, measure_kpi
+from bench.measure.kpi import METRICS, evidence_problems, measure_kpi
 from bench.measure.measurement import Measurement
 from bench.measure.stimulus import StepStimulus, health_problems, stall_problems
 from bench.requirements.model import Reading, Requirement
@@ -33,6 +33,8 @@ def assess(
     planned_n: int,
     test: str,
     certify: bool = False,
+    rule: ChosenRule | None = None,
+    confidence: float = CONFIDENCE,
 ) -> Verdict:
     """Measure, check the stimulus, judge the default reading and show the rival ones.
 
@@ -41,6 +43,8 @@ def assess(
         stimulus: what :func:`bench.measure.stimulus.achieved` found, per session id.
         planned_n: samples or trials that the run set out to collect.
         certify: refuse what only the device itself observed.
+        rule: chosen for the run (see :func:`bench.judge.specify.specify`).
+        confidence: of the bounds.
     """
     behaviour = BEHAVIOURS.get(requirement.id)
     unsound = stimulus_problems(recordings, stimulus, reactions=behaviour is not None)
@@ -51,12 +55,17 @@ def assess(
     session = ",".join(recording.session_id for recording in recordings)
 
     def found_by(metric: str, alarm: AlarmProfile | None) -> Measurement:
+        if behaviour is None and metric not in METRICS:
+            reason = f"not measured by this plan: {metric}"
+            return Measurement(
+                None, requirement.unit, 0, metric, requirement.reference_points, problems=(reason,)
+            )
         if behaviour is None:
-            found = measure_kpi(recordings, stream, metric, confidence=CONFIDENCE, floor=floor)
+            found = measure_kpi(recordings, stream, metric, confidence=confidence, floor=floor)
             aside = [text for texts in unsound.values() for text in texts]
             return replace(found, problems=(*aside, *found.problems))
         return measure_behaviour(
-            requirement.id, recordings, profile=profile, confidence=CONFIDENCE, floor=floor,
+            requirement.id, recordings, profile=profile, confidence=confidence, floor=floor,
             alarm=alarm, unsound=unsound,
         )  # fmt: skip
 
@@ -68,7 +77,7 @@ def assess(
             against = (*against, "certification needs an independent observation")
         spec = specify(
             requirement, profile, stream,
-            planned_n=planned, confidence=CONFIDENCE, alarm=alarm, reading=reading,
+            planned_n=planned, confidence=confidence, alarm=alarm, reading=reading, rule=rule,
         )  # fmt: skip
 
         def with_(problems: tuple[str, ...]) -> Verdict:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bench.judge.shortfall import still_needed
 from bench.judge.verdict import Outcome, Rule, Specification, Verdict
 from bench.measure.measurement import Measurement
 from bench.measure.statistics import demonstrated_probability
@@ -82,8 +83,13 @@ def _rule_text(spec: Specification, found: Measurement) -> str:
             f"{spec.rule}: {found.n} of {spec.planned_n} planned trials; "
             f"all in time would show a success probability of {shown:.3g} at 95 % confidence"
         )
-    names = {"simple": "simple acceptance", "guard-band": "guard band w = U"}
-    return f"{names[spec.rule]} (ILAC-G8:09/2019), bound at {spec.confidence:.0%} confidence"
+    name = {"simple": "simple acceptance", "guard-band": "guard band w = U"}[spec.rule]
+    chosen = ", chosen for this run" if spec.chosen else ""
+    return f"{name} (ILAC-G8:09/2019), bound at {_percent(spec)} confidence{chosen}"
+
+
+def _percent(spec: Specification) -> str:
+    return f"{100 * spec.confidence:.6g}%"
 
 
 def _objection(spec: Specification, found: Measurement) -> _Finding | None:
@@ -107,13 +113,8 @@ def _objection(spec: Specification, found: Measurement) -> _Finding | None:
         reason = f"the value {show(found.value, spec.unit)} is negative"
     elif spec.unit != found.unit:
         reason = f"measured in {found.unit or '1'}, asked for in {spec.unit or '1'}"
-    elif found.reference_points in NEARER_THAN.get(spec.reference_points, ()):
-        reason = (
-            f"measured {found.reference_points}, asked for {spec.reference_points}: "
-            "a value between nearer points shows nothing about farther ones"
-        )
-    elif _unrelated(spec, found):
-        reason = f"measured {found.reference_points}, asked for {spec.reference_points}"
+    elif points := cannot_answer(spec.reference_points, found.reference_points, spec.comparator):
+        reason = points
     elif spec.low is None and spec.high is None:
         reason = "the requirement gives no figure"
     elif spec.rule in ("simple", "guard-band"):
@@ -121,15 +122,21 @@ def _objection(spec: Specification, found: Measurement) -> _Finding | None:
     return _Finding(Outcome.INCONCLUSIVE, reason) if reason else None
 
 
-def _unrelated(spec: Specification, found: Measurement) -> bool:
-    """The points are others, and not farther ones under an upper limit.
+def cannot_answer(asked: str, measured: str, comparator: str) -> str:
+    """Why a value between some reference points answers nothing about others; empty if it does.
 
-    A longer way within the limit answers for the shorter one.
+    A longer way within an upper limit answers for the shorter one.
     """
-    if found.reference_points == spec.reference_points:
-        return False
-    farther = spec.reference_points in NEARER_THAN.get(found.reference_points, ())
-    return not (farther and spec.comparator in ("<", "<="))
+    if asked == measured:
+        return ""
+    if measured in NEARER_THAN.get(asked, ()):
+        return (
+            f"measured {measured}, asked for {asked}: "
+            "a value between nearer points shows nothing about farther ones"
+        )
+    if asked in NEARER_THAN.get(measured, ()) and comparator in ("<", "<="):
+        return ""
+    return f"measured {measured}, asked for {asked}"
 
 
 def _bounds_objection(spec: Specification, found: Measurement) -> str:
@@ -137,7 +144,7 @@ def _bounds_objection(spec: Specification, found: Measurement) -> str:
     value = found.value
     assert value is not None
     if found.confidence is None or found.confidence < spec.confidence:
-        return f"the bounds hold at less than {spec.confidence:.0%} confidence"
+        return f"the bounds hold at less than {_percent(spec)} confidence"
     bounds = [bound for bound in (found.lower, found.upper) if bound is not None]
     if any(math.isnan(bound) for bound in bounds):
         return "a bound is no number"
@@ -211,17 +218,18 @@ def _bounded(guard: float) -> Callable[[Specification, Measurement], _Finding]:
         lowest, highest = -math.inf if low is None else low, math.inf if high is None else high
         interval = (
             f"{value}, between {show(low, spec.unit)} and {show(high, spec.unit)} "
-            f"at {spec.confidence:.0%} confidence with uncertainty, n = {found.n}"
+            f"at {_percent(spec)} confidence with uncertainty, n = {found.n}"
         )
         wanted = f"wanted {_limit_text(spec)}"
         if _breaks(spec, lowest, highest):
             return _Finding(Outcome.FAIL, f"{interval}; {wanted}")
+        more = still_needed(spec, found, width)
+        more = f"; {more}" if more else ""
         if found.n < spec.planned_n:
-            missing = f"{found.n} of {spec.planned_n} planned samples; {interval}"
-            return _Finding(Outcome.INCONCLUSIVE, missing)
+            short = f"{found.n} of {spec.planned_n} planned samples; {interval}{more}"
+            return _Finding(Outcome.INCONCLUSIVE, short)
         if _keeps(spec, lowest, highest):
             return _Finding(Outcome.PASS, f"{interval}; {wanted}")
-        more = f"; {found.needed_n} samples are needed" if found.needed_n else ""
         return _Finding(Outcome.INCONCLUSIVE, f"{interval}; {wanted}: not decided{more}")
 
     return rule
@@ -243,7 +251,9 @@ def _trials(spec: Specification, found: Measurement) -> _Finding:
     if any(_breaks(spec, trial - width, trial + width) for trial in found.trials):
         return _Finding(Outcome.FAIL, f"{text}; {wanted}")
     if len(found.trials) < spec.planned_n:
+        missing = spec.planned_n - len(found.trials)
         short = f"{len(found.trials)} of {spec.planned_n} planned trials; {text}"
+        short += f"; {missing} more trial{'s are' if missing > 1 else ' is'} needed"
         return _Finding(Outcome.INCONCLUSIVE, short)
     if all(_keeps(spec, trial - width, trial + width) for trial in found.trials):
         return _Finding(Outcome.PASS, f"{text}; {wanted}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import cast, get_args
 
 from bench.devices.profile import AlarmProfile, DeviceProfile
-from bench.judge.verdict import Rule, Specification
+from bench.judge.verdict import ChosenRule, Rule, Specification
 from bench.requirements.model import Reading, Requirement
 
 ALARM_DEADLINE = "alarm.within_s"
@@ -20,6 +20,7 @@ def specify(
     confidence: float,
     alarm: AlarmProfile | None = None,
     reading: Reading | None = None,
+    rule: ChosenRule | None = None,
 ) -> Specification:
     """One requirement under one reading (default: its default one) for one stream.
 
@@ -28,6 +29,8 @@ def specify(
 
     Args:
         alarm: the alarm that the scenario calls for, where the limit is its deadline.
+        rule: chosen for the run; it replaces a requirement's rule on bounds. Those of safety
+            assertions and of demonstrated behaviours stay.
     """
     low, high = requirement.low, requirement.high
     metric, comparator = requirement.metric, requirement.comparator
@@ -47,6 +50,8 @@ def specify(
     documented = low is not None or high is not None
     if not documented and promised is not None:
         low = promised
+    own = cast(Rule, requirement.rule or "guard-band")
+    chosen = rule is not None and own in get_args(ChosenRule)
     return Specification(
         requirement=requirement.id,
         device=profile.name,
@@ -57,13 +62,14 @@ def specify(
         low=low,
         high=high,
         unit=requirement.unit,
-        rule=cast(Rule, requirement.rule or "guard-band"),
+        rule=rule if rule is not None and chosen else own,
         confidence=confidence,
         planned_n=planned_n,
         against="document" if documented else "declaration",
         reading=text,
         undeclared=undeclared,
         declared_limit=promised,
+        chosen=chosen,
     )
 
 

@@ -23,6 +23,9 @@ Rule = Literal["simple", "guard-band", "safety", "demonstrated"]
 (4.2.2). ``safety``: largest value + U, one failure is FAIL. ``demonstrated``: all planned trials
 meet the limit, no probability claimed beyond what n trials show."""
 
+ChosenRule = Literal["simple", "guard-band"]
+"""Rules that may be chosen for a whole run."""
+
 Against = Literal["document", "declaration"]
 
 
@@ -32,7 +35,8 @@ class Specification:
 
     ``low``/``high`` are SI limits after the reading and the declarations are settled (``<``,
     ``<=``, ``>``, ``>=`` use ``low``; ``in`` uses both). ``planned_n``: samples or trials that the
-    run set out to collect. ``undeclared``: compulsory declarations that are missing.
+    run set out to collect. ``undeclared``: compulsory declarations that are missing. ``chosen``:
+    the rule was chosen for the run.
     """
 
     requirement: str
@@ -51,6 +55,7 @@ class Specification:
     reading: str = ""
     undeclared: tuple[str, ...] = ()
     declared_limit: float | None = None
+    chosen: bool = False
 
     @property
     def limit(self) -> float | None:

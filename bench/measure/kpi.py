@@ -9,9 +9,10 @@ import numpy as np
 
 from bench.measure import metrics
 from bench.measure import statistics as st
+from bench.measure.bounds import effective_binomial
 from bench.measure.floor import NoiseFloor
 from bench.measure.measurement import Measurement, UncertaintyTerm
-from bench.measure.pairing import Flow, by_sequence, flow_of
+from bench.measure.pairing import Flow, by_sequence, distinct, flow_of
 from bench.network.scenario import Schedule, Window
 from bench.sessions.recording import Recording
 from bench.units import show_duration
@@ -54,7 +55,7 @@ def measure_kpi(
     if not sum(len(part) for part in parts):
         problems.append("the stream sent nothing in the judged steps")
         return Measurement(
-            None, _unit(metric), 0, metric, "interface-interface", problems=tuple(problems)
+            None, _unit(metric), 0, metric, points_of(metric), problems=tuple(problems)
         )
     budget, terms = _budget(recordings, stream, metric, floor, seconds)
     known = max(_intended_effect(recording, stream) for recording in recordings)
@@ -62,7 +63,7 @@ def measure_kpi(
     return Measurement(
         unit=_unit(metric),
         method=metric,
-        reference_points="none" if metric == "rate" else "interface-interface",
+        reference_points=points_of(metric),
         confidence=confidence,
         budget=budget,
         required_terms=terms,
@@ -98,7 +99,7 @@ def flow_problems(flow: Flow, stream: str) -> list[str]:
         problems.append(f"negative delay {show_duration(float(flow.delay_s.min()))} of {stream}")
     if flow.unmatched:
         problems.append(f"{flow.unmatched} packets of {stream} arrived that no tap saw being sent")
-    repeated = len(flow) - len(np.unique((flow.link << 32) | flow.seq))
+    repeated = len(flow) - distinct((flow.link << 32) | flow.seq)
     if repeated:
         problems.append(f"{repeated} packets of {stream} were sent under a number already used")
     elif flow.duplicates:
@@ -124,6 +125,11 @@ def _intended_effect(recording: Recording, stream: str) -> float:
                 )
                 largest = max(largest, effect)
     return largest
+
+
+def points_of(metric: str) -> str:
+    """Between which reference points a metric is measured here."""
+    return "none" if metric == "rate" else "interface-interface"
 
 
 def _unit(metric: str) -> str:
@@ -190,13 +196,13 @@ def _loss(parts: list[Flow], confidence: float, known_effect: float) -> dict[str
     lost, n = sum(k for k, _ in counts), sum(d for _, d in counts)
     flags = np.concatenate([part.lost[~part.in_flight] for part in parts])
     effect = max(known_effect, st.burst_design_effect(flags, LOSS_CHANCE))
-    k_eff, n_eff = lost / effect, max(1, int(n / effect))
+    lower, upper = effective_binomial(lost, n, effect, confidence)
     runs = [length for part in parts for length in metrics.loss_periods(part)]
     return {
         "value": lost / n if n else None,
         "n": n,
-        "lower": st.binomial_lower(math.floor(k_eff), n_eff, confidence),
-        "upper": st.binomial_upper(math.ceil(k_eff), n_eff, confidence) if n else None,
+        "lower": lower,
+        "upper": upper if n else None,
         "details": {
             "lost": float(lost),
             "loss_periods": float(len(runs)),

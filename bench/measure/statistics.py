@@ -8,10 +8,11 @@ Statistics, 7.1).
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Floats = NDArray[np.float64]
 
@@ -23,14 +24,14 @@ def binomial_upper(k: int, n: int, confidence: float = 0.95) -> float:
     """Upper bound of a probability after ``k`` events in ``n`` trials; 1 without trials."""
     if n <= 0 or k >= n:
         return 1.0
-    return float(stats.beta.ppf(confidence, k + 1, n - k))
+    return float(special.betaincinv(k + 1, n - k, confidence))
 
 
 def binomial_lower(k: int, n: int, confidence: float = 0.95) -> float:
     """Lower bound of a probability after ``k`` events in ``n`` trials; 0 without trials."""
     if n <= 0 or k <= 0:
         return 0.0
-    return float(stats.beta.ppf(1 - confidence, k, n - k + 1))
+    return float(special.betaincinv(k, n - k + 1, 1 - confidence))
 
 
 def trials_needed(p: float, confidence: float = 0.95, allowed: int = 0) -> int:
@@ -58,12 +59,18 @@ def quantile_samples_needed(quantile: float, confidence: float = 0.95, allowed: 
     return trials_needed(1 - quantile, confidence, allowed)
 
 
+@lru_cache(maxsize=4096)
+def _events_at(share: float, n: int, p: float) -> int:
+    """The quantile of a binomial distribution; the same few are asked for again and again."""
+    return int(stats.binom.ppf(share, n, p))
+
+
 def quantile_upper(ordered: Floats, quantile: float, confidence: float = 0.95) -> float | None:
     """Upper bound of a quantile from an ascending sample; ``None`` where it is too small."""
     n = len(ordered)
     if n == 0:
         return None
-    rank = int(stats.binom.ppf(confidence, n, quantile)) + 1
+    rank = _events_at(confidence, n, quantile) + 1
     return float(ordered[rank - 1]) if rank <= n else None
 
 
@@ -72,7 +79,7 @@ def quantile_lower(ordered: Floats, quantile: float, confidence: float = 0.95) -
     n = len(ordered)
     if n == 0:
         return None
-    rank = int(stats.binom.ppf(1 - confidence, n, quantile))
+    rank = _events_at(1 - confidence, n, quantile)
     return float(ordered[rank - 1]) if rank >= 1 else None
 
 
@@ -112,7 +119,8 @@ def burst_design_effect(events: NDArray[np.bool_], chance: float = CHANCE) -> fl
     found = [int((np.searchsorted(at, at + r, side="right") - order).sum()) for r in reaches]
     pairs = np.array(found, dtype=float)
     expected = total * (total - 1) / (n * (n - 1)) * reaches * (n - (reaches + 1) / 2)
-    if np.min(stats.poisson.sf(pairs - 1, expected)) * len(reaches) > 1 / chance:
+    # P(as many pairs or more), Poisson
+    if np.min(special.gammainc(pairs, expected)) * len(reaches) > 1 / chance:
         return 1.0
     scale, here = total * (1 - total / n), np.diff(expected, prepend=0.0)
     sums = (np.diff(pairs, prepend=0.0) - here) / scale

@@ -33,6 +33,9 @@ class Invocation:
     full: bool = False
     certify: bool = False
     allow_inconclusive: bool = False
+    rule: str | None = None
+    confidence: str | None = None
+    budget: str | None = None
     display: str = "live"
 
     def arguments(self, folder: Path) -> list[str]:
@@ -53,6 +56,12 @@ class Invocation:
             ("--allow-inconclusive", self.allow_inconclusive),
         ):
             words += [option] if wanted else []
+        for option, value in (
+            ("--rule", self.rule),
+            ("--confidence", self.confidence),
+            ("--budget", self.budget),
+        ):
+            words += [f"{option}={value}"] if value is not None else []
         return words
 
 

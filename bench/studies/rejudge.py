@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.judge.assess import assess
+from bench.judge.assess import CONFIDENCE, assess
 from bench.judge.outcomes import ERROR, INCONCLUSIVE, OK, exit_code
 from bench.judge.scope import ScopeItem
-from bench.judge.verdict import Outcome, Verdict
+from bench.judge.verdict import ChosenRule, Outcome, Verdict
 from bench.measure.floor import NoiseFloor, measure_floor
 from bench.measure.stimulus import StepStimulus, achieved
 from bench.requirements.model import Requirement
 from bench.runs.reader import StoredRun, read_recording, read_run
-from bench.sessions.codec import to_json
+from bench.sessions.codec import from_json, to_json
 from bench.sessions.recording import Recording
 from bench.studies.failed import failed_verdict
 from bench.studies.run import NULL_PATH
@@ -95,7 +95,17 @@ def _judged(
         planned_n=item.planned_n,
         test=item.test,
         certify=bool(run.identity.get("certify")),
+        rule=_chosen_rule(run),
+        confidence=float(run.identity.get("confidence") or CONFIDENCE),
     )
+
+
+def _chosen_rule(run: StoredRun) -> ChosenRule | None:
+    """The rule that the run was made with; runs of before it could be chosen have none."""
+    file = run.path / "run.json"
+    kind: Any = ChosenRule | None
+    rule: ChosenRule | None = from_json(kind, run.identity.get("rule"), file=file, field="rule")
+    return rule
 
 
 def _of_scenario(run: StoredRun, scenario: str, cache: dict[str, Recording]) -> list[Recording]:

@@ -19,8 +19,8 @@ from bench.devices.profile import DeviceProfile
 from bench.devices.registry import MACHINES
 from bench.errors import InputError
 from bench.judge.assess import CONFIDENCE, assess
-from bench.judge.scope import Candidate, Plan, ScopeItem, decide, steady_duration_s
-from bench.judge.verdict import Outcome, Verdict
+from bench.judge.scope import Candidate, ScopeItem
+from bench.judge.verdict import ChosenRule, Outcome, Verdict
 from bench.measure.floor import NoiseFloor, measure_floor
 from bench.measure.kpi import measure_kpi
 from bench.network import library
@@ -29,13 +29,14 @@ from bench.requirements.loader import Catalogue, load_catalogue
 from bench.runs.folder import RunFolder
 from bench.runs.ids import new_run_id
 from bench.sessions.recording import Recording, Session
+from bench.studies.effort import Effort
 from bench.studies.failed import failed_verdict
 from bench.studies.observer import Observer
+from bench.studies.planning import Settled, find, settle
 from bench.studies.sessions import Sessions
 from bench.studies.timekeeping import timekeeping_problem
 
 NULL_PATH = "null-path"
-STEADY = "steady-5g-slice"
 KPI_SESSIONS = 3
 """At most this many sessions for the KPI, where one gives too little evidence."""
 
@@ -48,7 +49,11 @@ CAPABILITIES = ("haptics", "real-packets", "standby-link")
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the user asked for."""
+    """What the user asked for.
+
+    ``budget_s``: of all sessions together, instead of quick or full. ``rule``: a decision rule for
+    the whole run, where a requirement leaves the choice.
+    """
 
     plan: str
     device: DeviceProfile
@@ -59,6 +64,9 @@ class RunOptions:
     full: bool = False
     allow_inconclusive: bool = False
     certify: bool = False
+    rule: ChosenRule | None = None
+    confidence: float = CONFIDENCE
+    budget_s: float | None = None
     run_id: str | None = None
     command: tuple[str, ...] = ("?",)
 
@@ -76,7 +84,6 @@ class Run:
         self.options = options
         self.observer = observer
         self.catalogue: Catalogue = load_catalogue()
-        self.scope: tuple[ScopeItem, ...] = ()
         self.verdicts: list[Verdict] = []
         self.floor: NoiseFloor | None = None
         self.started = time.monotonic()
@@ -85,7 +92,7 @@ class Run:
         self._sessions: Sessions | None = None
         self._recordings: dict[tuple[str, int], Recording] = {}
         self._enough_of: dict[str, list[Recording]] = {}
-        self._steady_s = 10.0
+        self._settled = Settled((), 0.0, 0)
 
     @property
     def opened(self) -> bool:
@@ -111,9 +118,9 @@ class Run:
         return self._sessions
 
     @property
-    def trials(self) -> int:
-        """Trials per deadline behaviour: quick 1, full 59."""
-        return 59 if self.options.full else 1
+    def scope(self) -> tuple[ScopeItem, ...]:
+        """What this run judges and what it leaves out; empty before it is settled."""
+        return self._settled.scope
 
     def open(self) -> None:
         """Take the bench and make the run folder.
@@ -178,7 +185,9 @@ class Run:
             "certify": options.certify,
             "options": list(options.device.options),
             "defects": dict(options.device.defects or {}),
-            "trials": self.trials,
+            "rule": options.rule,
+            "confidence": options.confidence,
+            "budget_s": options.budget_s,
             "catalogue_sha256": self.catalogue.sha256,
             "command": [Path(options.command[0]).name, *options.command[1:]],
         }
@@ -193,27 +202,21 @@ class Run:
         self.floor = measure_floor(null) if null is not None else None
         unsound = "" if null is None else "; ".join(self.sessions.problems(null, reactions=False))
         self.sessions.floor = self.floor
-        plan = Plan(
-            steady_budget_s=self._steady_budget_s(),
-            trials=self.trials,
-            confidence=0.95,
-            capabilities=self._capabilities(),
-        )
-        steady = library.steady().steps[1].segments[0].links["primary"].to_doctor
-        self.scope = decide(
+        options = self.options
+        self._settled = settle(
             wanted,
-            profile=self.options.device,
+            device=options.device,
             requirements=self.catalogue,
+            bench=self.bench.name,
+            effort=Effort(options.full, options.budget_s, options.confidence),
             floor=self.floor if self.bench.name != "virtual" else None,
-            steady=steady,
-            plan=plan,
             unsound=unsound,
         )
-        self._steady_s = steady_duration_s(self.scope, 10.0)
         if not self.folder.identity["scope"]:
             asked = dict.fromkeys(item.requirement for item in self.scope)
             self.folder.update(
                 scope=self.scope,
+                trials=self._settled.trials,
                 noise_floor=self.floor,
                 requirements=[self.catalogue.get(name) for name in asked],
             )
@@ -222,20 +225,6 @@ class Run:
     def _wanted(self, candidate: Candidate) -> bool:
         only = self.options.only
         return not only or candidate.requirement in only
-
-    def _steady_budget_s(self) -> float:
-        if self.options.full:
-            return 4000.0
-        return 340.0 if self.bench.name == "virtual" else 40.0
-
-    def _capabilities(self) -> frozenset[str]:
-        kinds = {kind for stream in self.options.device.active_streams for kind in stream.kinds}
-        found = {"standby-link"}
-        if "force" in kinds:
-            found.add("haptics")
-        if self.bench.name != "virtual":
-            found.add("real-packets")
-        return frozenset(found)
 
     def scope_of(self, candidate: Candidate) -> ScopeItem:
         """The decision on a candidate; one that was not wanted is out of scope."""
@@ -272,13 +261,16 @@ class Run:
         record depends on the effective number of samples alone, never on their values.
         """
         found: list[Recording] = []
-        for trial in range(1 if self.bench.name == "virtual" else KPI_SESSIONS):
+        most = 1 if self.bench.name == "virtual" else KPI_SESSIONS
+        for trial in range(most):
             recording = self._recording(scenario, trial)
             if recording is None:
                 break
             found.append(recording)
             if self.sessions.problems(recording, reactions=False):
                 break  # nothing more would come of it
+            if len(found) == most:
+                break
             thin = [item for item in self.scope if self._is_thin(item, scenario, found)]
             if not thin:
                 break
@@ -289,14 +281,16 @@ class Run:
         if not item.in_scope or item.scenario != scenario.name or self._is_behaviour(item):
             return False
         metric = self.catalogue.get(item.requirement).metric
-        measured = measure_kpi(found, item.stream, metric, confidence=CONFIDENCE, floor=self.floor)
+        measured = measure_kpi(
+            found, item.stream, metric, confidence=self.options.confidence, floor=self.floor
+        )
         return measured.upper is None
 
     def _is_behaviour(self, item: ScopeItem) -> bool:
         return self.catalogue.get(item.requirement).kind == "behaviour"
 
     def _scenario(self, name: str) -> Scenario:
-        return library.steady(self._steady_s) if name == STEADY else library.find_scenario(name)
+        return find(name, self._settled.steady_s)
 
     def _recording(self, scenario: Scenario, trial: int) -> Recording | None:
         key = (scenario.name, trial)
@@ -321,11 +315,7 @@ class Run:
         )
 
     def _sessions_total(self) -> int:
-        scenarios = {item.scenario: 1 for item in self.scope if item.in_scope}
-        for item in self.scope:
-            if item.in_scope and self._is_behaviour(item):
-                scenarios[item.scenario] = max(scenarios[item.scenario], item.planned_n)
-        return 1 + sum(scenarios.values())
+        return sum(count for count, _ in self._settled.sessions.values()) or 1
 
     def judge(self, item: ScopeItem, recordings: Sequence[Recording]) -> Verdict:
         """Judge one item of the scope; the verdict is written before it is returned."""
@@ -349,6 +339,8 @@ class Run:
                 planned_n=item.planned_n,
                 test=item.test,
                 certify=self.options.certify,
+                rule=self.options.rule,
+                confidence=self.options.confidence,
             )
         self.verdicts.append(verdict)
         self.folder.verdict(verdict)

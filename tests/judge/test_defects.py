@@ -9,6 +9,7 @@ from bench.devices.registry import find_device
 from bench.devices.traits import DEFECTS
 from bench.judge.assess import assess
 from bench.judge.verdict import Outcome
+from bench.measure.behaviours import BEHAVIOURS
 from bench.measure.stimulus import achieved
 from bench.network import library
 from bench.requirements.loader import load_catalogue
@@ -87,7 +88,8 @@ def verdicts(recording, planned_n=1):
 def test_every_scenario_and_behaviour_is_here():
     assert set(JUDGED) == set(library.SCENARIOS)
     behaviours = {r.id for r in CATALOGUE.requirements.values() if r.kind == "behaviour"}
-    assert {name for scenario in SHORT for name in JUDGED[scenario]} == behaviours
+    assert {name for scenario in SHORT for name in JUDGED[scenario]} == set(BEHAVIOURS)
+    assert set(BEHAVIOURS) <= behaviours
 
 
 @pytest.mark.parametrize("name", JUDGED)

@@ -59,9 +59,10 @@ def test_only_passes_end_with_zero():
 
 @pytest.mark.parametrize(
     ("metric", "limit", "allowed", "n"),
-    [("delay-p99", 0.01, 0, 299), ("delay-p999", 0.01, 0, 2995), ("ipdv-p99", 0.01, 0, 299),
+    [("delay-p99", 0.01, 0, 299), ("delay-p999", 0.01, 0, 2995), ("ipdv-p99", 0.01, 0, 4 * 299),
      ("delay-p99", 0.01, 1, 473), ("loss", 1e-3, 0, 2995), ("loss", 1e-4, 0, 29956),
-     ("rate", 1e6, 0, 1), ("loss", None, 0, 1)],
+     ("delivery-ratio", 0.999999, 0, 2_995_731), ("rate", 1e6, 0, 1), ("loss", None, 0, 1),
+     ("loss", 0.0, 0, 1), ("loss", 1.0, 0, 1)],
 )  # fmt: skip
 def test_samples(metric, limit, allowed, n):
     assert planning.samples_needed(metric, limit, 0.95, allowed) == n
@@ -249,6 +250,21 @@ def test_a_kpi_over_a_steady_session(synthetic):
     loss = verdict("000-t2-force-loss", recording, stream="haptic-command", planned_n=29956)
     assert loss.verdict is OPEN
     assert verdict("000-t2-force-rate", recording, stream="haptic-command").verdict is PASS
+
+
+def test_a_rival_reading_that_no_plan_measures_stays_open(synthetic):
+    recording = synthetic.healthy("steady").recording()
+    entry = CATALOGUE.get("000-t2-force-delay")
+    rivals = [dataclasses.replace(r, metric="round-trip-max") for r in entry.readings
+              if not r.default]  # fmt: skip
+    default = next(r for r in entry.readings if r.default)
+    found = assess(
+        dataclasses.replace(entry, readings=(default, *rivals)), recording.device,
+        "haptic-command", [recording], floor=None, planned_n=299, test="t",
+        stimulus={recording.session_id: achieved(recording, None)},
+    )  # fmt: skip
+    assert found.verdict is PASS, found.reason
+    assert {r["verdict"] for r in found.readings} == {"INCONCLUSIVE"}
 
 
 def test_a_kpi_on_a_real_bench_needs_the_noise_floor(synthetic):

@@ -1,6 +1,7 @@
 """The scope: what is left out, why, and with which figures; how long the evidence takes."""
 
 import dataclasses
+import itertools
 
 import pytest
 
@@ -8,6 +9,7 @@ from bench.devices.registry import find_device
 from bench.judge.planning import seconds_needed
 from bench.judge.scope import Candidate, Plan, decide, intended_p99_s, steady_duration_s
 from bench.measure.floor import NoiseFloor, StreamFloor
+from bench.measure.kpi import METRICS
 from bench.network import library
 from bench.network.impairment import Delay, Impairment
 from bench.requirements.loader import load_catalogue
@@ -22,10 +24,13 @@ def floor(**worse):
     return NoiseFloor("n", {"force-feedback": dataclasses.replace(QUIET, **worse)}, True)
 
 
-def settle(requirement, stream="force-feedback", *, noise=None, budget_s=40.0, needs=(), trials=1):
-    plan = Plan(budget_s, trials, 0.95, frozenset({"haptics"}))
-    candidate = Candidate(requirement, stream, "t", "steady-5g-slice", needs)
-    (item,) = decide([candidate], profile=ROBOT, requirements=CATALOGUE, floor=noise,
+def settle(
+    requirement, stream="force-feedback", *, noise=None, budget_s=40.0, needs=(), trials=1,
+    catalogue=CATALOGUE, too_long=(), scenario="steady-5g-slice",
+):  # fmt: skip
+    plan = Plan(budget_s, trials, 0.95, frozenset({"haptics"}), dict(too_long))
+    candidate = Candidate(requirement, stream, "t", scenario, needs)
+    (item,) = decide([candidate], profile=ROBOT, requirements=catalogue, floor=noise,
                      steady=STEADY, plan=plan)  # fmt: skip
     assert item.in_scope is (item.reason == "")
     assert (item.requirement, item.stream, item.test) == (requirement, stream, "t")
@@ -36,8 +41,34 @@ def test_what_the_evidence_suffices_for_is_in_scope():
     delay = settle("000-t2-force-delay", noise=floor())
     assert (delay.in_scope, delay.planned_n) == (True, 299)
     assert delay.duration_s == pytest.approx(1.1 * 299 / 1000)
-    loss = settle("000-t2-force-loss", noise=floor())
-    assert (loss.in_scope, loss.planned_n) == (True, 29956)
+    assert delay.power_at_half > 0.95
+    loss = settle("000-t2-force-loss", noise=floor(), budget_s=33.0)
+    assert (loss.in_scope, loss.planned_n) == (True, 30_000)
+    assert loss.least_s == pytest.approx(1.1 * 29956 / 1000)
+    assert loss.power_at_half == pytest.approx(0.223, abs=1e-3)
+
+
+def test_what_the_budget_leaves_goes_into_power():
+    """Never more than decides on half and on twice the limit, never less than shows it."""
+    found = [settle("000-t2-force-loss", budget_s=s) for s in (33.0, 100.0, 400.0, 4000.0)]
+    assert [item.duration_s for item in found] == pytest.approx(
+        [33.0, 100.0, 384.07, 384.07], abs=0.01
+    )
+    assert [item.planned_n for item in found] == [30_000, 90_909, 349_156, 349_156]
+    powers = [item.power_at_half for item in found]
+    assert powers == sorted(powers)
+    assert powers[1] < 0.5 < 0.95 < powers[2]
+
+
+def test_a_longer_session_for_one_stream_gives_another_its_power():
+    plan = Plan(400.0, 1, 0.95, frozenset())
+    names = (("000-t2-temperature-loss", "temperature"), ("000-t2-audio-loss", "audio-to-doctor"))
+    candidates = [Candidate(name, stream, name, "steady-5g-slice") for name, stream in names]
+    slow, fast = decide(candidates, profile=ROBOT, requirements=CATALOGUE, floor=None,
+                        steady=STEADY, plan=plan)  # fmt: skip
+    assert (slow.duration_s, slow.planned_n) == (400.0, int(400 * 25 / 1.1))
+    assert fast.planned_n == 3487
+    assert slow.power_at_half < 0.5 < 0.95 < fast.power_at_half
 
 
 @pytest.mark.parametrize(
@@ -73,7 +104,7 @@ def test_evidence_that_takes_too_long():
     needed = seconds_needed(stream, "loss", 1e-3, 0.95)
     left_out = settle("000-t2-temperature-loss", "temperature", budget_s=needed - 1)
     assert left_out.reason == "the evidence takes longer than this run"
-    assert f"2995 samples at {stream.packets_per_s:g}/s" in left_out.figure
+    assert f"2995 packets at {stream.packets_per_s:g}/s" in left_out.figure
     assert "budget" in left_out.figure
     assert settle("000-t2-temperature-loss", "temperature", budget_s=needed).in_scope
 
@@ -88,6 +119,74 @@ def test_what_does_not_apply():
 
 def test_a_behaviour_takes_the_trials_of_the_plan():
     assert settle("LOC-1", "", needs=("haptics",), trials=59).planned_n == 59
+
+
+# ---- figures that no plan measures -----------------------------------------------------------
+
+
+def entry(**changes):
+    """The catalogue with one entry of another kind."""
+    made = dataclasses.replace(CATALOGUE["000-t2-force-loss"], id="X", **changes)
+    return {**CATALOGUE, "X": made}
+
+
+@pytest.mark.parametrize("metric", sorted(set(CATALOGUE.metrics) - set(METRICS)))
+def test_a_metric_that_no_plan_measures_is_left_out_with_a_reason(metric):
+    streams, figures = ("force-feedback", ""), (None, 0.0, 0.5, 1.0, 2.592e6)
+    for stream, low, comparator in itertools.product(streams, figures, ("<", ">", "in")):
+        high = 3e6 if comparator == "in" else None
+        catalogue = entry(metric=metric, low=low, high=high, comparator=comparator)
+        item = settle("X", stream, catalogue=catalogue)
+        assert not item.in_scope
+        assert item.reason == f"not measured by this plan: {metric}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "figure"),
+    [
+        ({"metric": "delivery-ratio", "low": 0.999999, "comparator": ">="},
+         "99.9999 % at 95 % needs 50 min at 1 kHz"),
+        ({"metric": "bit-error-ratio", "low": 1e-10}, "BER 1e-10 at 288 kbit/s needs 29 h"),
+        ({"metric": "mtbf", "low": 2.592e6, "comparator": ">", "unit": "s"},
+         "MTBF 30 days at 95 % needs 90 days of operation without a failure"),
+        ({"metric": "availability", "low": 0.999999, "comparator": ">="},
+         "99.9999 % available at 95 % needs 173 days without an interruption"),
+    ],
+)  # fmt: skip
+def test_what_it_would_take_is_said(changes, figure):
+    assert figure in settle("X", catalogue=entry(**changes)).figure
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"low": None}, "the document gives no figure"),
+        ({"low": 0.0}, "no amount of evidence shows it"),
+        ({"direction": "to-patient"}, "asked for to-patient; the stream flows to-doctor"),
+        ({"reference_points": "glass-glass"}, "not measured by this plan: measured interface"),
+        ({"reference_points": "stop-motion"}, "not measured by this plan: measured interface"),
+    ],
+)
+def test_what_cannot_come_to_a_verdict_is_left_out(changes, reason):
+    assert settle("X", catalogue=entry()).in_scope
+    assert settle("X", catalogue=entry(**changes)).reason.startswith(reason)
+
+
+def test_a_figure_for_no_single_stream():
+    item = settle("X", "", catalogue=entry(stream="any"))
+    assert item.reason == "not measured by this plan: it concerns no single stream"
+
+
+def test_a_behaviour_that_the_bench_does_not_know():
+    made = dataclasses.replace(CATALOGUE["LOC-1"], id="NEW-1")
+    left_out = settle("NEW-1", "", catalogue={**CATALOGUE, "NEW-1": made})
+    assert left_out.reason == "not measured by this plan: time-to-stop"
+
+
+def test_trials_for_which_there_is_no_time():
+    left_out = settle("LOC-1", "", scenario="local-stop", too_long={"local-stop": "6 s"})
+    assert (left_out.reason, left_out.figure) == ("its trials take longer than this run", "6 s")
+    assert settle("000-t2-force-delay", too_long={"steady-5g-slice": "x"}).in_scope
 
 
 @pytest.mark.parametrize(
@@ -108,12 +207,12 @@ def test_what_the_steady_step_alone_gives(state, metric, seconds):
 def test_the_steady_session_lasts_for_everything_in_scope_and_nothing_else():
     items = [
         settle("000-t2-force-delay"),
-        settle("000-t2-force-loss"),
+        settle("000-t2-force-loss", budget_s=33.0),
         settle("000-t2-temperature-loss", "temperature", budget_s=10.0),
         settle("LOC-1", ""),
     ]
     assert not items[2].in_scope
     items[2] = dataclasses.replace(items[2], duration_s=1e4)
-    assert steady_duration_s(items, 10.0) == pytest.approx(1.1 * 29956 / 1000)
+    assert steady_duration_s(items, 10.0) == 33.0
     assert steady_duration_s(items[:1], 10.0) == 10.0
     assert steady_duration_s([], 2.0) == 2.0

@@ -57,7 +57,9 @@ def share(covered):
     return sum(covered) / len(covered)
 
 
-@pytest.mark.parametrize(("n", "rho"), [(299, 0.0), (330, 0.15), (330, 0.3), (1000, 0.5)])
+@pytest.mark.parametrize(
+    ("n", "rho"), [(299, 0.0), (330, 0.15), (330, 0.3), (1000, 0.5), (1000, 0.9), (2000, 0.3)]
+)
 def test_percentile_of_a_delay_that_follows_itself(n, rho):
     series = ar1(np.random.default_rng([7, n, int(100 * rho)]), n, rho)
     true = stats.norm.ppf(0.99)
@@ -69,8 +71,8 @@ def test_percentile_of_a_delay_that_follows_itself(n, rho):
 def test_percentile_of_a_delay_that_wanders_below_the_noise():
     """The correlation of neighbours is 0.1 and passes for none; that of a hundred does not."""
     rng = np.random.default_rng(7)
-    series = math.sqrt(0.9) * rng.normal(size=(500, 1000)) + math.sqrt(0.1) * ar1(
-        rng, 1000, 0.99, 500
+    series = math.sqrt(0.9) * rng.normal(size=(TRIALS, 1000)) + math.sqrt(0.1) * ar1(
+        rng, 1000, 0.99
     )
     true = stats.norm.ppf(0.99)
     found = [quantile_figures(s, 0.99, 0.95) for s in series]
@@ -82,10 +84,21 @@ def test_neighbours_that_follow_each_other_are_seen_in_a_short_series():
     assert share([st.autocorrelation_effect(s) > 1.2 for s in series]) > 0.95
 
 
+@pytest.mark.parametrize("rho", [0.0, 0.6])
+def test_percentile_of_the_variation_between_packets(rho):
+    """Neighbouring variations share a packet, also where the delays themselves are independent."""
+    delay = ar1(np.random.default_rng([7, int(10 * rho)]), 1197, rho)
+    true = math.sqrt(2 * (1 - rho)) * stats.norm.ppf(0.995)
+    found = [quantile_figures(s, 0.99, 0.95) for s in np.abs(np.diff(delay, axis=1))]
+    assert share([covered_upper(f, true) for f in found]) >= COVERS
+    assert share([f["lower"] is None or f["lower"] <= true for f in found]) >= COVERS
+    assert share([f["upper"] is None for f in found]) < 0.02, "and the evidence suffices"
+
+
 def test_percentile_of_late_bursts():
     """One packet in fifty is late, every second one within a burst of ten."""
     rng = np.random.default_rng(7)
-    late, _ = gilbert_elliott(rng, 3300, 13.2, 10, 0.5, 500)
+    late, _ = gilbert_elliott(rng, 3300, 13.2, 10, 0.5)
     series = rng.normal(size=late.shape) + 20 * late
     found = [quantile_figures(s, 0.99, 0.95) for s in series]
     assert share([covered_upper(f, 20.0) for f in found]) >= COVERS
@@ -93,7 +106,15 @@ def test_percentile_of_late_bursts():
 
 @pytest.mark.parametrize(
     ("bursts", "length", "loss_bad"),
-    [(15, 1.0, 1.0), (10, 1.5, 1.0), (10, 3.0, 1.0), (10, 3.0, 0.5), (10, 10.0, 0.5)],
+    [
+        (15, 1.0, 1.0),
+        (10, 1.5, 1.0),
+        (10, 3.0, 1.0),
+        (10, 3.0, 0.5),
+        (10, 10.0, 0.5),
+        (40, 5.0, 1.0),
+        (20, 20.0, 0.3),
+    ],
 )
 def test_ratio_of_bursty_loss(bursts, length, loss_bad):
     rng = np.random.default_rng([7, bursts, int(10 * length)])

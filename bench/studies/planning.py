@@ -1,0 +1,168 @@
+"""What a run would judge, and how long it takes: settled here for ``bench run`` and ``bench plan``.
+
+Times are session time: what the sessions last, on a bench of real packets also on the wall clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bench.devices.profile import DeviceProfile
+from bench.judge.needs import full_trials, rough_time
+from bench.judge.scope import (
+    MINIMUM_STEADY_S,
+    Candidate,
+    Plan,
+    ScopeItem,
+    decide,
+    steady_duration_s,
+)
+from bench.measure.floor import NoiseFloor
+from bench.network import library
+from bench.network.scenario import Drawn, Scenario
+from bench.requirements.model import Requirement
+from bench.studies.effort import Effort
+
+STEADY = "steady-5g-slice"
+QUICK_STEADY_S: Mapping[str, float] = {"virtual": 400.0}
+QUICK_STEADY_OTHERS_S = 40.0
+FULL_STEADY_S = 4000.0
+"""Longest steady session: quick by bench (a virtual clock is fast), full on any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The scope of a run, the length of its steady session and of all sessions, trials each.
+
+    ``sessions``: per scenario, how many and how long each lasts on average, in s.
+    """
+
+    scope: tuple[ScopeItem, ...]
+    steady_s: float
+    trials: int
+    sessions: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+
+    @property
+    def duration_s(self) -> float:
+        """All sessions, one after the other, if none is repeated."""
+        return sum(count * each_s for count, each_s in self.sessions.values())
+
+
+def settle(
+    candidates: Iterable[Candidate],
+    *,
+    device: DeviceProfile,
+    requirements: Mapping[str, Requirement],
+    bench: str,
+    effort: Effort,
+    floor: NoiseFloor | None = None,
+    unsound: str = "",
+) -> Settled:
+    """Settle what a run judges. The only place where that is decided.
+
+    Args:
+        candidates: what is wanted.
+        device: under test.
+        requirements: the catalogue.
+        bench: ``virtual``, ``local`` …
+        effort: what may be spent.
+        floor: the bench's noise floor, where it is measured already.
+        unsound: why nothing can be judged on this host now.
+    """
+    wanted = list(candidates)
+
+    def scope(plan: Plan) -> tuple[ScopeItem, ...]:
+        steady = library.steady().steps[1].segments[0].links["primary"].to_doctor
+        return decide(
+            wanted, profile=device, requirements=requirements, floor=floor, steady=steady,
+            plan=plan, unsound=unsound,
+        )  # fmt: skip
+
+    behaviours = {c.scenario for c in wanted if requirements[c.requirement].kind == "behaviour"}
+    plan = _plan_of(effort, bench, capabilities(device, bench))
+    if effort.budget_s is not None:
+        plan = _within(effort, plan, behaviours, scope(plan))
+    found = scope(plan)
+    steady_s = steady_duration_s(found)
+    return Settled(found, steady_s, plan.trials, _sessions(found, requirements, steady_s))
+
+
+def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
+    """What bench and device offer to tests that need something."""
+    kinds = {kind for stream in device.active_streams for kind in stream.kinds}
+    found = {"standby-link"}
+    if "force" in kinds:
+        found.add("haptics")
+    if bench != "virtual":
+        found.add("real-packets")
+    return frozenset(found)
+
+
+def _plan_of(effort: Effort, bench: str, offered: frozenset[str]) -> Plan:
+    """Quick or full; with a budget, what it would be if there were time for everything."""
+    everything = effort.full or effort.budget_s is not None
+    quick_s = QUICK_STEADY_S.get(bench, QUICK_STEADY_OTHERS_S)
+    return Plan(
+        steady_budget_s=effort.budget_s or (FULL_STEADY_S if effort.full else quick_s),
+        trials=full_trials(effort.confidence) if everything else 1,
+        confidence=effort.confidence,
+        capabilities=offered,
+    )
+
+
+def _within(effort: Effort, plan: Plan, behaviours: set[str], dream: tuple[ScopeItem, ...]) -> Plan:
+    """The plan that fits into a budget.
+
+    One trial of each scenario comes first, the shortest before the others; then the least that
+    each KPI takes; then more trials, of every scenario alike; what is left gives KPI power.
+    """
+    assert effort.budget_s is not None
+    left_s = effort.budget_s - scenario_s(library.null_path())
+    too_long, each_s = {}, 0.0
+    in_scope = {item.scenario for item in dream if item.in_scope}
+    lengths = {name: scenario_s(library.find_scenario(name)) for name in behaviours & in_scope}
+    for name, length_s in sorted(lengths.items(), key=lambda pair: (pair[1], pair[0])):
+        if each_s + length_s <= left_s:
+            each_s += length_s
+        else:
+            too_long[name] = (
+                f"one trial of {name} takes {rough_time(length_s)}; "
+                f"{rough_time(max(0.0, left_s - each_s))} of the budget are left"
+            )
+    for_kpi_s = left_s - each_s - library.SETTLE_S
+    kpi = [i.least_s for i in dream if i.least_s is not None and i.least_s <= for_kpi_s]
+    if for_kpi_s < MINIMUM_STEADY_S or not kpi:
+        kpi, for_kpi_s = [], 0.0
+    spare_s = (for_kpi_s - max(MINIMUM_STEADY_S, *kpi)) if kpi else left_s - each_s
+    trials = min(plan.trials, 1 + int(spare_s / each_s)) if each_s else plan.trials
+    return Plan(
+        steady_budget_s=for_kpi_s - (trials - 1) * each_s if kpi else 0.0,
+        trials=trials,
+        confidence=plan.confidence,
+        capabilities=plan.capabilities,
+        too_long=too_long,
+    )
+
+
+def _sessions(
+    scope: Iterable[ScopeItem], requirements: Mapping[str, Requirement], steady_s: float
+) -> dict[str, tuple[int, float]]:
+    counts = {library.null_path().name: 1}
+    for item in scope:
+        if item.in_scope:
+            behaviour = requirements[item.requirement].kind == "behaviour"
+            trials = item.planned_n if behaviour else 1
+            counts[item.scenario] = max(counts.get(item.scenario, 0), trials)
+    return {name: (n, scenario_s(find(name, steady_s))) for name, n in counts.items()}
+
+
+def find(name: str, steady_s: float) -> Scenario:
+    """A scenario of the library; the steady one as long as the evidence takes."""
+    return library.steady(steady_s) if name == STEADY else library.find_scenario(name)
+
+
+def scenario_s(scenario: Scenario) -> float:
+    """How long a scenario lasts, on average where parts of it are drawn, in s."""
+    lengths = (segment.duration_s for step in scenario.steps for segment in step.segments)
+    return sum((t.low_s + t.high_s) / 2 if isinstance(t, Drawn) else t for t in lengths)
