@@ -175,10 +175,22 @@ class _World:
             for link, law in zip(self.schedule.links, self.laws[index], strict=True):
                 name = f"{link}/{direction}"
                 counters[f"{name}/accepted"] = law.accepted
+                for what in ("copies", "damaged", "skipped"):
+                    counters[f"{name}/{what}"] = getattr(law, what)
                 for fate, count in law.fates.items():
                     counters[f"{name}/{FATES[fate]}"] = count
         zero = {"p50": 0.0, "p99": 0.0, "p999": 0.0, "max": 0.0}
         return Health(lateness_s=zero, counters=counters)
+
+
+def _arrivals(law: DirectionLaw, due_ns: int) -> tuple[int, ...]:
+    """When the packet offered last arrives, and its copy; never where it arrives damaged.
+
+    The receiver's checksum (UDP, TLS) throws a damaged packet away, and so do the taps.
+    """
+    if law.flips:
+        due_ns = -1
+    return (due_ns, law.copy_due)
 
 
 class _VirtualPort:
@@ -206,15 +218,17 @@ class _VirtualPort:
         size = self._sizes[stream]
         rows = world.rows
         rows.append((now_ns, self._tap, self._direction, link, stream, seq, size))
-        due = self._laws[link].offer(now_ns, size)
-        if due >= 0:
-            rows.append((due, self._far_tap, self._direction, link, stream, seq, size))
-            world.count += 1
-            heappush(self._queue, (due, world.count, self._receive, link, message))
+        law = self._laws[link]
+        due = law.offer(now_ns, size)
+        for arrival in (due,) if law.ordinary else _arrivals(law, due):
+            if arrival >= 0:
+                rows.append((arrival, self._far_tap, self._direction, link, stream, seq, size))
+                world.count += 1
+                heappush(self._queue, (arrival, world.count, self._receive, link, message))
 
     def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
         size = self._sizes[message.stream]
-        if count >= _ARRAY_BURST:
+        if count >= _ARRAY_BURST and self._laws[link].ordinary_at(now_ns):
             last, received = self._send_array(now_ns, link, message, count, size)
         else:
             last, received = self._send_each(now_ns, link, message, count, size)
@@ -227,16 +241,19 @@ class _VirtualPort:
     def _send_each(
         self, now_ns: int, link: int, message: Message, count: int, size: int
     ) -> tuple[int, int]:
-        rows, offer = self._world.rows, self._laws[link].offer
+        rows, law = self._world.rows, self._laws[link]
         stream, first = message.stream, message.seq
         last = received = 0
         for seq in range(first, first + count):
             rows.append((now_ns, self._tap, self._direction, link, stream, seq, size))
-            due = offer(now_ns, size)
-            if due >= 0:
-                rows.append((due, self._far_tap, self._direction, link, stream, seq, size))
+            due = law.offer(now_ns, size)
+            arrivals = (due,) if law.ordinary else _arrivals(law, due)
+            for arrival in arrivals:
+                if arrival >= 0:
+                    rows.append((arrival, self._far_tap, self._direction, link, stream, seq, size))
+            if arrivals[0] >= 0:  # a second copy adds nothing to a burst
                 received += 1
-                last = max(last, due)
+                last = max(last, arrivals[0])
         return last, received
 
     def _send_array(

@@ -119,11 +119,7 @@ def _intended_effect(recording: Recording, stream: str) -> float:
         for (start_ns, state), end_ns in zip(changes, ends, strict=False):
             met = any(w.start_ns < end_ns and start_ns < w.end_ns for w in judged(schedule))
             if met and state.loss is not None:
-                model = state.loss
-                effect = st.gilbert_elliott_effect(
-                    model.p_good_to_bad, model.p_bad_to_good, model.loss_good, model.loss_bad
-                )
-                largest = max(largest, effect)
+                largest = max(largest, state.loss.effect)
     return largest
 
 

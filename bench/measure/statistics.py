@@ -194,18 +194,3 @@ def _reaches(n: int) -> list[int]:
     while 2 * reaches[-1] <= n // 10:
         reaches.append(2 * reaches[-1])
     return reaches
-
-
-def gilbert_elliott_effect(
-    to_bad: float, to_good: float, loss_good: float, loss_bad: float
-) -> float:
-    """Design effect of the losses of a Gilbert–Elliott model that is known; at least 1."""
-    if not to_bad or not to_good:
-        return 1.0
-    bad = to_bad / (to_bad + to_good)
-    loss = bad * loss_bad + (1 - bad) * loss_good
-    follow = 1 - to_bad - to_good
-    if not 0 < loss < 1:
-        return 1.0
-    share = bad * (1 - bad) * (loss_bad - loss_good) ** 2 / (loss * (1 - loss))
-    return max(1.0, 1 + 2 * share * follow / (1 - follow))

@@ -180,8 +180,7 @@ def _check(
     sent_ns, seen, due = sent.sent_ns[mask], sent.seen_ns[mask], sent.due_ns[mask]
     modelled, arrived = sent.modelled[mask], seen != MISSING
     impairment, commanded = state
-    down = not impairment.up
-    loss = 1.0 if down else (impairment.loss.ratio if impairment.loss else 0.0)
+    loss = impairment.loss_ratio
     overflow = float((due[modelled] == QUEUE_DROP).mean()) if modelled.any() else 0.0
     got = (seen - sent_ns)[arrived & modelled] / 1e9
     meant = (due - sent_ns)[modelled & (due >= 0)] / 1e9
@@ -269,11 +268,7 @@ def _objection(
         return ""
     if loss >= 1.0:
         return "" if lost == sent else f"{sent - lost} of {sent} packets came through while down"
-    effect = 1.0
-    model = impairment.loss
-    if model is not None and model.p_good_to_bad:
-        rho = max(0.0, 1 - model.p_good_to_bad - model.p_bad_to_good)
-        effect = (1 + rho) / (1 - rho) if rho < 1 else float(sent)
+    effect = min(float(sent), impairment.loss.effect) if impairment.loss is not None else 1.0
     trials, events = max(1, round(sent / effect)), round(lost / effect)
     # A full queue drops whom it drops: what the model's queue lost is known to a tenth.
     high_loss, low_loss = loss + 1.1 * overflow, loss + 0.9 * overflow

@@ -1,23 +1,40 @@
 """An impairment: the complete state of one direction of a link, as frozen data.
 
-What a backend cannot reproduce faithfully is refused here with the reason and the alternative,
-never silently distorted.
+What no backend can reproduce faithfully is refused here with the reason and the alternative,
+never silently distorted; what one backend cannot, that backend refuses.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from bench.errors import InputError
+from bench.network.delays import Delay, DelayLaw
+from bench.network.loss import FourState, GilbertElliott, LossModel, bernoulli
+
+__all__ = [
+    "CLEAN",
+    "DIRECTIONS",
+    "FRAMING_BYTES",
+    "Delay",
+    "DelayLaw",
+    "Direction",
+    "FourState",
+    "GilbertElliott",
+    "Impairment",
+    "LossModel",
+    "OrderPolicy",
+    "Reordering",
+    "Slot",
+    "bernoulli",
+]
 
 Direction = Literal["to-patient", "to-doctor"]
 """Directions of a link are named by where the packets go."""
 
 DIRECTIONS: tuple[Direction, Direction] = ("to-patient", "to-doctor")
 
-DelayLaw = Literal["constant", "uniform", "normal"]
 OrderPolicy = Literal["preserve", "allow"]
 
 FRAMING_BYTES = 24
@@ -25,86 +42,54 @@ FRAMING_BYTES = 24
 preamble and start of frame (8), frame check sequence (4), inter-packet gap (12);
 IEEE 802.3 clauses 3 and 4."""
 
+NO_DELAY = Delay()
+
+_FULL_FRAME_BITS = 8 * (1514 + FRAMING_BYTES)
+
 
 @dataclass(frozen=True, slots=True)
-class Delay:
-    """One-way delay law.
+class Reordering:
+    """Packets that skip the delay and so overtake those that wait (RFC 4737 counts them).
 
-    ``constant``: ``mean_s``. ``uniform``: ``mean_s`` ± ``spread_s`` (half width).
-    ``normal``: mean and standard deviation ``spread_s``, truncated at zero and at ± 4 σ.
+    Every ``gap``-th packet at most is a candidate (counted from the last one that skipped); a
+    candidate skips with probability ``ratio``.
     """
 
-    mean_s: float = 0.0
-    law: DelayLaw = "constant"
-    spread_s: float = 0.0
+    ratio: float
+    gap: int = 1
 
     def __post_init__(self) -> None:
-        if not (0 <= self.mean_s < math.inf and 0 <= self.spread_s < math.inf):
+        if not 0 <= self.ratio <= 1 or self.gap < 1:
             raise InputError(
-                "is negative or no number",
-                remedy="give zero or more",
-                field="delay",
-                value=(self.mean_s, self.spread_s),
-            )
-        if self.law == "constant" and self.spread_s:
-            raise InputError(
-                "a constant delay has no jitter",
-                remedy="choose the law uniform or normal",
-                field="delay.law",
-                value=self.law,
-            )
-        if self.law == "uniform" and self.spread_s > self.mean_s:
-            raise InputError(
-                "jitter is larger than the delay, which would cut the law at zero",
-                remedy="raise the delay or lower the jitter",
-                field="delay.spread_s",
-                value=self.spread_s,
-            )
-        if self.law == "normal" and 3 * self.spread_s > self.mean_s:
-            raise InputError(
-                "three standard deviations are larger than the delay, which would cut the law",
-                remedy="raise the delay, lower the jitter, or use the uniform law",
-                field="delay.spread_s",
-                value=self.spread_s,
+                "needs a ratio from 0 to 1 and a gap of 1 packet or more",
+                remedy="give the share of packets that skip the delay",
+                field="reordering",
+                value=(self.ratio, self.gap),
             )
 
 
 @dataclass(frozen=True, slots=True)
-class GilbertElliott:
-    """Two-state loss model, one step per packet (Gilbert 1960, Elliott 1963).
+class Slot:
+    """Scheduled access: packets leave together in slots.
 
-    ``p_good_to_bad`` and ``p_bad_to_good`` are the transition probabilities per packet;
-    ``loss_good`` and ``loss_bad`` the loss probability inside each state. Bernoulli loss is the
-    model that never leaves the good state.
+    Slots are drawn evenly ``low_s`` to ``high_s`` apart and take at most ``packets`` and
+    ``bytes`` (captured) each; 0 is no bound.
+    A slot begins that long after the first packet for which the one before is past or full.
     """
 
-    p_good_to_bad: float
-    p_bad_to_good: float
-    loss_good: float = 0.0
-    loss_bad: float = 1.0
+    low_s: float
+    high_s: float
+    packets: int = 0
+    bytes: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("p_good_to_bad", "p_bad_to_good", "loss_good", "loss_bad"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise InputError(
-                    "is outside 0 to 1",
-                    remedy="give a probability",
-                    field=f"loss.{name}",
-                    value=value,
-                )
-
-    @property
-    def ratio(self) -> float:
-        """The stationary loss ratio."""
-        total = self.p_good_to_bad + self.p_bad_to_good
-        bad = self.p_good_to_bad / total if total else 0.0
-        return bad * self.loss_bad + (1 - bad) * self.loss_good
-
-
-def bernoulli(loss: float) -> GilbertElliott:
-    """Independent loss with probability ``loss`` per packet."""
-    return GilbertElliott(0.0, 1.0, loss_good=loss, loss_bad=0.0)
+        if not 0 < self.low_s <= self.high_s < 1e3 or self.packets < 0 or self.bytes < 0:
+            raise InputError(
+                "needs 0 < low <= high (s) and bounds of zero or more",
+                remedy="give the least and the largest distance of two slots",
+                field="slot",
+                value=(self.low_s, self.high_s, self.packets, self.bytes),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,20 +98,43 @@ class Impairment:
 
     ``order``: ``preserve`` (the default) never lets a packet overtake another; a packet whose own
     delay would let it overtake leaves right behind its predecessor. ``allow`` lets it overtake.
-    ``rate_bps`` counts captured bytes plus :data:`FRAMING_BYTES`; ``queue_s`` bounds the time a
-    packet may wait for the rate (tail drop). ``up`` false drops everything. ``hold`` queues
-    everything until the first later change without ``hold`` and then releases it as a burst.
+    ``duplication``: probability that a packet that is not lost comes twice; the copy takes a
+    place of its own right behind it, with its own delay. ``reordering`` needs a delay and
+    ``order = "allow"``. ``ber``: independent bit errors in the captured bytes; a damaged packet is
+    delivered damaged. ``rate_bps`` counts captured bytes plus ``framing_bytes`` per frame;
+    ``queue_s`` bounds the time a packet may wait for the rate and ``queue_packets`` how many
+    may wait or be in service (tail drop). ``slot``: scheduled access. ``up`` false drops
+    everything. ``hold`` queues everything until the first later change without ``hold`` and then
+    releases it as a burst.
     """
 
-    delay: Delay = Delay()
+    delay: Delay = NO_DELAY
     order: OrderPolicy = "preserve"
-    loss: GilbertElliott | None = None
+    loss: LossModel | None = None
     rate_bps: float | None = None
     queue_s: float = 0.2
     up: bool = True
     hold: bool = False
+    duplication: float = 0.0
+    reordering: Reordering | None = None
+    ber: float = 0.0
+    framing_bytes: int = FRAMING_BYTES
+    queue_packets: int | None = None
+    slot: Slot | None = None
 
     def __post_init__(self) -> None:
+        self._check_rate()
+        self._check_ratios()
+        self._check_order()
+        if self.hold and not self.up:
+            raise InputError(
+                "a link cannot both hold and drop",
+                remedy="choose up = false (drop) or hold = true (queue and release)",
+                field="hold",
+                value=True,
+            )
+
+    def _check_rate(self) -> None:
         if self.rate_bps is not None and self.rate_bps <= 0:
             raise InputError(
                 "a rate must be positive",
@@ -141,13 +149,63 @@ class Impairment:
                 field="queue_s",
                 value=self.queue_s,
             )
-        if self.hold and not self.up:
+        if self.framing_bytes < 0:
             raise InputError(
-                "a link cannot both hold and drop",
-                remedy="choose up = false (drop) or hold = true (queue and release)",
-                field="hold",
-                value=True,
+                "framing cannot be negative",
+                remedy="give the bytes a frame costs beyond the captured ones (Ethernet: 24)",
+                field="framing_bytes",
+                value=self.framing_bytes,
             )
+        if self.queue_packets is None:
+            return
+        if self.rate_bps is None or self.queue_packets < 1:
+            raise InputError(
+                "a queue in packets needs a rate, and one place or more",
+                remedy="give a rate, or leave the queue out",
+                field="queue_packets",
+                value=self.queue_packets,
+            )
+        in_flight = self.rate_bps * self.delay.mean_s / _FULL_FRAME_BITS
+        if self.queue_packets < in_flight:
+            raise InputError(
+                "is smaller than rate x delay: a queue that also holds the packets in flight, as "
+                "the kernel's does, would drop them silently",
+                remedy=f"give {int(in_flight) + 1} or more full-size packets, or bound the waiting "
+                "time for the rate alone (queue in seconds)",
+                field="queue_packets",
+                value=self.queue_packets,
+            )
+
+    def _check_ratios(self) -> None:
+        for name in ("duplication", "ber"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise InputError(
+                    "is not from 0 to below 1", remedy="give a ratio", field=name, value=value
+                )
+
+    def _check_order(self) -> None:
+        if self.reordering is not None and (self.order != "allow" or not self.delay.mean_s):
+            raise InputError(
+                "packets overtake only where there is a delay to skip and order may be given up",
+                remedy='give a delay and order = "allow"',
+                field="reordering",
+                value=self.order,
+            )
+        if self.slot is not None and self.order != "preserve":
+            raise InputError(
+                "scheduled access sends in order",
+                remedy='use order = "preserve", or leave the slot out',
+                field="slot",
+                value=self.order,
+            )
+
+    @property
+    def loss_ratio(self) -> float:
+        """The stationary share of packets that the loss model (or a link that is down) takes."""
+        if not self.up:
+            return 1.0
+        return self.loss.ratio if self.loss is not None else 0.0
 
     def with_(self, **changes: Any) -> Impairment:
         """A copy with some fields changed."""
@@ -164,8 +222,16 @@ class Impairment:
             parts.append(f"± {self.delay.spread_s * 1e3:.3g} ms {self.delay.law}")
         if self.loss is not None:
             parts.append(f"loss {self.loss.ratio:.3g}")
+        if self.duplication:
+            parts.append(f"duplication {self.duplication:.3g}")
+        if self.reordering is not None:
+            parts.append(f"reordering {self.reordering.ratio:.3g}")
+        if self.ber:
+            parts.append(f"BER {self.ber:.3g}")
         if self.rate_bps is not None:
             parts.append(f"{self.rate_bps / 1e6:.4g} Mbit/s")
+        if self.slot is not None:
+            parts.append(f"slots {self.slot.low_s * 1e3:.3g}-{self.slot.high_s * 1e3:.3g} ms")
         if self.order == "allow":
             parts.append("order not kept")
         return ", ".join(parts)

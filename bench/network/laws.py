@@ -6,12 +6,16 @@ seed means the same thing on both. The law has no clock: arrival times come in, 
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.network.impairment import CLEAN, FRAMING_BYTES, GilbertElliott, Impairment
+from bench.network.delays import TABLE_SCALE, TABLE_SIZE, Delay, unit_table
+from bench.network.impairment import CLEAN, Impairment, Reordering, Slot
+from bench.network.loss import FourState, GilbertElliott
 from bench.network.seeds import generator
 from bench.units import NS_PER_S, ns
 
@@ -74,6 +78,16 @@ class DirectionLaw:
 
     Arrivals must be offered in ascending time. Packets already accepted keep their due time when
     the impairment changes, as a kernel qdisc does.
+
+    Attributes:
+        accepted: packets that were given a due time; copies are not among them.
+        fates: how many packets met each fate.
+        copies: how many accepted packets came twice; ``damaged``: with bit errors; ``skipped``:
+            without the delay (reordering).
+        copy_due: when the copy of the packet offered last is due, ns; -1 where it has none.
+        flips: the bits of the packet offered last that are wrong, counted from its first.
+        ordinary: whether the impairment in force makes neither copies nor bit errors, so that
+            there is no need to look at ``copy_due`` and ``flips``.
     """
 
     def __init__(self, changes: Sequence[tuple[int, Impairment]], *, seed: int, name: str) -> None:
@@ -81,17 +95,27 @@ class DirectionLaw:
         uniform = generator(seed, name, "delay-uniform")
         self._uniform = _Draws(lambda count: uniform.uniform(-1.0, 1.0, count))
         self._normal = _Draws(_truncated_normal(generator(seed, name, "delay-normal")))
-        loss = generator(seed, name, "loss")
-        self._loss_draw = _Draws(loss.random)
-        state = generator(seed, name, "loss-state")
-        self._state_draw = _Draws(state.random)
+        self._place = generator(seed, name, "delay-table")
+        self._loss_draw = _Draws(generator(seed, name, "loss").random)
+        self._state_draw = _Draws(generator(seed, name, "loss-state").random)
+        self._copy_draw = _Draws(generator(seed, name, "duplication").random)
+        self._skip_draw = _Draws(generator(seed, name, "reordering").random)
+        self._bit_draw = _Draws(generator(seed, name, "bit-errors").random)
+        self._slot_draw = _Draws(generator(seed, name, "slot").random)
         self._position = -1
         self._next_change = self._changes[0][0] if self._changes else NEVER
         self._free = 0
         self._last_due = 0
+        self._state = 1
         self._bad = False
-        self.accepted = 0
+        self._since_skip = 0
+        self._to_error, self._ber = -1, 0.0
+        self._slot_at = self._slot_packets = self._slot_bytes = 0
+        self._waiting: deque[int] = deque()
+        self.accepted = self.copies = self.damaged = self.skipped = 0
         self.fates = dict.fromkeys(FATES, 0)
+        self.copy_due = -1
+        self.flips: tuple[int, ...] = ()
         self._apply(CLEAN, 0)
 
     @property
@@ -108,12 +132,31 @@ class DirectionLaw:
         self._up = acting.up
         self._delay_ns = ns(acting.delay.mean_s)
         self._spread_ns = acting.delay.spread_s * NS_PER_S
-        draws = self._uniform if acting.delay.law == "uniform" else self._normal
-        self._draw = draws
+        self._draw = self._draws(acting.delay)
         self._loss = acting.loss
         self._ns_per_byte = 8 * NS_PER_S / acting.rate_bps if acting.rate_bps else 0.0
+        self._framing = acting.framing_bytes
         self._queue_ns = ns(acting.queue_s)
+        self._queue_packets = acting.queue_packets
         self._preserve = acting.order == "preserve"
+        self._reordering = acting.reordering
+        self._slot = acting.slot
+        self._duplication = acting.duplication
+        if acting.ber != self._ber:
+            self._to_error = -1  # the distance to the next bit error was drawn for another ratio
+        self._ber = acting.ber
+        self.ordinary = not (acting.duplication or acting.ber)
+        self.copy_due, self.flips = -1, ()
+
+    def _draws(self, delay: Delay) -> _Draws:
+        """Where the deviations from the mean come from, in spreads."""
+        if delay.law == "uniform":
+            return self._uniform
+        if delay.law in ("constant", "normal"):
+            return self._normal
+        table = np.array(delay.table or unit_table(delay.law)) / TABLE_SCALE
+        place = self._place
+        return _Draws(lambda count: table[place.integers(0, TABLE_SIZE, count)])
 
     def _release_of(self, position: int) -> tuple[int, Impairment]:
         """When a hold at ``position`` ends and what the released packets then meet."""
@@ -131,6 +174,12 @@ class DirectionLaw:
                 self._changes[following][0] if following < len(self._changes) else NEVER
             )
 
+    def ordinary_at(self, t_ns: int) -> bool:
+        """Whether packets offered at ``t_ns`` are ``ordinary``."""
+        if t_ns >= self._next_change:
+            self._advance(t_ns)
+        return self.ordinary
+
     def extend(self, changes: Sequence[tuple[int, Impairment]]) -> None:
         """Append later changes while running (a control channel); never into the past."""
         for t_ns, impairment in changes:
@@ -144,15 +193,29 @@ class DirectionLaw:
             self._apply(self._impairment, self._position)
 
     def offer(self, t_ns: int, size_bytes: int) -> int:
-        """The due time (ns) of a packet that arrives at ``t_ns``, or a negative fate."""
+        """The due time (ns) of a packet that arrives at ``t_ns``, or a negative fate.
+
+        Where ``ordinary`` is false, ``copy_due`` and ``flips`` then tell the rest.
+        """
         if t_ns >= self._next_change:
             self._advance(t_ns)
         if not self._up:
             self.fates[DOWN] += 1
             return DOWN
         if self._loss is not None and self._loses(self._loss):
+            if not self.ordinary:
+                self.copy_due, self.flips = -1, ()
             self.fates[LOST] += 1
             return LOST
+        due = self._depart(t_ns, size_bytes)
+        if due >= 0:
+            self.accepted += 1
+        if not self.ordinary:
+            self._alter(t_ns, size_bytes, due)
+        return due
+
+    def _depart(self, t_ns: int, size_bytes: int) -> int:
+        """Through the rate, the delay and the slots; a due time, or that the queue is full."""
         due = self._release if self._release > t_ns else t_ns
         if self._ns_per_byte:
             free = self._free
@@ -161,7 +224,15 @@ class DirectionLaw:
             elif free - due > self._queue_ns:
                 self.fates[QUEUE_DROP] += 1
                 return QUEUE_DROP
-            due = self._free = free + int((size_bytes + FRAMING_BYTES) * self._ns_per_byte)
+            if self._queue_packets is not None and self._is_full(due, self._queue_packets):
+                self.fates[QUEUE_DROP] += 1
+                return QUEUE_DROP
+            due = self._free = free + int((size_bytes + self._framing) * self._ns_per_byte)
+            if self._queue_packets is not None:
+                self._waiting.append(due)
+        if self._reordering is not None and self._skips(self._reordering):
+            self.skipped += 1
+            return due
         if self._spread_ns:
             delay = self._delay_ns + int(self._draw.one() * self._spread_ns)
             due += delay if delay > 0 else 0
@@ -171,10 +242,72 @@ class DirectionLaw:
             self._last_due = due
         elif self._preserve:
             due = self._last_due
-        self.accepted += 1
+        if self._slot is not None:
+            due = self._last_due = self._scheduled(self._slot, due, size_bytes)
         return due
 
-    def _loses(self, loss: GilbertElliott) -> bool:
+    def _is_full(self, t_ns: int, places: int) -> bool:
+        waiting = self._waiting
+        while waiting and waiting[0] <= t_ns:
+            waiting.popleft()
+        return len(waiting) >= places
+
+    def _skips(self, reordering: Reordering) -> bool:
+        self._since_skip += 1
+        if self._since_skip < reordering.gap or self._skip_draw.one() >= reordering.ratio:
+            return False
+        self._since_skip = 0
+        return True
+
+    def _scheduled(self, slot: Slot, due: int, size_bytes: int) -> int:
+        """When the slot begins that takes a packet due at ``due``."""
+        full = (slot.packets and self._slot_packets >= slot.packets) or (
+            slot.bytes and self._slot_bytes >= slot.bytes
+        )
+        if due > self._slot_at or full:
+            since = max(due, self._slot_at)
+            width_s = slot.low_s + (slot.high_s - slot.low_s) * self._slot_draw.one()
+            self._slot_at = since + ns(width_s)
+            self._slot_packets = self._slot_bytes = 0
+        self._slot_packets += 1
+        self._slot_bytes += size_bytes
+        return self._slot_at
+
+    def _alter(self, t_ns: int, size_bytes: int, due: int) -> None:
+        """Whether the packet just offered comes twice, and which of its bits are wrong."""
+        self.copy_due, self.flips = -1, ()
+        if due < 0:
+            return
+        if self._ber:
+            self.flips = self._errors(8 * size_bytes)
+            self.damaged += bool(self.flips)
+        if self._duplication and self._copy_draw.one() < self._duplication:
+            copy_due = self._depart(t_ns, size_bytes)
+            if copy_due >= 0:
+                self.copies += 1
+                self.copy_due = copy_due
+            else:
+                self.fates[QUEUE_DROP] -= 1  # a copy that finds no place was never a packet
+
+    def _errors(self, bits: int) -> tuple[int, ...]:
+        """Positions of independent bit errors among the next ``bits``."""
+        if self._to_error < 0:
+            self._to_error = self._distance()
+        found = []
+        place = self._to_error
+        while place < bits:
+            found.append(place)
+            place += 1 + self._distance()
+        self._to_error = place - bits
+        return tuple(found)
+
+    def _distance(self) -> int:
+        """Right bits before the next wrong one: geometric."""
+        return min(NEVER, int(math.log1p(-self._bit_draw.one()) / math.log1p(-self._ber)))
+
+    def _loses(self, loss: GilbertElliott | FourState) -> bool:
+        if isinstance(loss, FourState):
+            return self._loses_by_state(loss)
         if loss.p_good_to_bad:
             flip = self._state_draw.one()
             if self._bad:
@@ -188,21 +321,36 @@ class DirectionLaw:
             return True
         return p > 0.0 and self._loss_draw.one() < p
 
+    def _loses_by_state(self, loss: FourState) -> bool:
+        draw, state = self._state_draw.one(), self._state
+        if state == 1:
+            state = 4 if draw < loss.p14 else 3 if draw < loss.p14 + loss.p13 else 1
+        elif state == 2:
+            state = 3 if draw < loss.p23 else 2
+        elif state == 3:
+            state = 2 if draw < loss.p32 else 1 if draw < loss.p32 + loss.p31 else 3
+        else:
+            state = 1
+        self._state = state
+        return state >= 3
+
     def offer_burst(self, t_ns: int, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
         """The same decisions for packets that arrive together, as an array.
 
-        Equal, draw for draw, to calling :meth:`offer` for each packet with the same ``t_ns``.
+        Equal, draw for draw, to calling :meth:`offer` for each packet with the same ``t_ns``;
+        only for impairments that are ``ordinary``.
         """
         if t_ns >= self._next_change:
             self._advance(t_ns)
-        plain = self._up and self._loss is None and self._preserve
-        if not plain or len(sizes) < 24:
+        plain = self._up and self._loss is None and self._preserve and self.ordinary
+        bounded = self._slot is not None or self._queue_packets is not None
+        if not plain or bounded or len(sizes) < 24:
             return np.array([self.offer(t_ns, size) for size in sizes.tolist()], dtype=np.int64)
         start = max(self._release, t_ns)
         count = len(sizes)
         due = np.full(count, start, dtype=np.int64)
         if self._ns_per_byte:
-            service = ((sizes + FRAMING_BYTES) * self._ns_per_byte).astype(np.int64)
+            service = ((sizes + self._framing) * self._ns_per_byte).astype(np.int64)
             finish = max(self._free, start) + np.cumsum(service)
             if finish[-1] - service[-1] - start > self._queue_ns:
                 return np.array([self.offer(t_ns, s) for s in sizes.tolist()], dtype=np.int64)

@@ -15,7 +15,7 @@ from statistics import NormalDist
 from typing import Literal
 
 from bench.errors import InputError
-from bench.network.impairment import FRAMING_BYTES, Impairment
+from bench.network.impairment import FRAMING_BYTES, FourState, Impairment
 from bench.units import ns
 
 Table = Literal["uniform", "normal"]
@@ -147,6 +147,13 @@ def netem_state(
         state = replace(state, rate=round(ORDER_KEEPING_BPS / 8))
     if not impairment.up:
         return replace(state, loss=_U32)
+    if isinstance(loss, FourState):
+        raise InputError(
+            "the netem emulator does not set four-state loss",
+            remedy="use the userspace emulator",
+            field="loss",
+            value=loss,
+        )
     if loss is not None and loss.p_good_to_bad:
         model = (loss.p_good_to_bad, loss.p_bad_to_good, 1 - loss.loss_bad, loss.loss_good)
         p, r, h, k1 = map(_probability, model)

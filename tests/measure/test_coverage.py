@@ -129,7 +129,7 @@ def test_ratio_of_loss_whose_bursts_are_intended(bursts, length):
     """Even where most samples hold no loss at all: the stimulus says how it would have come."""
     rng = np.random.default_rng([7, int(10 * bursts), length])
     flags, true = gilbert_elliott(rng, 1000, bursts, length, 1.0)
-    effect = st.gilbert_elliott_effect(bursts / 1000, 1 / length, 0.0, 1.0)
+    effect = GilbertElliott(bursts / 1000, 1 / length, 0.0, 1.0).effect
     assert effect == pytest.approx(2 * length - 1, rel=0.1)
     found = [loss_figures([flow_of(f)], 0.95, effect) for f in flags]
     assert share([f["upper"] >= true for f in found]) >= COVERS
@@ -146,11 +146,11 @@ def test_losses_without_bursts_keep_their_plain_bound():
 
 def test_effect_of_a_known_model_is_that_of_its_losses():
     flags, _ = gilbert_elliott(np.random.default_rng(7), 40_000, 800, 10, 0.5, 4)
-    known = st.gilbert_elliott_effect(0.02, 0.1, 0.0, 0.5)
+    known = GilbertElliott(0.02, 0.1, 0.0, 0.5).effect
     found = [st.burst_design_effect(f) for f in flags]
     assert sum(found) / len(found) == pytest.approx(known, rel=0.15)
-    assert st.gilbert_elliott_effect(0.0, 1.0, 0.3, 0.0) == 1.0
-    assert st.gilbert_elliott_effect(0.9, 0.9, 0.0, 1.0) == 1.0, "never more evidence than samples"
+    assert GilbertElliott(0.0, 1.0, 0.3, 0.0).effect == 1.0
+    assert GilbertElliott(0.9, 0.9, 0.0, 1.0).effect == 1.0, "never more evidence than samples"
 
 
 def test_a_scenario_with_bursty_loss_widens_the_bound_of_no_loss(synthetic):
