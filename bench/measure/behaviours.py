@@ -91,7 +91,7 @@ def measure_behaviour(
     for recording in recordings:
         trouble = [*evidence_problems(recording), *(unsound or {}).get(recording.session_id, ())]
         try:
-            trouble += flow_problems(ev.commands(recording), ev.COMMAND)
+            trouble += flow_problems(recording, ev.commands(recording), ev.COMMAND)
             value, found = behaviour.trial(recording, alarm)
         except ev.Cannot as reason:
             trouble.append(str(reason))

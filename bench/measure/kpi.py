@@ -10,6 +10,7 @@ import numpy as np
 from bench.measure import metrics
 from bench.measure import statistics as st
 from bench.measure.bounds import effective_binomial
+from bench.measure.copies import copies_problem
 from bench.measure.floor import NoiseFloor
 from bench.measure.measurement import Measurement, UncertaintyTerm
 from bench.measure.pairing import Flow, by_sequence, distinct, flow_of
@@ -51,7 +52,7 @@ def measure_kpi(
         for window in judged(recording.schedule):
             parts.append(whole.sent_between(window.start_ns, window.end_ns))
             seconds += (window.end_ns - window.start_ns) / 1e9
-        problems += flow_problems(flow, stream)
+        problems += flow_problems(recording, flow, stream)
     if not sum(len(part) for part in parts):
         problems.append("the stream sent nothing in the judged steps")
         return Measurement(
@@ -92,7 +93,7 @@ def evidence_problems(recording: Recording) -> list[str]:
     return problems
 
 
-def flow_problems(flow: Flow, stream: str) -> list[str]:
+def flow_problems(recording: Recording, flow: Flow, stream: str) -> list[str]:
     """Why the packets of a stream cannot back a verdict: the taps contradict each other."""
     problems = []
     if len(flow.delay_s) and flow.delay_s.min() < 0:
@@ -102,10 +103,8 @@ def flow_problems(flow: Flow, stream: str) -> list[str]:
     repeated = len(flow) - distinct((flow.link << 32) | flow.seq)
     if repeated:
         problems.append(f"{repeated} packets of {stream} were sent under a number already used")
-    elif flow.duplicates:
-        problems.append(
-            f"{flow.duplicates} packets of {stream} arrived twice: nothing intends that"
-        )
+    elif problem := copies_problem(recording, flow, recording.device.stream(stream).direction):
+        problems.append(f"{problem} of {stream}")
     return problems
 
 

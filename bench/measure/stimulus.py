@@ -80,6 +80,7 @@ class _Sent:
     """
 
     sent_ns: NDArray[np.int64]
+    size: NDArray[np.int64]
     seen_ns: NDArray[np.int64]
     due_ns: NDArray[np.int64]
     modelled: NDArray[np.bool_]
@@ -136,7 +137,7 @@ def _seen_and_modelled(
     if not flows:
         empty = np.zeros(0, dtype=np.int64)
         none = np.zeros(0, dtype=bool)
-        return _Sent(empty, empty, empty, none, none)
+        return _Sent(empty, empty, empty, empty, none, none)
     sent = np.concatenate([flow.sent_ns for flow in flows])
     order = np.argsort(sent, kind="stable")
     kept = np.zeros(len(sent), dtype=bool)
@@ -150,7 +151,7 @@ def _seen_and_modelled(
     pairs = zip(sent[kept].tolist(), size[kept].tolist(), strict=True)
     due = np.full(len(sent), MISSING, dtype=np.int64)
     due[kept] = [law.offer(t, size) for t, size in pairs]
-    return _Sent(sent, seen, due, kept, decidable)
+    return _Sent(sent, size, seen, due, kept, decidable)
 
 
 def _slices(start_ns: int, end_ns: int) -> list[tuple[int, int]]:
@@ -180,7 +181,8 @@ def _check(
     sent_ns, seen, due = sent.sent_ns[mask], sent.seen_ns[mask], sent.due_ns[mask]
     modelled, arrived = sent.modelled[mask], seen != MISSING
     impairment, commanded = state
-    loss = impairment.loss_ratio
+    damage = _damaged_share(impairment, sent.size[mask])
+    loss = 1 - (1 - impairment.loss_ratio) * (1 - damage)
     overflow = float((due[modelled] == QUEUE_DROP).mean()) if modelled.any() else 0.0
     got = (seen - sent_ns)[arrived & modelled] / 1e9
     meant = (due - sent_ns)[modelled & (due >= 0)] / 1e9
@@ -215,6 +217,13 @@ def _check(
         ok=not reason,
         reason=reason,
     )
+
+
+def _damaged_share(impairment: Impairment, sizes: NDArray[np.int64]) -> float:
+    """Packets with a bit error: the receiver's checksum turns each into a loss."""
+    if not impairment.ber or not len(sizes):
+        return 0.0
+    return float(-np.expm1(8 * sizes * math.log1p(-impairment.ber)).mean())
 
 
 def _not_commanded(recording: Recording, place: tuple[str, str], start_ns: int) -> str:
