@@ -32,7 +32,8 @@ def copies_problem(recording: Recording, flow: Flow, direction: Direction) -> st
             flow.duplicates
         )
     share = float(ratios.sum() / arrived)
-    low, high = stats.binom.ppf([_ERROR / 2, 1 - _ERROR / 2], arrived, share)
+    low = stats.binom.ppf(_ERROR / 2, arrived, share)
+    high = stats.binom.ppf(1 - _ERROR / 2, arrived, share)
     if low <= flow.duplicates <= high:
         return ""
     return f"{flow.duplicates} of {arrived} packets arrived twice where {share:.3g} was intended,"
