@@ -1,0 +1,1 @@
+"""The subcommands of ``bench``, by what they are about."""
