@@ -14,20 +14,17 @@ from bench.errors import InputError
 
 @command
 def profiles(as_json: Json = False) -> int:
-    """The library of link profiles and scenarios, with their sources."""
+    """The library of link profiles, events and scenarios, with their sources."""
+    from bench.network.events import EVENTS
     from bench.network.library import SCENARIOS
     from bench.network.profiles import load_profiles
-    from bench.report.profiles import print_profiles, profile_json, scenario_json
+    from bench.report.profiles import library_json, print_profiles
 
     known, scenarios = load_profiles(), [make() for make in SCENARIOS.values()]
     if as_json:
-        found = {
-            "profiles": [profile_json(profile) for profile in known.values()],
-            "scenarios": [scenario_json(scenario) for scenario in scenarios],
-        }
-        print(json.dumps(found))
+        print(json.dumps(library_json(known, scenarios, EVENTS.values())))
     else:
-        print_profiles(known, scenarios)
+        print_profiles(known, scenarios, EVENTS.values())
     return 0
 
 

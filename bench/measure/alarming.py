@@ -12,6 +12,7 @@ from bench.sessions.recording import Recording
 EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
     "outage": ("network-interrupted", "link-lost"),
     "blackout": ("network-interrupted", "link-lost"),
+    "flap": ("network-interrupted", "link-lost"),
     "handover": ("network-interrupted", "network-delay", "link-lost"),
     "ramp": ("network-delay",),
     "profile": ("network-delay",),

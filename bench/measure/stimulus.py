@@ -287,6 +287,7 @@ def _objection(
         return f"lost {lost} of {sent} packets where {loss + overflow:.3g} was intended"
     if not len(got) or not len(meant):
         return ""
+    width_s = impairment.delay.most_s - impairment.delay.least_s
     for name, q, factor in _CHECKED:
         wanted, found = float(np.quantile(meant, q)), float(np.quantile(got, q))
         tolerance = factor * max(0.0005, 0.05 * wanted)
@@ -294,6 +295,9 @@ def _objection(
         # Both are samples: of few packets a right law may give other percentiles.
         spread = _DEVIATIONS * math.sqrt(q * (1 - q) * (1 / len(meant) + 1 / len(got)))
         least, most = np.quantile(meant, [max(0.0, q - spread), min(1.0, q + spread)])
+        # Where even the extremes of so few bound nothing, only the law's own width does.
+        least -= width_s * (spread > q)
+        most += width_s * (spread > 1 - q)
         if not least - tolerance <= found <= most + tolerance + path:
             return (
                 f"{name} of the delay is {show_duration(found)} where {show_duration(wanted)} "

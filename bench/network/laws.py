@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from bench.network.delays import TABLE_SCALE, TABLE_SIZE, Delay, unit_table
 from bench.network.impairment import CLEAN, Impairment, Reordering, Slot
 from bench.network.loss import FourState, GilbertElliott
+from bench.network.numbers import Draws, truncated_normal
 from bench.network.seeds import generator
 from bench.units import NS_PER_S, ns
 
@@ -25,47 +26,8 @@ LOST, QUEUE_DROP, DOWN = -1, -2, -3
 FATES = {LOST: "lost", QUEUE_DROP: "queue_drop", DOWN: "down"}
 
 NEVER = 1 << 62
-_BLOCK = 4096
-
-
-class _Draws:
-    """Numbers from one generator, drawn in blocks, taken singly or as arrays in one order."""
-
-    __slots__ = ("_array", "_fill", "_index", "_list")
-
-    def __init__(self, fill: Callable[[int], NDArray[np.float64]]) -> None:
-        self._fill = fill
-        self._array = fill(_BLOCK)
-        self._list: list[float] = self._array.tolist()
-        self._index = 0
-
-    def one(self) -> float:
-        index = self._index
-        if index == _BLOCK:
-            self._array = self._fill(_BLOCK)
-            self._list = self._array.tolist()
-            index = 0
-        self._index = index + 1
-        return self._list[index]
-
-    def many(self, count: int) -> NDArray[np.float64]:
-        if self._index + count <= _BLOCK:
-            start = self._index
-            self._index += count
-            return self._array[start : self._index]
-        return np.array([self.one() for _ in range(count)])
-
-
-def _truncated_normal(rng: np.random.Generator) -> Callable[[int], NDArray[np.float64]]:
-    def fill(count: int) -> NDArray[np.float64]:
-        values = rng.standard_normal(count)
-        while True:
-            outside = np.abs(values) > 4
-            if not outside.any():
-                return values
-            values[outside] = rng.standard_normal(int(outside.sum()))
-
-    return fill
+_ARRAY = 24
+"""From how many packets on arrays decide faster than one call each."""
 
 
 class DirectionLaw:
@@ -93,15 +55,15 @@ class DirectionLaw:
     def __init__(self, changes: Sequence[tuple[int, Impairment]], *, seed: int, name: str) -> None:
         self._changes = list(changes)
         uniform = generator(seed, name, "delay-uniform")
-        self._uniform = _Draws(lambda count: uniform.uniform(-1.0, 1.0, count))
-        self._normal = _Draws(_truncated_normal(generator(seed, name, "delay-normal")))
+        self._uniform = Draws(lambda count: uniform.uniform(-1.0, 1.0, count))
+        self._normal = Draws(truncated_normal(generator(seed, name, "delay-normal")))
         self._place = generator(seed, name, "delay-table")
-        self._loss_draw = _Draws(generator(seed, name, "loss").random)
-        self._state_draw = _Draws(generator(seed, name, "loss-state").random)
-        self._copy_draw = _Draws(generator(seed, name, "duplication").random)
-        self._skip_draw = _Draws(generator(seed, name, "reordering").random)
-        self._bit_draw = _Draws(generator(seed, name, "bit-errors").random)
-        self._slot_draw = _Draws(generator(seed, name, "slot").random)
+        self._loss_draw = Draws(generator(seed, name, "loss").random)
+        self._state_draw = Draws(generator(seed, name, "loss-state").random)
+        self._copy_draw = Draws(generator(seed, name, "duplication").random)
+        self._skip_draw = Draws(generator(seed, name, "reordering").random)
+        self._bit_draw = Draws(generator(seed, name, "bit-errors").random)
+        self._slot_draw = Draws(generator(seed, name, "slot").random)
         self._position = -1
         self._next_change = self._changes[0][0] if self._changes else NEVER
         self._free = 0
@@ -148,7 +110,7 @@ class DirectionLaw:
         self.ordinary = not (acting.duplication or acting.ber)
         self.copy_due, self.flips = -1, ()
 
-    def _draws(self, delay: Delay) -> _Draws:
+    def _draws(self, delay: Delay) -> Draws:
         """Where the deviations from the mean come from, in spreads."""
         if delay.law == "uniform":
             return self._uniform
@@ -156,7 +118,7 @@ class DirectionLaw:
             return self._normal
         table = np.array(delay.table or unit_table(delay.law)) / TABLE_SCALE
         place = self._place
-        return _Draws(lambda count: table[place.integers(0, TABLE_SIZE, count)])
+        return Draws(lambda count: table[place.integers(0, TABLE_SIZE, count)])
 
     def _release_of(self, position: int) -> tuple[int, Impairment]:
         """When a hold at ``position`` ends and what the released packets then meet."""
@@ -340,28 +302,99 @@ class DirectionLaw:
         Equal, draw for draw, to calling :meth:`offer` for each packet with the same ``t_ns``;
         only for impairments that are ``ordinary``.
         """
-        if t_ns >= self._next_change:
-            self._advance(t_ns)
-        plain = self._up and self._loss is None and self._preserve and self.ordinary
-        bounded = self._slot is not None or self._queue_packets is not None
-        if not plain or bounded or len(sizes) < 24:
-            return np.array([self.offer(t_ns, size) for size in sizes.tolist()], dtype=np.int64)
-        start = max(self._release, t_ns)
-        count = len(sizes)
-        due = np.full(count, start, dtype=np.int64)
+        return self.offer_many(np.full(len(sizes), t_ns, dtype=np.int64), sizes)
+
+    def offer_many(self, t_ns: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The same decisions for packets in order of arrival, as an array.
+
+        Equal, draw for draw, to calling :meth:`offer` for each packet; only where the
+        impairments in force are ``ordinary``.
+
+        Args:
+            t_ns: arrivals, ascending; shape (n,).
+            sizes: bytes; shape (n,).
+        """
+        begin, count = 0, len(t_ns)
+        parts = []
+        while begin < count:
+            first = int(t_ns[begin])
+            if first >= self._next_change:
+                self._advance(first)
+            end = count
+            if t_ns[-1] >= self._next_change:
+                end = int(np.searchsorted(t_ns, self._next_change))
+            parts.append(self._decide(t_ns[begin:end], sizes[begin:end]))
+            begin = end
+        return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.int64), *parts])
+
+    def _decide(self, t_ns: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Decisions under the impairment in force."""
+        count = len(t_ns)
+        if count < _ARRAY or not self.ordinary:
+            pairs = zip(t_ns.tolist(), sizes.tolist(), strict=True)
+            return np.array([self.offer(t, size) for t, size in pairs], dtype=np.int64)
+        if not self._up:
+            self.fates[DOWN] += count
+            return np.full(count, DOWN, dtype=np.int64)
+        lost = self._loses_of(count)
+        if lost is None:
+            return self._depart_many(t_ns, sizes)
+        kept = ~lost
+        self.fates[LOST] += int(lost.sum())
+        due = np.full(count, LOST, dtype=np.int64)
+        due[kept] = self._depart_many(t_ns[kept], sizes[kept])
+        return due
+
+    def _loses_of(self, count: int) -> NDArray[np.bool_] | None:
+        """Which of the next packets are lost; None: none is."""
+        loss = self._loss
+        if loss is None:
+            return None
+        if isinstance(loss, FourState):
+            return np.array([self._loses_by_state(loss) for _ in range(count)])
+        bad = np.zeros(count, dtype=np.bool_)
+        if loss.p_good_to_bad:
+            # A draw leads to bad or to good from either state, keeps the state, or flips it.
+            flip = self._state_draw.many(count)
+            from_good, from_bad = flip < loss.p_good_to_bad, flip >= loss.p_bad_to_good
+            known = from_good == from_bad
+            last = np.maximum.accumulate(np.where(known, np.arange(count), -1))
+            flips = np.cumsum(from_good & ~from_bad)
+            since = np.where(last >= 0, flips - flips[last], flips)
+            bad = np.where(last >= 0, from_good[last], self._bad) ^ (since % 2 == 1)
+        self._bad = bool(bad[-1])
+        p = np.where(bad, loss.loss_bad, loss.loss_good)
+        lost = p >= 1.0
+        drawn = (p > 0.0) & ~lost
+        lost[drawn] = self._loss_draw.many(int(drawn.sum())) < p[drawn]
+        return lost
+
+    def _depart_many(self, t_ns: NDArray[np.int64], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Through the rate, the delay and the slots, for packets that are not lost."""
+        due = np.maximum(t_ns, self._release)
+        free = self._free
         if self._ns_per_byte:
             service = ((sizes + self._framing) * self._ns_per_byte).astype(np.int64)
-            finish = max(self._free, start) + np.cumsum(service)
-            if finish[-1] - service[-1] - start > self._queue_ns:
-                return np.array([self.offer(t_ns, s) for s in sizes.tolist()], dtype=np.int64)
-            self._free = int(finish[-1])
-            due = finish
+            done = np.cumsum(service)
+            # The line is free at done + the largest head start (Lindley's recursion).
+            finish = done + np.maximum.accumulate(np.maximum(due - done + service, free))
+            full = bool((finish - service - due > self._queue_ns).any())
+            due, free = finish, int(finish[-1]) if len(finish) else free
+        else:
+            full = False
+        if full or self._queue_packets is not None or self._reordering or self._slot:
+            pairs = zip(t_ns.tolist(), sizes.tolist(), strict=True)
+            due = np.array([self._depart(t, size) for t, size in pairs], dtype=np.int64)
+            self.accepted += int((due >= 0).sum())
+            return due
+        self._free = free
+        self.accepted += len(due)
         if self._spread_ns:
-            spread = (self._draw.many(count) * self._spread_ns).astype(np.int64)
+            spread = (self._draw.many(len(due)) * self._spread_ns).astype(np.int64)
             due = due + np.maximum(self._delay_ns + spread, 0)
         else:
             due = due + self._delay_ns
-        due = np.maximum.accumulate(np.maximum(due, self._last_due))
-        self._last_due = int(due[-1])
-        self.accepted += count
-        return due
+        latest = np.maximum.accumulate(np.maximum(due, self._last_due))
+        if len(latest):
+            self._last_due = int(latest[-1])
+        return latest if self._preserve else due

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
 
 from bench.errors import InputError
-from bench.network.impairment import DIRECTIONS, Delay, DelayLaw, Impairment, bernoulli
+from bench.network.impairment import DIRECTIONS, Impairment
+from bench.network.impairment_files import impairment_from
 from bench.tables import Table, read_toml
 
 DATA = Path(__file__).parent / "data" / "profiles.toml"
@@ -24,10 +24,12 @@ FIGURES: Mapping[str, tuple[str, str]] = {
     "rtt_max": ("rtt_max_s", "s"),
     "recovery": ("recovery_s", "s"),
     "loss": ("loss", "1"),
+    "air_delay_min": ("air_delay_min_s", "s"),
+    "air_delay_max": ("air_delay_max_s", "s"),
+    "rate_min": ("rate_min_bps", "bit/s"),
+    "rate_max": ("rate_max_bps", "bit/s"),
 }
 """Key in the file to key in :attr:`LinkProfile.figures` and SI unit."""
-
-_IMPAIRMENT = {"delay": "s", "jitter": "s", "loss": "1", "rate": "bit/s", "queue": "s"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +60,41 @@ def load_profiles(path: Path = DATA) -> dict[str, LinkProfile]:
     return {name: _profile(name, item) for name, item in table.named("profiles").items()}
 
 
+def find_profile(name: str) -> LinkProfile:
+    """A profile by name, or out of a file: ``FILE`` that holds one, or ``FILE:NAME``.
+
+    Raises:
+        InputError: unknown, or a broken file.
+    """
+    known = load_profiles()
+    if name in known:
+        return known[name]
+    path, _, wanted = name, "", ""
+    if not name.endswith(".toml"):
+        path, _, wanted = name.rpartition(":")
+    if not path.endswith(".toml"):
+        raise InputError(
+            "unknown link profile",
+            remedy=f"use one of {', '.join(known)}, FILE.toml or FILE.toml:NAME",
+            field="profile",
+            value=name,
+        )
+    found = load_profiles(Path(path))
+    if not wanted and len(found) == 1:
+        return next(iter(found.values()))
+    if wanted not in found:
+        raise InputError(
+            "there is no such profile in the file" if wanted else "holds more than one profile",
+            remedy=f"use {path}:NAME with one of {', '.join(found)}",
+            field="profile",
+            value=name,
+        )
+    return found[wanted]
+
+
 def _profile(name: str, table: Table) -> LinkProfile:
     table.only(("title", "source", "synthetic"), ("both", *DIRECTIONS, "figures"))
-    given = {key for key in ("both", *DIRECTIONS) if key in table.data}
-    if given not in ({"both"}, set(DIRECTIONS)):
-        table.fail("both", "the directions are unclear", "give both, or to-patient and to-doctor")
-    to_patient, to_doctor = (
-        _impairment(table.table("both" if "both" in given else key)) for key in DIRECTIONS
-    )
+    to_patient, to_doctor = directions_from(table)
     figures = table.table("figures").only((), FIGURES)
     values = {FIGURES[key][0]: figures.quantity(key, FIGURES[key][1]) for key in figures.data}
     return LinkProfile(
@@ -79,24 +108,16 @@ def _profile(name: str, table: Table) -> LinkProfile:
     )
 
 
-def _impairment(table: Table) -> Impairment:
-    table.only((), ("law", *_IMPAIRMENT))
-    values = {
-        key: table.quantity(key, unit) for key, unit in _IMPAIRMENT.items() if key in table.data
-    }
-    law = cast(DelayLaw, table.choice("law", get_args(DelayLaw), "constant"))
-    try:
-        return Impairment(
-            delay=Delay(values.get("delay", 0.0), law, values.get("jitter", 0.0)),
-            loss=bernoulli(values["loss"]) if values.get("loss") else None,
-            rate_bps=values.get("rate"),
-            queue_s=values.get("queue", Impairment().queue_s),
-        )
-    except InputError as error:  # the impairment knows neither file nor profile
-        raise InputError(
-            error.problem,
-            remedy=error.remedy,
-            file=table.file,
-            field=table.field(error.field or ""),
-            value=error.value,
-        ) from error
+def directions_from(table: Table) -> tuple[Impairment, Impairment]:
+    """The impairments to the patient and to the doctor: ``both``, or one table for each.
+
+    Raises:
+        InputError: none, or both and one; or what is in them cannot be read.
+    """
+    given = {key for key in ("both", *DIRECTIONS) if key in table.data}
+    if given not in ({"both"}, set(DIRECTIONS)):
+        table.fail("both", "the directions are unclear", "give both, or to-patient and to-doctor")
+    to_patient, to_doctor = (
+        impairment_from(table.table("both" if "both" in given else key)) for key in DIRECTIONS
+    )
+    return to_patient, to_doctor

@@ -8,10 +8,14 @@ nanoseconds from the start of the session.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from bench.network.impairment import CLEAN, DIRECTIONS, Delay, Direction, Impairment
+import numpy as np
+
+from bench.network.drawn import Drawn as Drawn
+from bench.network.effects import Effect
+from bench.network.impairment import CLEAN, DIRECTIONS, Direction, Impairment
 from bench.network.seeds import generator
 from bench.units import ns
 
@@ -39,14 +43,6 @@ def both(impairment: Impairment) -> LinkState:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A duration drawn uniformly from ``low_s`` to ``high_s``; the draw is logged."""
-
-    low_s: float
-    high_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class Segment:
     """A stretch of time with one state per named link.
 
@@ -59,6 +55,24 @@ class Segment:
     links: Mapping[str, LinkState] = field(default_factory=dict)
     ramp: bool = False
     increment_s: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Disturbance(Segment):
+    """A segment that acts on the state its links are in, whatever that is.
+
+    ``links``, where given, says what that state is from here on. ``on``: the links that it acts
+    on. ``effects``: what happens to each direction; one that is not named keeps its state. Equal
+    effects of both directions share their draws. ``lasting``: the new state stays; else the links
+    return, when the segment ends, to the lasting state they were in. ``then``: later changes in
+    the segment: seconds from its start, ascending, and the effects (nothing in them is drawn;
+    what lies beyond the end does not happen).
+    """
+
+    on: tuple[str, ...] = ()
+    effects: Mapping[Direction, Effect] = field(default_factory=dict)
+    lasting: bool = False
+    then: tuple[tuple[float, Mapping[Direction, Effect]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,46 +201,158 @@ def compile_scenario(scenario: Scenario, seed: int) -> Schedule:
 
     Returns:
         The schedule; the same scenario and seed always give the same one.
+
+    Raises:
+        InputError: an effect that a link cannot have (half of no rate).
     """
-    rng = generator(seed, "scenario", scenario.name)
-    state: dict[tuple[str, Direction], Impairment] = {
-        (link, direction): CLEAN for link in scenario.links for direction in DIRECTIONS
-    }
-    changes: list[Change] = []
-    windows: list[Window] = []
-    draws: list[tuple[str, float]] = []
-    starts: dict[str, int] = {}
-    now = 0
-    for step in scenario.steps:
-        starts[step.name] = step_start = now
-        phases = []
-        for segment in step.segments:
-            duration_s = segment.duration_s
-            if isinstance(duration_s, Drawn):
-                duration_s = float(rng.uniform(duration_s.low_s, duration_s.high_s))
-                draws.append((f"{step.name}/{segment.phase}", duration_s))
-            end = now + ns(duration_s)
-            for link, target in segment.links.items():
-                for direction in DIRECTIONS:
-                    key = (link, direction)
-                    wanted = target.direction(direction)
-                    changes += _segment_changes(
-                        segment, link, direction, state[key], wanted, now, end
-                    )
-                    state[key] = wanted
-            phases.append((segment.phase, now, end))
-            now = end
-        windows.append(
-            Window(step.name, step.kind, step.role, step.judged, step_start, now, tuple(phases))
-        )
-    changes.sort(key=lambda change: change.t_ns)
+    layout = _Layout(scenario, generator(seed, "scenario", scenario.name))
+    starts = {step.name: layout.add(step).start_ns for step in scenario.steps}
     actions = sorted(
         (ScheduledAction(starts[a.step] + ns(a.after_s), a.side, a.name) for a in scenario.actions),
         key=lambda action: action.t_ns,
     )
     return Schedule(
-        tuple(windows), tuple(changes), tuple(actions), tuple(draws), now, scenario.links
+        tuple(layout.windows),
+        tuple(sorted(layout.changes, key=lambda change: change.t_ns)),
+        tuple(actions),
+        tuple(layout.draws),
+        layout.now,
+        scenario.links,
     )
+
+
+_Key = tuple[str, Direction]
+
+
+class _Layout:
+    """Lays out one step after another.
+
+    ``state``: what each link direction is in; ``lasting``: what it returns to when a disturbance
+    that does not last is over. ``first``: whether a step begins.
+    """
+
+    def __init__(self, scenario: Scenario, rng: np.random.Generator) -> None:
+        self.rng = rng
+        self.state: dict[_Key, Impairment] = {
+            (link, direction): CLEAN for link in scenario.links for direction in DIRECTIONS
+        }
+        self.lasting = dict(self.state)
+        self.changes: list[Change] = []
+        self.windows: list[Window] = []
+        self.draws: list[tuple[str, float]] = []
+        self.now = 0
+        self.first = True
+
+    def add(self, step: Step) -> Window:
+        start, phases = self.now, []
+        for number, segment in enumerate(step.segments):
+            self.first = number == 0
+            label = f"{step.name}/{segment.phase}"
+            duration_s = segment.duration_s
+            if isinstance(duration_s, Drawn):
+                duration_s = duration_s.draw(self.rng)
+                self.draws.append((label, duration_s))
+            end = self.now + ns(duration_s)
+            if isinstance(segment, Disturbance):
+                self._disturb(segment, label, end)
+            else:
+                self._set(segment, end)
+            phases.append((segment.phase, self.now, end))
+            self.now = end
+        window = Window(
+            step.name, step.kind, step.role, step.judged, start, self.now, tuple(phases)
+        )
+        self.windows.append(window)
+        return window
+
+    def _set(self, segment: Segment, end_ns: int) -> None:
+        """Named links take their state; the others return to their own."""
+        wanted = _states(segment.links)
+        self._return(wanted)
+        for key, target in wanted.items():
+            self._take(segment, key, target, end_ns)
+            self.lasting[key] = target
+
+    def _disturb(self, segment: Disturbance, label: str, end_ns: int) -> None:
+        given = _states(segment.links)
+        self.state |= given
+        self.lasting |= given
+        settled = self._settled(segment, label)
+        wanted = {
+            (link, direction): effect.apply(self._before(effect)[link, direction])
+            for link in segment.on
+            for direction, effect in settled.items()
+        }
+        self._return({**given, **wanted})
+        self.changes += [
+            Change(self.now, *key, state) for key, state in given.items() if key not in wanted
+        ]
+        for key, target in wanted.items():
+            if key in given or target != self.state[key]:
+                self._take(segment, key, target, end_ns)
+            if segment.lasting:
+                self.lasting[key] = target
+        self._later(segment, end_ns)
+
+    def _before(self, effect: Effect) -> Mapping[_Key, Impairment]:
+        return self._in_force() if effect.of == "now" else self.lasting
+
+    def _in_force(self) -> Mapping[_Key, Impairment]:
+        """What a segment follows on: a disturbance of an earlier step is over."""
+        return self.lasting if self.first else self.state
+
+    def _settled(self, segment: Disturbance, label: str) -> dict[Direction, Effect]:
+        """The effects with everything drawn; equal ones draw once."""
+        done: list[tuple[Effect, Effect]] = []
+        settled = {}
+        for direction, effect in segment.effects.items():
+            known = next((result for given, result in done if given == effect), None)
+            if known is None:
+                of = self._before(effect)
+                least_s = min(
+                    (of[link, way].delay.mean_s for link in segment.on for way in segment.effects),
+                    default=0.0,
+                )
+                known, draws = effect.settle(self.rng, least_s)
+                place = f"/{direction}" if done else ""
+                self.draws += [(f"{label}{place}/{name}", value) for name, value in draws]
+                done.append((effect, known))
+            settled[direction] = known
+        return settled
+
+    def _return(self, wanted: Mapping[_Key, Impairment]) -> None:
+        """Links that the segment does not touch return from a disturbance that is over."""
+        for key, lasting in self.lasting.items():
+            if key not in wanted and self.state[key] != lasting:
+                self.changes.append(Change(self.now, *key, lasting))
+                self.state[key] = lasting
+
+    def _take(self, segment: Segment, key: _Key, target: Impairment, end_ns: int) -> None:
+        self.changes += _segment_changes(
+            segment, *key, self._in_force()[key], target, self.now, end_ns
+        )
+        self.state[key] = target
+
+    def _later(self, segment: Disturbance, end_ns: int) -> None:
+        for offset_s, effects in segment.then:
+            t_ns = self.now + ns(offset_s)
+            if t_ns >= end_ns:
+                break
+            for link in segment.on:
+                for direction, effect in effects.items():
+                    key = (link, direction)
+                    target = effect.apply(self.lasting[key])
+                    if target != self.state[key]:
+                        self.changes.append(Change(t_ns, link, direction, target))
+                        self.state[key] = target
+
+
+def _states(links: Mapping[str, LinkState]) -> dict[_Key, Impairment]:
+    return {
+        (link, direction): state.direction(direction)
+        for link, state in links.items()
+        for direction in DIRECTIONS
+    }
 
 
 def _segment_changes(
@@ -247,6 +373,8 @@ def _segment_changes(
         t_ns = start_ns + (end_ns - start_ns) * i // count
         mean_s = first + (last - first) * (i + 1) / count
         spread_s = min(wanted.delay.spread_s, mean_s / 4)  # never cut at zero on the way
-        delay = Delay(mean_s, wanted.delay.law, spread_s) if i + 1 < count else wanted.delay
-        out.append(Change(t_ns, link, direction, wanted.with_(delay=delay)))
+        delay = replace(wanted.delay, mean_s=mean_s, spread_s=spread_s)
+        out.append(
+            Change(t_ns, link, direction, wanted.with_(delay=delay) if i + 1 < count else wanted)
+        )
     return out

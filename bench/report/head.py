@@ -21,7 +21,7 @@ _SHOWN = frozenset(
     }
 )  # fmt: skip
 _SURROGATES = {
-    "handover": "NR handover",
+    "handover": "handover",
     "radio-link-failure": "radio link failure",
 }
 

@@ -1,4 +1,4 @@
-"""The library of link profiles and scenarios, with their sources, for people and programs."""
+"""The library of link profiles, events and scenarios with their sources, as text and as data."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import Any
 
 from rich.console import Console
 
+from bench.network.drawn import Drawn, longest_s, shortest_s
+from bench.network.events import SURROGATE, Event
+from bench.network.impairment import Direction
 from bench.network.profiles import LinkProfile
-from bench.network.scenario import Drawn, Scenario, compile_scenario
+from bench.network.scenario import Disturbance, Scenario, Segment, compile_scenario
 from bench.units import show_duration
+
+UNSOURCED = "this project; its figures are chosen, not measured"
 
 
 def profile_json(profile: LinkProfile) -> dict[str, Any]:
@@ -30,7 +35,7 @@ def scenario_json(scenario: Scenario) -> dict[str, Any]:
     return {
         "name": scenario.name,
         "title": scenario.title,
-        "source": scenario.source,
+        "source": scenario.source or UNSOURCED,
         "duration_s": compile_scenario(scenario, 7).end_ns / 1e9,
         "steps": [
             {
@@ -43,13 +48,7 @@ def scenario_json(scenario: Scenario) -> dict[str, Any]:
                         "phase": segment.phase,
                         "duration_s": _duration(segment.duration_s),
                         "ramp": bool(segment.ramp),
-                        "links": {
-                            name: {
-                                "to_patient": state.to_patient.describe(),
-                                "to_doctor": state.to_doctor.describe(),
-                            }
-                            for name, state in segment.links.items()
-                        },
+                        "links": _links(segment),
                     }
                     for segment in step.segments
                 ],
@@ -59,18 +58,71 @@ def scenario_json(scenario: Scenario) -> dict[str, Any]:
     }
 
 
+def event_json(event: Event) -> dict[str, Any]:
+    """An event: its phases with shortest and longest duration in s and what they do to a link."""
+    return {
+        "name": event.name,
+        "kind": event.kind,
+        "title": event.title,
+        "typical": event.typical,
+        "source": event.source,
+        "surrogate": SURROGATE,
+        "phases": [
+            {
+                "phase": phase.name,
+                "duration_s": _duration(phase.duration_s),
+                "law": _law(phase.duration_s),
+                "effect": phase.effect.describe(),
+                "ramp": phase.ramp,
+                "lasting": phase.lasting,
+            }
+            for phase in event.phases
+        ],
+    }
+
+
+def library_json(
+    profiles: Mapping[str, LinkProfile], scenarios: Iterable[Scenario], events: Iterable[Event]
+) -> dict[str, Any]:
+    """All of the library; top-level keys ``profiles``, ``scenarios``, ``events``."""
+    return {
+        "profiles": [profile_json(profile) for profile in profiles.values()],
+        "scenarios": [scenario_json(scenario) for scenario in scenarios],
+        "events": [event_json(event) for event in events],
+    }
+
+
+def _links(segment: Segment) -> dict[str, dict[str, str]]:
+    """What each link is in, or what happens to it."""
+    words = {
+        name: {"to_patient": state.to_patient.describe(), "to_doctor": state.to_doctor.describe()}
+        for name, state in segment.links.items()
+    }
+    if isinstance(segment, Disturbance):
+        keys: Mapping[Direction, str] = {"to-patient": "to_patient", "to-doctor": "to_doctor"}
+        for name in segment.on:
+            acting = {keys[way]: effect.describe() for way, effect in segment.effects.items()}
+            words[name] = {"to_patient": "as before", "to_doctor": "as before", **acting}
+    return words
+
+
 def _duration(given: float | Drawn) -> list[float]:
     """Shortest and longest, in s."""
-    return [given.low_s, given.high_s] if isinstance(given, Drawn) else [given, given]
+    return [shortest_s(given), longest_s(given)]
+
+
+def _law(given: float | Drawn) -> str:
+    return given.describe() if isinstance(given, Drawn) else "fixed"
 
 
 def print_profiles(
     profiles: Mapping[str, LinkProfile],
     scenarios: Iterable[Scenario],
+    events: Iterable[Event] = (),
     *,
     console: Console | None = None,
 ) -> None:
-    """Every profile with its source and what about it is invented, then every scenario."""
+    """Every profile with its source and what about it is invented, every event, every scenario."""
     console = console or Console()
 
     def say(text: str, style: str = "") -> None:
@@ -82,11 +134,15 @@ def print_profiles(
         ways = {profile.to_patient.describe(), profile.to_doctor.describe()}
         say(f"      {' / '.join(sorted(ways))}")
         say(f"      source: {profile.source}; {profile.synthetic}", "dim")
+    say(f"events ({SURROGATE})", "bold")
+    for event in events:
+        say(f"  {event.name}: {event.title}")
+        say(f"      {event.typical}")
+        say(f"      source: {event.source}", "dim")
     say("scenarios", "bold")
     for scenario in scenarios:
         steps = ", ".join(f"{step.name} ({step.role})" for step in scenario.steps)
         length_s = compile_scenario(scenario, 7).end_ns / 1e9
         say(f"  {scenario.name}: {scenario.title}, {show_duration(length_s)}")
         say(f"      {steps}")
-        if scenario.source:
-            say(f"      source: {scenario.source}", "dim")
+        say(f"      source: {scenario.source or UNSOURCED}", "dim")

@@ -165,4 +165,4 @@ def find(name: str, steady_s: float) -> Scenario:
 def scenario_s(scenario: Scenario) -> float:
     """How long a scenario lasts, on average where parts of it are drawn, in s."""
     lengths = (segment.duration_s for step in scenario.steps for segment in step.segments)
-    return sum((t.low_s + t.high_s) / 2 if isinstance(t, Drawn) else t for t in lengths)
+    return sum(t.expected_s if isinstance(t, Drawn) else t for t in lengths)

@@ -6,7 +6,7 @@ import pytest
 
 from bench.errors import InputError
 from bench.network.impairment import CLEAN, Delay
-from bench.network.profiles import load_profiles
+from bench.network.profiles import find_profile, load_profiles
 
 PROFILES = load_profiles()
 
@@ -18,6 +18,9 @@ def test_names():
         "5g-standby-slice",
         "urumqi-shanghai-5g",
         "beijing-shanghai-5g",
+        "bluetooth",
+        "wifi",
+        "4g",
     }
 
 
@@ -40,6 +43,28 @@ def test_slices_lie_inside_the_documented_ranges(name, delay, rate_bps):
     assert state.delay.mean_s - state.delay.spread_s >= 1e-3
     assert state.delay.mean_s + state.delay.spread_s <= 10e-3
     assert 100e6 <= rate_bps <= 1e9
+
+
+@pytest.mark.parametrize(
+    ("name", "low_s", "high_s", "low_bps", "high_bps"),
+    [
+        ("bluetooth", 0.1, 0.2, 20e6, 20e6),
+        ("wifi", 0.03, 1.0, 400e6, 400e6),
+        ("4g", 0.02, 0.1, 10e6, 100e6),
+    ],
+)
+def test_technologies_fill_the_ranges_of_table_7(name, low_s, high_s, low_bps, high_bps):
+    profile = PROFILES[name]
+    assert profile.to_patient == profile.to_doctor
+    delay = profile.to_patient.delay
+    assert low_s * (1 - 1e-9) <= delay.least_s <= low_s * 1.01
+    assert high_s * 0.99 <= delay.most_s <= high_s * (1 + 1e-9)
+    assert low_bps <= profile.to_patient.rate_bps <= high_bps
+    assert profile.figures["air_delay_min_s"] == low_s
+    assert profile.figures["air_delay_max_s"] == high_s
+    assert profile.figures["rate_max_bps"] == high_bps
+    assert profile.figures.get("rate_min_bps", low_bps) == low_bps
+    assert "table 7" in profile.source
 
 
 @pytest.mark.parametrize(
@@ -139,3 +164,29 @@ def test_own_file_with_two_directions(tmp_path):
     assert profile.to_patient.delay.mean_s == 0.001
     assert profile.to_doctor.delay.mean_s == 0.002
     assert (profile.to_doctor.queue_s, profile.to_doctor.rate_bps) == (0.05, 1e6)
+
+
+def test_profiles_are_found_by_name_and_in_files(tmp_path):
+    assert find_profile("wifi") == PROFILES["wifi"]
+    path = tmp_path / "links.toml"
+    path.write_text(HEAD + BOTH)
+    assert find_profile(str(path)).name == find_profile(f"{path}:p").name == "p"
+    with pytest.raises(InputError, match=r"no such profile in the file; use .*:NAME with one of p"):
+        find_profile(f"{path}:q")
+    path.write_text(HEAD + BOTH + (HEAD + BOTH).replace("profiles.p", "profiles.q"))
+    with pytest.raises(InputError, match=r"more than one profile; .* one of p, q"):
+        find_profile(str(path))
+    with pytest.raises(InputError, match="no such file"):
+        find_profile(str(tmp_path / "none.toml"))
+    with pytest.raises(
+        InputError, match=r"unknown link profile; use one of null, .*FILE.toml:NAME"
+    ):
+        find_profile("6g")
+
+
+def test_a_profile_may_use_every_impairment_key(tmp_path):
+    path = tmp_path / "links.toml"
+    path.write_text(HEAD + BOTH + 'ber = "1e-6"\nslot = "2ms"\nloss = {model = "four-state", '
+                    'p13 = "1%", p31 = "30%"}\n')  # fmt: skip
+    state = find_profile(str(path)).to_doctor
+    assert (state.ber, state.slot.low_s, state.loss.p31) == (1e-6, 0.002, 0.3)

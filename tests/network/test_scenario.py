@@ -7,10 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from bench.network.delays import measured
+from bench.network.effects import Effect
 from bench.network.impairment import CLEAN, DIRECTIONS, Delay, Impairment, bernoulli
 from bench.network.library import SCENARIOS
 from bench.network.scenario import (
     Action,
+    Disturbance,
     Drawn,
     LinkState,
     Scenario,
@@ -77,6 +80,10 @@ def test_steps_are_found_by_name_and_time():
 
 # Draws
 
+NR_0 = (("handover/gap", 0.1354903629577316),)
+NR_7 = (("handover/gap", 0.10094585909745572),)
+RLF_7 = (("failure/fade", 0.6029312294130302), ("failure/blackout", 1.3888830204017633))
+
 DRAWN = Segment("gap", Drawn(0.05, 0.15), {"primary": both(SLOW)})
 
 
@@ -104,6 +111,18 @@ def test_draws_fill_their_range():
     assert min(seconds) < 0.06  # missed with a probability of 0.9 ** 200 < 1e-9
     assert max(seconds) > 0.14
     assert np.mean(seconds) == pytest.approx(0.1, abs=5 * 0.1 / np.sqrt(12 * 200))
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "draws"),
+    [
+        ("nr-handover", 0, NR_0),
+        ("nr-handover", 7, NR_7),
+        ("radio-link-failure", 7, RLF_7),
+    ],
+)
+def test_seeds_of_earlier_recordings_keep_their_draws(name, seed, draws):
+    assert compile_scenario(SCENARIOS[name](), seed).draws == draws
 
 
 def test_fixed_durations_draw_nothing():
@@ -143,6 +162,14 @@ def test_ramp_shorter_than_its_increment_is_one_change():
     assert len(ramp(BASE, SLOW, duration_s=0.01)) == 1
 
 
+def test_ramp_keeps_the_table_of_a_measured_law():
+    delay = measured([0.010, 0.020, 0.040])
+    changes = ramp(BASE, Impairment(delay=delay))
+    assert changes[-1][1].delay == delay
+    assert {state.delay.law for _, state in changes} == {"table"}
+    assert all(state.delay.least_s >= -1e-9 for _, state in changes)
+
+
 # State of the links
 
 
@@ -174,3 +201,57 @@ def test_actions_count_from_their_step_and_come_in_order():
         (250 * MS, "local-stop"),
         (1500 * MS, "local-release"),
     ]
+
+
+# Disturbances
+
+
+def disturbed(**how):
+    segment = Disturbance("d", 1.0, on=("primary",), **how)
+    start = Segment("a", 1.0, {"primary": both(BASE), "standby": both(SLOW)})
+    return compile_scenario(scenario(start, segment, Segment("b", 1.0), Segment("c", 1.0)), 1)
+
+
+def test_a_disturbance_passes_and_is_returned_from_once():
+    schedule = disturbed(effects={"to-doctor": Effect(loss=0.5)})
+    assert schedule.of("primary", "to-doctor") == (
+        (0, BASE),
+        (1000 * MS, BASE.with_(loss=bernoulli(0.5))),
+        (2000 * MS, BASE),
+    )
+    assert schedule.of("primary", "to-patient") == ((0, BASE),)
+    assert schedule.of("standby", "to-doctor") == ((0, SLOW),)
+
+
+def test_a_lasting_disturbance_stays():
+    schedule = disturbed(effects={"to-doctor": Effect(loss=0.5)}, lasting=True)
+    assert schedule.of("primary", "to-doctor")[-1] == (1000 * MS, BASE.with_(loss=bernoulli(0.5)))
+
+
+@pytest.mark.parametrize("how", [{}, {"ramp": True}, {"lasting": True}])
+def test_a_disturbance_that_changes_nothing_is_no_change(how):
+    """A change that is none would still restart what a backend draws."""
+    schedule = disturbed(effects=dict.fromkeys(DIRECTIONS, Effect()), **how)
+    assert schedule.of("primary", "to-doctor") == ((0, BASE),)
+
+
+def test_later_changes_stop_with_their_segment():
+    lossy = {"to-doctor": Effect(loss=0.5)}
+    then = ((0.25, {"to-doctor": Effect(up=False)}), (0.5, lossy), (1.0, {"to-doctor": Effect()}))
+    schedule = disturbed(effects=lossy, then=then)
+    half = BASE.with_(loss=bernoulli(0.5))
+    assert schedule.of("primary", "to-doctor") == (
+        (0, BASE),
+        (1000 * MS, half),
+        (1250 * MS, BASE.with_(up=False)),
+        (1500 * MS, half),
+        (2000 * MS, BASE),
+    )
+
+
+def test_a_segment_that_names_the_link_ends_a_disturbance():
+    segment = Disturbance("d", 1.0, on=("primary",), effects={"to-doctor": Effect(up=False)})
+    schedule = compile_scenario(
+        scenario(segment, Segment("named", 1.0, {"primary": both(SLOW)}), Segment("c", 1.0)), 1
+    )
+    assert schedule.of("primary", "to-doctor") == ((0, CLEAN.with_(up=False)), (1000 * MS, SLOW))

@@ -159,7 +159,7 @@ def test_head_budget_floor_limits_and_commands(page):
         "no order data given",
         "noise floor, p99 minus p50",
         "IPDV p99",
-        "Radio events are IP-level surrogates: NR handover (nr-handover)",
+        "Radio events are IP-level surrogates: handover (nr-handover)",
         "bench verify results/20250301-101500-therapy-7f3a",
         "bench judge results/20250301-101500-therapy-7f3a",
     ):
