@@ -9,7 +9,7 @@ import time
 
 import typer
 
-from bench.commands import host, library, runs
+from bench.commands import captures, host, library, runs
 
 app = typer.Typer(
     name="bench",
@@ -30,6 +30,7 @@ for name, function in (
     ("compare", runs.compare),
     ("report", runs.report),
     ("profiles", library.profiles),
+    ("fit", captures.fit),
     ("check", host.check),
 ):
     app.command(name)(function)

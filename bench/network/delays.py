@@ -24,6 +24,7 @@ TABLE_SIZE, TABLE_SCALE = 4096, 8192
 _LEAST, _MOST = -32768, 32767
 _STEPS = 4 * TABLE_SIZE
 _PARETO_SHAPE = 3.0
+_FLOAT_NOISE_S = 1e-12
 _NORMAL_GRID = 0.00005
 """iproute2 looks for the quantiles of its normal table in steps of this size."""
 
@@ -187,7 +188,7 @@ def measured(delays_s: Iterable[float]) -> Delay:
     values = np.quantile(sample, places)
     mean_s = float(values.mean())
     spread_s = float(np.abs(values - mean_s).max()) / (_MOST / TABLE_SCALE)
-    if spread_s == 0:
+    if spread_s < _FLOAT_NOISE_S:
         return Delay(mean_s)
     table = np.rint((values - mean_s) / spread_s * TABLE_SCALE).astype(np.int64)
     table = np.maximum(table, math.ceil(-mean_s / spread_s * TABLE_SCALE))

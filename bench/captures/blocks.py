@@ -1,0 +1,269 @@
+"""Where the packets of a capture file lie: pcap and pcapng, walked record by record.
+
+pcap after draft-ietf-opsawg-pcap, pcapng after draft-ietf-opsawg-pcapng. A walker looks at bytes
+in memory and returns places; it keeps no packet.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.units import NS_PER_S
+
+Order = Literal["<", ">"]
+Ints = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+
+MOST_PACKET = 1 << 20
+"""A record that claims more bytes than this is damage, not a packet."""
+
+MOST_BLOCK = 4 << 20
+"""The same for a pcapng block of any kind."""
+
+SECTION, INTERFACE, OLD_PACKET, SIMPLE_PACKET, STATISTICS, PACKET = 0x0A0D0D0A, 1, 2, 3, 5, 6
+
+_BYTE_ORDER = 0x1A2B3C4D
+_END, _RESOLUTION, _OFFSET, _IF_DROP, _OS_DROP = 0, 9, 14, 5, 7
+_MOST_NS = 1 << 62
+
+
+class Damaged(Exception):
+    """The bytes at ``at`` of the buffer are no record."""
+
+    def __init__(self, at: int, why: str) -> None:
+        self.at, self.why = at, why
+        super().__init__(why)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Records:
+    """Packets of one stretch of a buffer; arrays of shape ``(n,)``.
+
+    ``at``: first captured byte in the buffer; ``captured``, ``length``: bytes kept and on the
+    wire; ``link``: LINKTYPE_ numbers; ``t_ns``: ns since 1970.
+    """
+
+    at: Ints
+    captured: Ints
+    length: Ints
+    link: Ints
+    t_ns: Ints
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+@dataclass(slots=True)
+class Interface:
+    """One tap of a file. ``units`` per second of its stamps; ``drops``: packets it missed."""
+
+    link: int
+    units: int
+    offset_s: int = 0
+    drops: int = 0
+
+    def ns(self, stamps: NDArray[np.uint64]) -> Ints:
+        """Stamps in ns since 1970.
+
+        Raises:
+            Damaged: a time that no clock shows.
+        """
+        units = np.uint64(self.units)
+        seconds, rest = stamps // units, stamps % units
+        if len(seconds) and int(seconds.max()) + abs(self.offset_s) > _MOST_NS // NS_PER_S:
+            raise Damaged(-1, "a time stamp no clock shows")
+        if self.units <= NS_PER_S * 8:  # exact in 64 bits
+            part = rest * np.uint64(NS_PER_S) // units
+        else:
+            part = (rest / (self.units / NS_PER_S)).astype(np.uint64)
+        return (seconds.astype(np.int64) + self.offset_s) * NS_PER_S + part.astype(np.int64)
+
+
+def numbers(buffer: Bytes, at: Ints, order: Order, kind: str = "u4") -> NDArray[np.uint64]:
+    """The unsigned numbers at byte places ``at``, whatever their alignment."""
+    dtype = np.dtype(order + kind)
+    view: NDArray[np.generic] = np.ndarray(
+        (max(0, len(buffer) - dtype.itemsize + 1),), dtype, buffer=buffer, strides=(1,)
+    )
+    return view[at].astype(np.uint64)
+
+
+def _signed(values: NDArray[np.uint64]) -> Ints:
+    return values.astype(np.int64)
+
+
+@dataclass(slots=True)
+class PcapWalker:
+    """Walks the records of a pcap file after its header of 24 bytes."""
+
+    order: Order
+    link: int
+    units: int
+    without_time: int = 0
+
+    @property
+    def interfaces(self) -> list[Interface]:
+        """The one tap of the file."""
+        return [Interface(self.link, self.units)]
+
+    @property
+    def dropped(self) -> int:
+        """A pcap file does not tell what its tap missed."""
+        return 0
+
+    def walk(self, buffer: Bytes, end: int) -> tuple[list[Records], int]:
+        """The whole records before ``end``, and where the first incomplete one starts.
+
+        Raises:
+            Damaged: bytes that are no record.
+        """
+        length_of: Callable[..., tuple[int]] = struct.Struct(self.order + "I").unpack_from
+        data, places, at = buffer.data, [], 0
+        while at + 16 <= end:
+            following = at + 16 + length_of(data, at + 8)[0]
+            if following > end:
+                if following - at > MOST_PACKET:
+                    raise Damaged(at, "a packet longer than any")
+                break
+            places.append(at)
+            at = following
+        return [self._records(buffer, np.array(places, dtype=np.int64))], at
+
+    def _records(self, buffer: Bytes, at: Ints) -> Records:
+        seconds, part, captured, length = (
+            numbers(buffer, at + place, self.order) for place in (0, 4, 8, 12)
+        )
+        wrong = (part >= self.units) | (captured > MOST_PACKET) | (length == 0)
+        if wrong.any():
+            raise Damaged(int(at[wrong][0]), "a record header that makes no sense")
+        t_ns = _signed(seconds) * NS_PER_S + _signed(part) * (NS_PER_S // self.units)
+        link = np.full(len(at), self.link, dtype=np.int64)
+        return Records(at + 16, _signed(captured), _signed(length), link, t_ns)
+
+
+@dataclass(slots=True)
+class PcapngWalker:
+    """Walks the blocks of a pcapng file, from its first.
+
+    ``interfaces``: every tap that the file describes, over all sections. ``without_time``:
+    simple packet blocks, which carry no time stamp and are left out.
+    """
+
+    order: Order = "<"
+    interfaces: list[Interface] = field(default_factory=list)
+    without_time: int = 0
+    _section: int = 0
+
+    @property
+    def dropped(self) -> int:
+        """Packets that the taps say they missed (interface statistics blocks)."""
+        return sum(interface.drops for interface in self.interfaces)
+
+    def walk(self, buffer: Bytes, end: int) -> tuple[list[Records], int]:
+        """The packets of the whole blocks before ``end``, and where the first incomplete starts.
+
+        Raises:
+            Damaged: bytes that are no block.
+        """
+        found: list[Records] = []
+        places: list[int] = []
+        data, at = buffer.data, 0
+        head = struct.Struct(self.order + "II").unpack_from
+        while at + 12 <= end:
+            kind, total = head(data, at)
+            if kind == SECTION:
+                found.append(self._records(buffer, places))
+                places = []
+                self._set_order(data, at)
+                head = struct.Struct(self.order + "II").unpack_from
+                total = head(data, at)[1]
+            if total < 12 or total % 4 or total > MOST_BLOCK:
+                raise Damaged(at, "a block length that makes no sense")
+            if at + total > end:
+                break
+            if kind in (PACKET, OLD_PACKET):
+                places.append(at)
+            else:
+                self._other(kind, data, at, total)
+            at += total
+        found.append(self._records(buffer, places))
+        return found, at
+
+    def _set_order(self, data: memoryview, at: int) -> None:
+        magic = bytes(data[at + 8 : at + 12])
+        for order in ("<", ">"):
+            if struct.unpack(order + "I", magic)[0] == _BYTE_ORDER:
+                self.order = "<" if order == "<" else ">"
+                return
+        raise Damaged(at, "a section header without byte order")
+
+    def _other(self, kind: int, data: memoryview, at: int, total: int) -> None:
+        if struct.unpack_from(self.order + "I", data, at + total - 4)[0] != total:
+            raise Damaged(at, "a block whose two lengths differ")
+        body = data[at + 8 : at + total - 4]
+        if kind == SECTION:
+            self._section = len(self.interfaces)
+        elif kind == INTERFACE:
+            if len(body) < 8:
+                raise Damaged(at, "an interface without a link type")
+            self.interfaces.append(self._interface(body, at))
+        elif kind == SIMPLE_PACKET:
+            self.without_time += 1
+        elif kind == STATISTICS and len(body) >= 12:
+            number = self._section + struct.unpack_from(self.order + "I", body)[0]
+            if number < len(self.interfaces):
+                options = self._options(body[12:])
+                drops = [options[key] for key in (_IF_DROP, _OS_DROP) if key in options]
+                self.interfaces[number].drops = sum(
+                    struct.unpack(self.order + "Q", value)[0] for value in drops if len(value) == 8
+                )
+
+    def _interface(self, body: memoryview, at: int) -> Interface:
+        options = self._options(body[8:])
+        resolution = options.get(_RESOLUTION, b"\x06")[:1] or b"\x06"
+        exponent = resolution[0] & 0x7F
+        if exponent > (63 if resolution[0] & 0x80 else 18):
+            raise Damaged(at, "a time resolution no clock has")
+        units = 2**exponent if resolution[0] & 0x80 else 10**exponent
+        offset = options.get(_OFFSET, bytes(8))
+        offset_s = struct.unpack(self.order + "q", offset)[0] if len(offset) == 8 else 0
+        return Interface(struct.unpack_from(self.order + "H", body)[0], units, offset_s)
+
+    def _options(self, data: memoryview) -> dict[int, bytes]:
+        found, at = {}, 0
+        while at + 4 <= len(data):
+            code, length = struct.unpack_from(self.order + "HH", data, at)
+            if code == _END:
+                break
+            found[code] = bytes(data[at + 4 : at + 4 + length])
+            at += 4 + length + (-length % 4)
+        return found
+
+    def _records(self, buffer: Bytes, places: list[int]) -> Records:
+        at = np.array(places, dtype=np.int64)
+        order = self.order
+        total = _signed(numbers(buffer, at + 4, order))
+        if (total < 32).any():
+            raise Damaged(int(at[total < 32][0]), "a packet block without room for its fields")
+        old = numbers(buffer, at, order) == OLD_PACKET
+        short, wide = (numbers(buffer, at + 8, order, kind) for kind in ("u2", "u4"))
+        number = _signed(np.where(old, short, wide)) + self._section
+        captured, length = (_signed(numbers(buffer, at + place, order)) for place in (20, 24))
+        wrong = (captured > total - 32) | (length == 0) | (number >= len(self.interfaces))
+        wrong |= _signed(numbers(buffer, at + total - 4, order)) != total
+        if wrong.any():
+            raise Damaged(int(at[wrong][0]), "a packet block that makes no sense")
+        stamps = numbers(buffer, at + 12, order) << np.uint64(32)
+        stamps |= numbers(buffer, at + 16, order)
+        link, t_ns = np.zeros_like(at), np.zeros_like(at)
+        for which in np.unique(number).tolist():
+            rows = number == which
+            link[rows] = self.interfaces[which].link
+            t_ns[rows] = self.interfaces[which].ns(stamps[rows])
+        return Records(at + 28, captured, length, link, t_ns)
