@@ -9,7 +9,7 @@ import time
 
 import typer
 
-from bench.commands import captures, host, library, runs
+from bench.commands import captures, emulate, host, library, runs
 
 app = typer.Typer(
     name="bench",
@@ -30,6 +30,7 @@ for name, function in (
     ("compare", runs.compare),
     ("report", runs.report),
     ("profiles", library.profiles),
+    ("emulate", emulate.emulate),
     ("fit", captures.fit),
     ("check", host.check),
 ):

@@ -42,6 +42,7 @@ from bench.network import library
 from bench.requirements.loader import load_catalogue
 from bench.runs.content import recording_hash
 from bench.sessions.recording import Recording, Session
+from benchmarks.emulate_kills import kill_emulate
 from benchmarks.virtual_bench import Nowhere
 
 WHERE = Path(__file__).resolve().parents[1] / "results" / "proof.jsonl"
@@ -172,12 +173,15 @@ def processes_with(entry: str) -> list[int]:
     return found
 
 
+PARTS = ("repeat", "healthy", "defects", "floor", "kills", "emulate-kills")
+
+
 def main() -> None:
     """Run the parts and append their figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--only", choices=("healthy", "defects", "repeat", "floor", "kills"))
+    parser.add_argument("--only", choices=PARTS)
     arguments = parser.parse_args()
     parts: dict[str, tuple[Callable[[int, Callable[[], None]], dict[str, Any]], int, int]] = {
         "repeat": (repeat, 0, len(library.SCENARIOS) - 1),
@@ -185,6 +189,7 @@ def main() -> None:
         "defects": (defects, arguments.seeds, arguments.seeds * len(DEFECTS)),
         "floor": (floor, 0, 1),
         "kills": (kills, arguments.kills, arguments.kills),
+        "emulate-kills": (kill_emulate, 50, 50),
     }
     WHERE.parent.mkdir(exist_ok=True)
     for name, (part, size, steps) in parts.items():

@@ -13,14 +13,16 @@ from bench.commands.shared import Json, command
 @command
 def check(
     clean: Annotated[
-        bool, typer.Option("--clean", help="Remove leftovers of dead runs, and only those.")
+        bool, typer.Option("--clean", help="Remove and restore what dead runs left, and only that.")
     ] = False,
     as_json: Json = False,
 ) -> int:
     """What this host can do, what that means for each bench, and the remedy."""
     from bench.benches.check import best_bench, check_host, clean_leftovers
+    from instruments.emulators.custody import leftovers
 
     removed = clean_leftovers() if clean else []
+    restored = list(leftovers()) if clean else []
     findings = check_host()
     name, reason = best_bench()
     if as_json:
@@ -31,6 +33,7 @@ def check(
                     "best_bench": name,
                     "reason": reason,
                     "removed": removed,
+                    "restored": restored,
                 }
             )
         )
@@ -40,5 +43,7 @@ def check(
         findings_table(findings)
         for path in removed:
             print(f"removed {path}")
+        for line in restored:
+            print(f"restored {line}")
         print(f"best bench here: {name} ({reason})")
     return 0

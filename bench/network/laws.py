@@ -72,7 +72,7 @@ class DirectionLaw:
         self._bad = False
         self._since_skip = 0
         self._to_error, self._ber = -1, 0.0
-        self._slot_at = self._slot_packets = self._slot_bytes = 0
+        self._slot_at, self._slot_packets, self._slot_bytes = -1, 0, 0
         self._waiting: deque[int] = deque()
         self.accepted = self.copies = self.damaged = self.skipped = 0
         self.fates = dict.fromkeys(FATES, 0)

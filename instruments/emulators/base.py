@@ -68,10 +68,11 @@ class ChangeReport:
     """When one change was meant, commanded and in effect; ns of session time.
 
     ``commanded_ns``: when it was handed over (netem), or its schedule was in force (userspace:
-    the scheduled time, since packets are compared with it by arrival stamp); None if it never
-    was. ``confirmed_ns``: when the kernel had confirmed it (netem). ``effective_ns``: arrival of
-    the first packet that got it; None if no packet did, or the emulator cannot know.
-    ``read_back``: whether the state read back afterwards was the one sent; None if not read.
+    the scheduled time, since packets are compared with it by arrival stamp, or later where the
+    command came after packets had been decided); None if it never was. ``confirmed_ns``: when
+    the kernel had confirmed it (netem). ``effective_ns``: arrival of the first packet that got
+    it; None if no packet did, or the emulator cannot know. ``read_back``: whether the state read
+    back afterwards was the one sent; None if not read.
     """
 
     t_ns: int
@@ -87,10 +88,14 @@ class DirectionReport:
 
     ``rx`` were read, ``before_start`` of them before session time zero (passed on untouched),
     ``accepted`` were given a due time and ``fates`` counts the others (lost, queue_drop, down).
-    ``in_flight`` were still waiting at the end, ``unread`` had arrived and were not yet read.
+    ``copies`` of the accepted were made besides, ``damaged`` of them got bit errors (``withheld``
+    of these were not passed on), ``skipped`` the delay (reordering). ``in_flight`` were still
+    waiting at the end, ``undecided`` waited for the end of a hold that was not known yet,
+    ``unread`` had arrived and were not yet read.
     ``kernel_drops``, ``tx_errors`` and ``oversize`` are the emulator's own failures.
     ``unfinished_checksums`` counts packets that came with checksum offload still open (switch
-    offloads off at the sending interface).
+    offloads off at the sending interface). ``beyond_envelope`` says why the traffic was more than
+    the emulator can delay faithfully; empty where it was not, or where it cannot know.
     """
 
     link: str
@@ -112,6 +117,12 @@ class DirectionReport:
     clock_largest_step_s: float = 0.0
     cpu_s: float = 0.0
     scheduler: str = ""
+    copies: int = 0
+    damaged: int = 0
+    skipped: int = 0
+    undecided: int = 0
+    withheld: int = 0
+    beyond_envelope: str = ""
 
     @property
     def emulator_drops(self) -> int:
@@ -123,7 +134,8 @@ class DirectionReport:
         """Whether every packet that was read is accounted for."""
         read = self.before_start + self.accepted + sum(self.fates.values()) + self.oversize
         left = self.tx + self.tx_errors + self.in_flight
-        return read == self.rx and left == self.before_start + self.accepted
+        due = self.before_start + self.accepted + self.copies - self.withheld
+        return read + self.undecided == self.rx and left == due
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +191,36 @@ class Emulator(Protocol):
             EmulatorError: the emulator cannot run here.
         """
 
-    def stop(self) -> EmulatorReport:
+    def change(
+        self, link: str, direction: Direction, impairment: Impairment, at_ns: int | None = None
+    ) -> int:
+        """Add a change while running.
+
+        Args:
+            at_ns: when, ns of session time; None for as soon as it surely meets no packet that
+                has already been decided.
+
+        Returns:
+            The time it is scheduled for; its :class:`ChangeReport` carries it as ``t_ns``.
+
+        Raises:
+            InputError: this emulator would distort it, or ``at_ns`` lies before a known change.
+            EmulatorError: the emulator does not answer.
+        """
+
+    def snapshot(self) -> EmulatorReport:
+        """What has been counted so far; changes that are still to come have no times.
+
+        Raises:
+            EmulatorError: the emulator does not answer.
+        """
+
+    def stop(self, drain: bool = False) -> EmulatorReport:
         """Stop passing packets and undo what was set up.
+
+        Args:
+            drain: first let go, in order, all that waits (at once, whatever its due time), so
+                that nothing is dropped that a clean link would have carried.
 
         Raises:
             EmulatorError: a part of the emulator died or does not answer.

@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import fcntl
-import socket
-import struct
-
+from instruments.emulators import settings
 from instruments.emulators.base import EmulatorError
-
-_SIOCETHTOOL = 0x8946
-_SET_TX_CHECKSUM = 0x17
-_SET_TSO, _SET_GSO, _SET_GRO = 0x1F, 0x24, 0x2C
-
-
-def _ethtool(sock: socket.socket, ifname: str, command: int, value: int) -> None:
-    data = ctypes.create_string_buffer(struct.pack("II", command, value), 8)
-    request = struct.pack("16sP", ifname.encode(), ctypes.addressof(data))
-    fcntl.ioctl(sock.fileno(), _SIOCETHTOOL, request + bytes(40 - len(request)))
 
 
 def offloads_off(ifname: str) -> None:
@@ -30,14 +15,11 @@ def offloads_off(ifname: str) -> None:
     Raises:
         EmulatorError: no such interface here, or no right to change it.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            _ethtool(sock, ifname, _SET_TX_CHECKSUM, 0)
-        except OSError as error:
-            raise EmulatorError(f"cannot switch offloads off on {ifname}: {error}") from error
-        for command in (_SET_TSO, _SET_GSO, _SET_GRO):
-            with contextlib.suppress(OSError):  # follows from the checksum, or not known here
-                _ethtool(sock, ifname, command, 0)
+    try:
+        on = settings.batching(settings.features(ifname))
+        settings.set_features(ifname, dict.fromkeys(on, False))
+    except OSError as error:
+        raise EmulatorError(f"cannot switch offloads off on {ifname}: {error}") from error
 
 
 def transmit_drops(ifname: str) -> int:

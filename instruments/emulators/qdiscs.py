@@ -1,4 +1,4 @@
-"""Traffic control over one netlink socket that stays open: what the netem emulator needs.
+"""Netem qdiscs and redirections between interfaces: put up, and taken away again.
 
 Everything here acts on the current network namespace. Interfaces are named by index.
 """
@@ -8,46 +8,39 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Iterable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 from pyroute2 import IPRoute
-from pyroute2.netlink import nla
 from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl import TC_H_ROOT
-from pyroute2.netlink.rtnl.tcmsg import plugins
 
 from instruments.emulators.base import EmulatorError
-from instruments.emulators.netem_state import NetemState, pack, unpack
+from instruments.emulators.netem_messages import HANDLE_INGRESS, PARENT_INGRESS, QdiscSocket
+from instruments.emulators.netem_state import NetemState
 
-_HANDLE = 0x10000
-_INGRESS, _PARENT_INGRESS = 0xFFFF0000, 0xFFFFFFF1
 _ETH_P_ALL = 0x0003
 _BRIDGE = "tmb-wire"
 
 MEANS = ("matchall", "u32", "bridge")
 """Ways to join two interfaces, best first: redirection by one of two classifiers, or a bridge."""
 
-# pyroute2 has its own reading of netem's options, with most of them missing. Ours goes through
-# as bytes in both directions.
-plugins["netem"] = SimpleNamespace(
-    parent=TC_H_ROOT,
-    options=nla.cdata,
-    get_parameters=lambda request: request["packed"],
-)
-
 
 class TrafficControl:
-    """Netem qdiscs and redirections, added and taken away through one netlink socket."""
+    """Netem qdiscs and redirections, added and taken away through sockets that stay open.
+
+    Attributes:
+        qdiscs: changes and reads the netem qdiscs.
+    """
 
     def __init__(self) -> None:
         self._route = IPRoute()
+        self.qdiscs = QdiscSocket()
         self._ingress: set[int] = set()
         self._roots: set[int] = set()
         self._bridges: list[int] = []
 
     def close(self) -> None:
-        """Close the socket; what was set up stays (see :meth:`restore`)."""
+        """Close the sockets; what was set up stays (see :meth:`restore`)."""
+        self.qdiscs.close()
         self._route.close()
 
     def index(self, ifname: str) -> int:
@@ -67,38 +60,8 @@ class TrafficControl:
         Raises:
             EmulatorError: no right to, or the kernel has no netem.
         """
-        try:
-            self._route.tc("add", "netem", index, _HANDLE, packed=pack(state))
-        except NetlinkError as error:
-            raise EmulatorError(f"cannot add netem: {_said(error)}") from error
+        self.qdiscs.add_netem(index, state)
         self._roots.add(index)
-
-    def change_netem(self, index: int, state: NetemState) -> None:
-        """Give the netem qdisc its whole new state; packets that wait keep their due time.
-
-        Raises:
-            EmulatorError: the kernel refused it.
-        """
-        try:
-            self._route.tc("change", "netem", index, _HANDLE, packed=pack(state))
-        except NetlinkError as error:
-            raise EmulatorError(f"cannot change netem: {_said(error)}") from error
-
-    def netem(self, index: int) -> tuple[NetemState, int, int, int]:
-        """The interface's netem qdisc read back: state, packets sent, dropped and waiting.
-
-        Raises:
-            EmulatorError: the interface has none.
-        """
-        for entry in self._route.get_qdiscs(index):
-            ours = entry["index"] == index and entry["parent"] == TC_H_ROOT
-            if ours and entry.get_attr("TCA_KIND") == "netem":
-                stats = entry.get_attr("TCA_STATS2")
-                sent = stats.get_attr("TCA_STATS_BASIC")["packets"]
-                queue = stats.get_attr("TCA_STATS_QUEUE")
-                state = unpack(bytes(entry.get_attr("TCA_OPTIONS")))
-                return state, sent, queue["drops"], queue["qlen"]
-        raise EmulatorError(f"interface {index} has no netem qdisc")
 
     def join(self, one: int, other: int, means: Sequence[str] = MEANS) -> str:
         """Send what arrives at either interface out of the other; says by which of ``means``.
@@ -120,6 +83,10 @@ class TrafficControl:
                 self._remove_ingress((one, other))
         raise EmulatorError(f"cannot join two interfaces by {', '.join(means)}: {said}")
 
+    def counts_arrivals(self, index: int) -> bool:
+        """Whether the kernel counts what arrives there to be passed on (not with a bridge)."""
+        return index in self._ingress
+
     def _redirect(self, arrive: int, leave: int, means: str) -> None:
         if arrive not in self._ingress:
             self._route.tc("add", "ingress", arrive)
@@ -131,7 +98,7 @@ class TrafficControl:
             "add-filter",
             means,
             arrive,
-            parent=_INGRESS,
+            parent=HANDLE_INGRESS,
             prio=1,
             protocol=_ETH_P_ALL,
             action=action,
@@ -150,20 +117,24 @@ class TrafficControl:
     def _remove_ingress(self, indexes: Iterable[int]) -> None:
         for index in self._ingress.intersection(indexes):
             with contextlib.suppress(NetlinkError):
-                self._route.tc("del", index=index, parent=_PARENT_INGRESS, handle=_INGRESS)
+                self._route.tc("del", index=index, parent=PARENT_INGRESS, handle=HANDLE_INGRESS)
             self._ingress.discard(index)
 
-    def restore(self) -> None:
-        """Take away everything this object has added; harmless when repeated."""
+    def part(self) -> None:
+        """Undo every :meth:`join`; harmless when repeated."""
         self._remove_ingress(tuple(self._ingress))
-        for index in self._roots:
-            with contextlib.suppress(NetlinkError):
-                self._route.tc("del", index=index, root=True)
-        self._roots.clear()
         for bridge in self._bridges:
             with contextlib.suppress(NetlinkError):
                 self._route.link("del", index=bridge)
         self._bridges.clear()
+
+    def restore(self) -> None:
+        """Take away everything this object has added; harmless when repeated."""
+        self.part()
+        for index in self._roots:
+            with contextlib.suppress(NetlinkError):
+                self._route.tc("del", index=index, root=True)
+        self._roots.clear()
 
 
 def _said(error: NetlinkError) -> str:

@@ -1,8 +1,9 @@
 """Forked children that carry an emulator's work and report through a pipe.
 
 A child ignores the terminal's interrupt (its parent ends it by closing a pipe) and dies with
-its parent, so nothing is left after SIGKILL. Lines of JSON come back: ``{"event": "ready"}``,
-then ``{"event": "report", "report": …}`` or ``{"event": "error", "message": …}``.
+its parent, so nothing is left after SIGKILL. Through the same pipe it gets commands (plain data,
+:class:`Commands`). Lines of JSON come back: ``{"event": "ready"}``, answers to commands, then
+``{"event": "report", "report": …}`` or ``{"event": "error", "message": …}``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import ctypes
 import json
 import os
+import pickle
 import select
 import signal
 import time
@@ -22,7 +24,7 @@ from instruments.emulators.base import EmulatorError
 
 _PR_SET_PDEATHSIG = 1
 Job = Callable[[int, int], None]
-"""Called in the child with the stop pipe (ends when readable or closed) and the report pipe."""
+"""Called in the child with the command pipe (ends when closed) and the report pipe."""
 
 
 def send_event(report_fd: int | None, event: str, **data: Any) -> None:
@@ -32,6 +34,32 @@ def send_event(report_fd: int | None, event: str, **data: Any) -> None:
     line = json.dumps({"event": event, **data}).encode() + b"\n"
     while line:
         line = line[os.write(report_fd, line) :]
+
+
+class Commands:
+    """The child's end of the command pipe."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.closed = False
+        self._data = b""
+
+    def take(self) -> list[Any]:
+        """What has been told since; reads once (call it when ``fd`` is readable).
+
+        Sets ``closed`` where the parent has closed its end, which means: stop.
+        """
+        data = os.read(self.fd, 1 << 16)
+        self.closed = not data
+        self._data += data
+        told = []
+        while len(self._data) >= 4:
+            length = int.from_bytes(self._data[:4], "little")
+            if len(self._data) < 4 + length:
+                break
+            told.append(pickle.loads(self._data[4 : 4 + length]))
+            self._data = self._data[4 + length :]
+        return told
 
 
 @dataclass(slots=True)
@@ -82,6 +110,29 @@ class Workers:
         except EmulatorError:
             self.kill()
             raise
+
+    def tell(self, number: int, command: object) -> None:
+        """Send a command (plain data that pickles) to the child that was added as ``number``.
+
+        Raises:
+            EmulatorError: it has ended.
+        """
+        child = self._children[number]
+        data = pickle.dumps(command)
+        data = len(data).to_bytes(4, "little") + data
+        try:
+            while data:
+                data = data[os.write(child.stop_fd, data) :]
+        except OSError as error:
+            raise EmulatorError(f"{child.name} takes no commands: {error}") from error
+
+    def answer(self, number: int, event: str, within_s: float = 2.0) -> Mapping[str, Any]:
+        """The next line of that event from a child, waiting for it.
+
+        Raises:
+            EmulatorError: it failed, ended or did not answer in time.
+        """
+        return self._line(self._children[number], event, time.monotonic() + within_s)
 
     def stop(self, within_s: float = 5.0) -> list[dict[str, Any]]:
         """End every child and give their reports, in the order they were added.

@@ -15,6 +15,7 @@ from bench.network.scenario import Schedule
 from bench.units import NS_PER_S
 from instruments.emulators import timing
 from instruments.emulators.base import Emulator, EmulatorError, LinkPlan
+from instruments.emulators.forwarder import Options
 from instruments.emulators.userspace import UserspaceEmulator
 
 _PRIORITY = 2
@@ -60,7 +61,7 @@ def make_emulator(backend: Backend) -> Emulator:
         from instruments.emulators.netem import NetemEmulator
 
         return NetemEmulator()
-    return UserspaceEmulator()
+    return UserspaceEmulator(Options(withhold_damaged=True))
 
 
 def emulate(

@@ -33,6 +33,11 @@ _DIRECTION_COUNTERS = (
     "kernel_drops",
     "tx_errors",
     "oversize",
+    "copies",
+    "damaged",
+    "skipped",
+    "undecided",
+    "withheld",
     "unfinished_checksums",
     "clock_steps",
 )

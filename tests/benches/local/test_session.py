@@ -35,6 +35,13 @@ def impaired(kit, local_host):
     return kit.kept_run(kit.session(2.0, impairment))[0]
 
 
+@pytest.fixture(scope="module")
+def altered(kit, local_host):
+    """A tenth of the packets comes twice, a tenth or so damaged, for 2 s."""
+    impairment = Impairment(delay=Delay(0.005), duplication=0.1, ber=1e-4)
+    return kit.kept_run(kit.session(2.0, impairment))[0]
+
+
 def surely_there(rows):
     """Of rows of sent packets those older than 0.1 s at the end: others may be on their way."""
     end_ns = rows.column("t_ns").max() - 100_000_000
@@ -249,3 +256,21 @@ def test_a_failing_sink_ends_the_session(kit):
         with pytest.raises(TypeError):
             kit.run(bench, kit.session(60.0), sink)
         assert time.monotonic() - started < 30
+
+
+def test_copies_arrive_and_damaged_packets_do_not(altered):
+    """What the taps count is what the emulator says it did, packet for packet."""
+    counters, packets = altered.health.counters, altered.packets
+    for direction, name in ((0, "primary/to-patient"), (1, "primary/to-doctor")):
+        near, far = ("doctor", "patient") if direction == 0 else ("patient", "doctor")
+        link = packets.where(direction=direction, link=0)
+        assert counters[f"{name}/copies"] > 20
+        assert counters[f"{name}/damaged"] > 20
+        assert counters[f"{name}/withheld"] == counters[f"{name}/damaged"]
+        expected = (
+            len(link.where(tap=near)) + counters[f"{name}/copies"] - counters[f"{name}/withheld"]
+        )
+        waiting = counters[f"{name}/in_flight"] + counters[f"{name}/unread"]
+        assert expected - waiting - 20 <= len(link.where(tap=far)) <= expected
+    undecodable = [counters[f"{side}/undecodable"] for side in ("patient", "doctor")]
+    assert undecodable == [0, 0]
