@@ -206,7 +206,7 @@ def test_check_says_what_this_host_can_do(bench):
     done = bench.call("check", "--json")
     assert done.code == 0, done.err
     found = json.loads(done.out)
-    assert found.keys() == {"findings", "best_bench", "reason", "removed"}
+    assert found.keys() == {"findings", "best_bench", "reason", "removed", "restored"}
     assert found["best_bench"] in ("local", "virtual")
     assert found["removed"] == []
     for finding in found["findings"]:

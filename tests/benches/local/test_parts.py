@@ -293,6 +293,7 @@ def test_tap_drops_are_reported(monkeypatch):
 AGENT = "received undecodable send_errors receive_drops timers cpu_ns"
 LATE = "timer_late_p50_ns timer_late_p99_ns timer_late_max_ns"
 COUNTED = "rx tx accepted before_start in_flight unread kernel_drops tx_errors oversize"
+COUNTED += " copies damaged skipped undecided withheld"
 ODD = "unfinished_checksums clock_steps emulator_drops"
 
 
