@@ -9,7 +9,7 @@ import time
 
 import typer
 
-from bench.commands import captures, emulate, host, library, runs
+from bench.commands import captures, certify, emulate, host, library, runs
 
 app = typer.Typer(
     name="bench",
@@ -31,6 +31,7 @@ for name, function in (
     ("report", runs.report),
     ("profiles", library.profiles),
     ("emulate", emulate.emulate),
+    ("certify-emulator", certify.certify_emulator),
     ("fit", captures.fit),
     ("check", host.check),
 ):

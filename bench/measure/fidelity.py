@@ -156,6 +156,33 @@ def delay_errors(passed: Passage, decided: Decisions) -> Ints:
     return np.concatenate([(first - early)[there], (second - late)[both]])
 
 
+# ---- stalls of the host
+
+_BEHIND_NS = 50_000
+
+
+def in_stall(stalls_ns: Ints, t_ns: Ints) -> NDArray[np.bool_]:
+    """Which times lie in a stall or right behind one.
+
+    Args:
+        stalls_ns: beginnings and ends, ascending, apart; shape (k, 2).
+        t_ns: shape (n,).
+    """
+    if not len(stalls_ns):
+        return np.zeros(len(t_ns), dtype=np.bool_)
+    place = np.searchsorted(stalls_ns[:, 0], t_ns, side="right") - 1
+    within = t_ns <= stalls_ns[np.maximum(place, 0), 1] + _BEHIND_NS
+    return np.asarray((place >= 0) & within)
+
+
+def awake(passed: Passage, stalls_ns: Ints) -> Passage:
+    """The passage without the arrivals of packets that came, if only once, in a stall."""
+    asleep = np.zeros(len(passed.sent_ns), dtype=np.bool_)
+    asleep[passed.seen[in_stall(stalls_ns, passed.seen_ns)]] = True
+    kept = ~asleep[passed.seen]
+    return Passage(passed.sent_ns, passed.size, passed.seen[kept], passed.seen_ns[kept])
+
+
 # ---- order
 
 

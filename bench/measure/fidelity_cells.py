@@ -45,17 +45,16 @@ class Cell:
 class Bounds:
     """Within which a row holds.
 
-    ``p50_s``, ``p99_s``: of the delay error, beyond the null path's own, and at most
-    ``most_p50_s``, ``most_p99_s`` in all. ``early_s``: what reading clocks may make a packet look
-    early. ``event_s``: from a scheduled change to the first packet that met it, beyond the null
-    path's median. ``distance``: Kolmogorov-Smirnov, of the delays to the very draws that were to
-    be carried out, without the shift. ``rate``: relative, of the mean rate.
+    ``p50_s``: of the delay error, beyond the null path's own, and at most ``most_p50_s`` in all;
+    ``p99_s``: of the delay error, and of a release after a hold. ``early_s``: what reading clocks
+    may make a packet look early. ``event_s``: from a scheduled change to the first packet that
+    met it, beyond the null path's median. ``distance``: Kolmogorov-Smirnov, of the delays to the
+    very draws that were to be carried out, without the shift. ``rate``: relative, of the mean.
     """
 
     p50_s: float = 50e-6
-    p99_s: float = 250e-6
     most_p50_s: float = 150e-6
-    most_p99_s: float = 1e-3
+    p99_s: float = 1e-3
     early_s: float = 20e-6
     event_s: float = 100e-6
     distance: float = 0.011
@@ -66,7 +65,8 @@ class Bounds:
 class Row:
     """One cell's result. Figures are JSON-able data in SI units, ``None`` where they mean nothing.
 
-    ``delay_error``: :class:`~bench.measure.fidelity.Quantiles`, arrival minus due; ``draws_known``:
+    ``delay_error``: :class:`~bench.measure.fidelity.Quantiles`, arrival minus due;
+    ``delay_error_awake``: of the packets that came while the host did not stall; ``draws_known``:
     whether due times and losses are the law's own, packet by packet, or only its distribution.
     """
 
@@ -79,6 +79,7 @@ class Row:
     sent: int
     draws_known: bool
     delay_error: Quantiles | None = None
+    delay_error_awake: Quantiles | None = None
     distribution: dict[str, Any] | None = None
     loss: dict[str, Any] | None = None
     rate: dict[str, Any] | None = None

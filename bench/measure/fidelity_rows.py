@@ -35,11 +35,24 @@ class _Finding:
     unsure: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
     figures: dict[str, Any] = field(default_factory=dict)
+    changes_ns: tuple[int, ...] = ()
     first: Ints = field(init=False)
     times: Ints = field(init=False)
 
     def __post_init__(self) -> None:
         self.first, _, self.times = self.passed.arrivals()
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """Packets that may still have met the state before a change.
+
+        None where the emulator goes by arrivals, as the law does.
+        """
+        found = np.zeros(len(self.first), dtype=np.bool_)
+        for t_ns in self.changes_ns if not self.exact else ():
+            within_ns = round(self.bounds.event_s * 1e9)
+            found |= (self.passed.sent_ns >= t_ns) & (self.passed.sent_ns < t_ns + within_ns)
+        return found
 
     @property
     def lost(self) -> NDArray[np.bool_]:
@@ -52,6 +65,7 @@ class _Finding:
         return (self.first - self.passed.sent_ns)[there]
 
 
+NO_STALLS = np.empty((0, 2), dtype=np.int64)
 _UNBOUND = Quantiles(0, 0.0, math.inf, math.inf, math.inf, math.inf)
 
 
@@ -69,6 +83,7 @@ def evaluate(
     start_ns: int,
     null: Quantiles | None,
     bounds: Bounds,
+    stalls_ns: Ints = NO_STALLS,
     problem: str = "",
 ) -> Row:
     """One cell's row.
@@ -83,16 +98,18 @@ def evaluate(
         null: delays of the null path; ``None`` for the null path itself, which only the bounds
             in all bind.
         bounds: see :class:`Bounds`.
+        stalls_ns: when the host did not run what was due; shape (k, 2).
         problem: why the bench itself cannot be trusted here; empty where it can.
     """
     found = _Finding(passed, decided, exact, null or _UNBOUND, bounds, start_ns)
+    found.changes_ns = tuple(_at(found, t_s) for t_s, _ in cell.states[1:])
     if (passed.sent_ns == MISSING).any():
         seen = int((passed.sent_ns != MISSING).sum())
         problem = problem or f"the near tap saw {seen} of {cell.count} packets"
     else:
         _losses(cell, found)
         if exact or not any(s.delay.spread_s or s.reordering for _, s in cell.states):
-            _timing(found)
+            _timing(found, stalls_ns)
         _order(cell, found)
         if (check := _CHECKS.get(cell.kind)) is not None:
             check(cell, found)
@@ -110,25 +127,29 @@ def evaluate(
     )  # fmt: skip
 
 
-def _timing(found: _Finding) -> None:
-    errors = fid.quantiles(fid.delay_errors(found.passed, found.decided))
-    found.figures["delay_error"] = errors
+def _timing(found: _Finding, stalls_ns: Ints) -> None:
+    due_ns = np.where(found.open, -1, found.decided.due_ns)
+    decided = Decisions(due_ns, found.decided.copy_ns)
+    errors = fid.quantiles(fid.delay_errors(found.passed, decided))
+    awake = fid.quantiles(fid.delay_errors(fid.awake(found.passed, stalls_ns), decided))
+    found.figures["delay_error"], found.figures["delay_error_awake"] = errors, awake
     if not errors.n or errors.p50_s is None or errors.p99_s is None or errors.min_s is None:
         return
-    bounds, null = found.bounds, found.null
     found.words.append(
         f"error p50 {show_duration(errors.p50_s)}, p99 {show_duration(errors.p99_s)}"
     )
-    if errors.min_s < -bounds.early_s:
+    if errors.min_s < -found.bounds.early_s:
         found.fails.append(f"a packet came {show_duration(-errors.min_s)} before it was due")
-    limits = (
-        ("median", errors.p50_s, min(bounds.most_p50_s, bounds.p50_s + (null.p50_s or 0.0))),
-        ("p99", errors.p99_s, min(bounds.most_p99_s, bounds.p99_s + (null.p99_s or 0.0))),
-    )
-    for name, value, limit in limits:
+    median_s = min(found.bounds.most_p50_s, found.bounds.p50_s + (found.null.p50_s or 0.0))
+    for name, value, limit, quiet in (
+        ("median", errors.p50_s, median_s, awake.p50_s),
+        ("p99", errors.p99_s, found.bounds.p99_s, awake.p99_s),
+    ):
         if value > limit:
             found.unsure.append(
-                f"{name} of the delay error is {show_duration(value)}, limit {show_duration(limit)}"
+                f"{name} of the delay error is {show_duration(value)}, limit "
+                f"{show_duration(limit)}; {errors.n - awake.n} of {errors.n} packets came while "
+                f"the host stalled, without them {show_duration(quiet)}"
             )
 
 
@@ -141,7 +162,7 @@ def _losses(cell: Cell, found: _Finding) -> None:
     figures: dict[str, Any] = {
         "observed": seen.lost,
         "decided": None if drawn else meant.lost,
-        "difference": None if drawn else int((lost != decided).sum()),
+        "difference": None if drawn else int(((lost != decided) & ~found.open).sum()),
         "ratio": seen.lost / count if count else None,
         "intended_ratio": state.loss_ratio if len(cell.states) == 1 else None,
         "low": None, "high": None, "error_probability": None,
@@ -202,6 +223,9 @@ def _jitter(cell: Cell, found: _Finding) -> None:
         elif shifted.largest > critical:
             found.unsure.append(f"KS to the law is {shifted.largest:.4f}, critical {critical:.4f}")
     if not found.exact:
+        if count:
+            p50_s, p95_s = np.quantile(delays_s, [0.5, 0.95])
+            found.words.append(f"p50 {show_duration(p50_s)}, p95 {show_duration(p95_s)}")
         return
     meant = found.decided.due_ns >= 0
     draws_s = fid.seconds((found.decided.due_ns - found.passed.sent_ns)[meant])
@@ -315,7 +339,7 @@ def _hold(cell: Cell, found: _Finding) -> None:
     begin_ns, end_ns = (_at(found, t_s) for t_s, _ in cell.states[1:])
     sent, first = found.passed.sent_ns, found.first
     early = sent < (begin_ns + end_ns) // 2
-    held = (sent >= begin_ns) & (sent < end_ns) & ~found.lost
+    held = ~early & (sent < end_ns) & ~found.lost
     due_ns = end_ns + round(cell.states[2][1].delay.mean_s * 1e9)
     begin = fid.switch_error_ns(sent[early], first[early] >= end_ns, begin_ns)
     _event(found, {"begin": begin, "release": int(first[held].min() - due_ns) if held.any() else
@@ -327,9 +351,11 @@ def _at(found: _Finding, t_s: float) -> int:
 
 
 def _event(found: _Finding, errors_ns: dict[str, int | None]) -> None:
-    limit_s = found.bounds.event_s + (found.null.p50_s or 0.0)
+    """A change meets packets by arrival; a release is a departure like any other."""
+    change_s = found.bounds.event_s + (found.null.p50_s or 0.0)
     figures = {name: None if ns is None else ns * 1e-9 for name, ns in errors_ns.items()}
-    found.figures["event"] = {"error_s": figures, "limit_s": limit_s}
+    limits = {name: found.bounds.p99_s if name == "release" else change_s for name in figures}
+    found.figures["event"] = {"error_s": figures, "limit_s": limits}
     for name, error_s in figures.items():
         if error_s is None:
             found.unsure.append(f"no clear {name}: packets of both states are mixed")
@@ -337,9 +363,10 @@ def _event(found: _Finding, errors_ns: dict[str, int | None]) -> None:
         found.words.append(f"{name} {error_s * 1e6:+.0f} µs")
         if error_s < -found.bounds.early_s:
             found.fails.append(f"the {name} came {show_duration(-error_s)} early")
-        elif error_s > limit_s:
+        elif error_s > limits[name]:
             found.unsure.append(
-                f"the {name} came {show_duration(error_s)} late, limit {show_duration(limit_s)}"
+                f"the {name} came {show_duration(error_s)} late, limit "
+                f"{show_duration(limits[name])}"
             )
 
 
