@@ -16,8 +16,8 @@ _SHOWN = frozenset(
         *_RUN_ID, "plan", "title", "device", "simulated", "bench", "backend", "bench_reason",
         "versions", "host", "kernel", "git_commit", "git_changed", "commit", "seed", "start",
         "end", "started", "ended", "completion", "content_hash", "order", "scope", "noise_floor",
-        "catalogue_sha256", "requirements", "options", "defects", "trials", "certify",
-        "allow_inconclusive",
+        "emulator_proof", "catalogue_sha256", "requirements", "options", "defects", "trials",
+        "certify", "allow_inconclusive",
     }
 )  # fmt: skip
 _SURROGATES = {

@@ -102,9 +102,30 @@ def bench_part(report: ReportData) -> dict[str, Any]:
         "floor": [
             (name, [_floor_figure(key, values.get(key)) for key in names]) for name, values in floor
         ],
+        "proof": _proof_line(report.run.get("emulator_proof")),
         "lateness_names": [_QUANTILES.get(name, plain(name)) for name in lateness],
         "health": [_health_row(recording, lateness) for recording in report.recordings],
     }
+
+
+def _proof_line(proof: Any) -> str:
+    """The short proof of the emulator before the run, in one line; empty where none was made."""
+    if not proof:
+        return ""
+    backend, verdict = plain(str(proof.get("backend"))), plain(str(proof.get("verdict")))
+    rows = proof.get("rows") or []
+    if not rows:
+        return f"{backend}: {verdict} ({plain(str(proof.get('reason', '')))})"
+    parts = [f"{backend}: {verdict}, {len(rows)} rows"]
+    worst = (proof.get("uncertainty") or {}).get("delay_error_p99_s")
+    if worst is not None:
+        parts.append(f"delay error p99 of the worst row {words.quantity(worst, 's')}")
+    parts += [
+        f"{row['name']}: {row['verdict']} ({row['reason']})"
+        for row in rows
+        if row.get("verdict") not in ("holds", "not offered")
+    ]
+    return plain("; ".join(parts))
 
 
 def _line(recording: Recording) -> str:

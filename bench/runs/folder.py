@@ -262,6 +262,7 @@ def _first_fields(run_id: str, identity: Mapping[str, Any]) -> dict[str, Any]:
         **describe_host(),
         "scope": [],
         "noise_floor": None,
+        "emulator_proof": None,
         **given,
     }
 

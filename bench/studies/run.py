@@ -30,6 +30,7 @@ from bench.runs.folder import RunFolder
 from bench.runs.ids import new_run_id
 from bench.sessions.recording import Recording, Session
 from bench.studies.effort import Effort
+from bench.studies.emulator_proof import prove_emulator
 from bench.studies.failed import failed_verdict
 from bench.studies.observer import Observer
 from bench.studies.planning import Settled, find, settle
@@ -193,7 +194,9 @@ class Run:
         }
 
     def settle_scope(self, candidates: Iterable[Candidate]) -> None:
-        """Measure the noise floor and decide what this run judges; written to run.json once.
+        """Prove the emulator, measure the noise floor, decide what this run judges.
+
+        Written to run.json once.
 
         Processes that share a run come to the same scope from the same null path.
         """
@@ -203,6 +206,7 @@ class Run:
         unsound = "" if null is None else "; ".join(self.sessions.problems(null, reactions=False))
         self.sessions.floor = self.floor
         options = self.options
+        proof, failed = prove_emulator(self.bench, options.seed)
         self._settled = settle(
             wanted,
             device=options.device,
@@ -210,7 +214,7 @@ class Run:
             bench=self.bench.name,
             effort=Effort(options.full, options.budget_s, options.confidence),
             floor=self.floor if self.bench.name != "virtual" else None,
-            unsound=unsound,
+            unsound="; ".join(filter(None, (failed, unsound))),
         )
         if not self.folder.identity["scope"]:
             asked = dict.fromkeys(item.requirement for item in self.scope)
@@ -218,6 +222,7 @@ class Run:
                 scope=self.scope,
                 trials=self._settled.trials,
                 noise_floor=self.floor,
+                emulator_proof=proof,
                 requirements=[self.catalogue.get(name) for name in asked],
             )
         self.observer.scope(self.scope)

@@ -1,0 +1,64 @@
+"""The short proof before a run: made where there is an emulator, and a failure spoils the run."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from bench.benches.base import BenchError
+from bench.report.sessions import _proof_line
+from bench.studies import certify
+from bench.studies.certificate import Certificate
+from bench.studies.certify import certify as certify_virtual
+from bench.studies.emulator_proof import prove_emulator
+
+LOCAL = SimpleNamespace(name="local", backend="userspace")
+
+
+@pytest.fixture(scope="module")
+def certificate() -> Certificate:
+    return certify_virtual("virtual", seed=7, quick=True)
+
+
+def given(monkeypatch, answer):
+    def short_proof(backend, seed, *, lease):
+        assert (backend, seed, lease) == ("userspace", 7, False)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(certify, "short_proof", short_proof)
+
+
+def test_a_bench_without_packets_has_no_emulator_to_prove():
+    assert prove_emulator(SimpleNamespace(name="virtual"), 7) == (None, "")
+
+
+def test_what_holds_is_recorded_and_spoils_nothing(monkeypatch, certificate):
+    given(monkeypatch, certificate)
+    found, unsound = prove_emulator(LOCAL, 7)
+    assert found["verdict"] == "holds" and unsound == ""
+    assert "holds" in _proof_line(found)
+
+
+def test_another_behaviour_than_was_told_spoils_the_run_and_lateness_does_not(
+    monkeypatch, certificate
+):
+    late = replace(certificate.rows[0], verdict="inconclusive", reason="late by 5 ms")
+    given(monkeypatch, replace(certificate, rows=(late,)))
+    found, unsound = prove_emulator(LOCAL, 7)
+    assert found["verdict"] == "inconclusive" and unsound == ""
+    assert "late by 5 ms" in _proof_line(found)
+
+    wrong = replace(late, verdict="fails", reason="3 packets lost that were to pass")
+    given(monkeypatch, replace(certificate, rows=(late, wrong)))
+    found, unsound = prove_emulator(LOCAL, 7)
+    assert found["verdict"] == "fails"
+    assert "does not do what it is told" in unsound and wrong.reason in unsound
+
+
+def test_a_proof_that_could_not_be_made_says_so(monkeypatch):
+    given(monkeypatch, BenchError("no address left\nmore"))
+    found, unsound = prove_emulator(LOCAL, 7)
+    assert (found["verdict"], found["reason"], unsound) == ("not made", "no address left", "")
+    assert "no address left" in _proof_line(found)
