@@ -3,21 +3,26 @@
 ``python -m benchmarks.changes [--times 200] [--json]``: in a network namespace of its own, the
 same change (the rate of a tbf qdisc, which every kernel has) by each way in turn, interleaved, so
 that the ratios hold on a busy host. Figures are medians and 99th percentiles of wall time in s.
-tcconfig sets netem: where it or netem is missing, it is named as not run.
+tcconfig sets netem: where it or netem is missing, it is named as not run. ``--uml`` does it all in
+User-Mode Linux, whose kernel has netem (Debian's packages user-mode-linux and kmod).
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.util
 import json
+import os
 import shutil
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.rtnl import TC_H_ROOT
@@ -29,6 +34,24 @@ _LIMIT_BYTES, _BURST_BYTES = 30_000, 1600
 _NEWQDISC, _REQUEST_ACK_REPLACE = 36, 0x1 | 0x4 | 0x100 | 0x400
 _HANDLE = 0x10000
 _PARMS, _BURST = 1, 6
+
+Found = dict[str, dict[str, float | str | None]]
+
+_BOOT = Path(__file__).parents[1] / "tests" / "instruments" / "uml_boot.py"
+_GUEST = """
+import glob, json, os, subprocess, sys
+from pathlib import Path
+
+os.environ["PATH"] = {path!r}
+kernel = glob.glob("/usr/lib/uml/modules/*/kernel")[0]
+for module in ("net/sched/sch_netem", "net/sched/sch_tbf", "drivers/net/veth"):
+    if Path(f"{{kernel}}/{{module}}.ko").exists():
+        subprocess.run(["insmod", f"{{kernel}}/{{module}}.ko"], check=True)
+sys.path.insert(0, {root!r})
+from benchmarks.changes import compare
+
+print("NETEM-RESULT " + json.dumps(compare({times})), flush=True)
+"""
 
 
 def _attribute(kind: int, payload: bytes) -> bytes:
@@ -96,7 +119,7 @@ def _tcconfig(ifname: str) -> Callable[[int], None]:
     return change
 
 
-def compare(times: int) -> dict[str, dict[str, float | str | None]]:
+def compare(times: int) -> Found:
     """Median and p99 in s of every way, interleaved; ``why`` where one was not run."""
     with IPRoute() as route:
         route.link("add", ifname="change0", kind="veth", peer="change1")
@@ -122,7 +145,7 @@ def compare(times: int) -> dict[str, dict[str, float | str | None]]:
                 why[name] = f"not run: {error}"
                 continue
             spent[name].append(time.perf_counter() - start)
-    found: dict[str, dict[str, float | str | None]] = {}
+    found: Found = {}
     for name, values in spent.items():
         ordered = sorted(values)
         known = bool(ordered) and name not in why
@@ -135,14 +158,44 @@ def compare(times: int) -> dict[str, dict[str, float | str | None]]:
     return found
 
 
+def compare_in_uml(times: int) -> Found:
+    """The same in User-Mode Linux.
+
+    Raises:
+        SystemExit: it does not boot here, or gives no result; says why.
+    """
+    spec = importlib.util.spec_from_file_location("uml_boot", _BOOT)
+    assert spec is not None
+    assert spec.loader is not None
+    uml_boot = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(uml_boot)
+    with tempfile.TemporaryDirectory() as folder:
+        guest = Path(folder) / "guest.py"
+        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+        guest.write_text(_GUEST.format(path=path, root=str(_BOOT.parents[2]), times=times))
+        try:
+            found, console = uml_boot.guest_result(
+                lambda: Path(tempfile.mkdtemp(dir=folder)), guest
+            )
+        except uml_boot.Unavailable as error:
+            raise SystemExit(str(error)) from None
+    if "failed" in found:
+        raise SystemExit(f"{found['failed']}\n{console[-2000:]}")
+    return dict(found)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--times", type=int, default=200)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--uml", action="store_true", help="in User-Mode Linux, for netem")
     arguments = parser.parse_args()
-    enter_own_namespaces()
-    found = compare(arguments.times)
+    if arguments.uml:
+        found = compare_in_uml(arguments.times)
+    else:
+        enter_own_namespaces()
+        found = compare(arguments.times)
     if arguments.json:
         print(json.dumps(found))
         return
