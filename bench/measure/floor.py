@@ -38,11 +38,16 @@ class StreamFloor:
 
 @dataclass(frozen=True, slots=True)
 class NoiseFloor:
-    """Per stream, measured in the null-path session ``session``; ``complete`` without drops."""
+    """Per stream, measured in the null-path session ``session``; ``complete`` without drops.
+
+    ``emulator_s``: by how much the emulator's delays were off in the proof before the run: the
+    worst median. None where none was made.
+    """
 
     session: str
     streams: Mapping[str, StreamFloor]
     complete: bool
+    emulator_s: float | None = None
 
     def stream(self, name: str) -> StreamFloor | None:
         """The floor of a stream, or the worst of all for a name that is not in it."""

@@ -248,7 +248,8 @@ def time_budget(
 
     ``tap``: two software stamps differ from the interface by at most what an unimpaired path
     takes (median of the noise floor), rectangular. ``clock``: the largest disagreement of the
-    clock pairs, rectangular. Both are zero, and present, on a virtual clock.
+    clock pairs, rectangular. Both are zero, and present, on a virtual clock. ``emulator``: how far
+    its delays were off, where that was proven.
     """
     if all(recording.bench == "virtual" for recording in recordings):
         exact = "virtual clock: exact"
@@ -259,4 +260,8 @@ def time_budget(
     if found is None or not math.isfinite(found.p50):
         return (clock,)
     origin = "median of the noise floor, rectangular"
-    return UncertaintyTerm("tap", found.p50 / math.sqrt(3), origin), clock
+    tap = UncertaintyTerm("tap", found.p50 / math.sqrt(3), origin)
+    if floor is None or floor.emulator_s is None:
+        return tap, clock
+    origin = "worst median error of the emulator's delays in the proof before the run, rectangular"
+    return tap, clock, UncertaintyTerm("emulator", floor.emulator_s / math.sqrt(3), origin)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bench.benches.base import Bench, BenchError
+from bench.measure.floor import NoiseFloor
 
 
 def prove_emulator(bench: Bench, seed: int) -> tuple[dict[str, Any] | None, str]:
@@ -34,3 +37,11 @@ def prove_emulator(bench: Bench, seed: int) -> tuple[dict[str, Any] | None, str]
     ]
     told = f"the emulator does not do what it is told ({'; '.join(failed)})" if failed else ""
     return found.to_json(), told
+
+
+def with_emulator(floor: NoiseFloor | None, proof: Mapping[str, Any] | None) -> NoiseFloor | None:
+    """The floor, with what the proof (as in ``run.json``) found of the emulator's delays."""
+    error_s = ((proof or {}).get("uncertainty") or {}).get("delay_error_p50_s")
+    if floor is None or error_s is None:
+        return floor
+    return replace(floor, emulator_s=abs(float(error_s)))

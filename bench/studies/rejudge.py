@@ -17,6 +17,7 @@ from bench.requirements.model import Requirement
 from bench.runs.reader import StoredRun, read_recording, read_run
 from bench.sessions.codec import from_json, to_json
 from bench.sessions.recording import Recording
+from bench.studies.emulator_proof import with_emulator
 from bench.studies.failed import failed_verdict
 from bench.studies.run import NULL_PATH
 
@@ -48,6 +49,7 @@ def rejudge(path: Path) -> Rejudged:
     cache: dict[str, Recording] = {}
     nulls = _of_scenario(run, NULL_PATH, cache)
     floor = measure_floor(nulls[-1]) if nulls else None
+    floor = with_emulator(floor, run.identity.get("emulator_proof"))
     stimuli: dict[str, tuple[StepStimulus, ...]] = {}
     stored = {(v.requirement, v.stream, v.test): v for v in run.verdicts}
     verdicts = []

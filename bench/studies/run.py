@@ -30,7 +30,7 @@ from bench.runs.folder import RunFolder
 from bench.runs.ids import new_run_id
 from bench.sessions.recording import Recording, Session
 from bench.studies.effort import Effort
-from bench.studies.emulator_proof import prove_emulator
+from bench.studies.emulator_proof import prove_emulator, with_emulator
 from bench.studies.failed import failed_verdict
 from bench.studies.observer import Observer
 from bench.studies.planning import Settled, find, settle
@@ -204,9 +204,10 @@ class Run:
         null = self._session(library.null_path(), 0)
         self.floor = measure_floor(null) if null is not None else None
         unsound = "" if null is None else "; ".join(self.sessions.problems(null, reactions=False))
-        self.sessions.floor = self.floor
         options = self.options
         proof, failed = prove_emulator(self.bench, options.seed)
+        self.floor = with_emulator(self.floor, proof)
+        self.sessions.floor = self.floor
         self._settled = settle(
             wanted,
             device=options.device,

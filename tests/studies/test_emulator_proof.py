@@ -6,11 +6,13 @@ from types import SimpleNamespace
 import pytest
 
 from bench.benches.base import BenchError
+from bench.measure.floor import NoiseFloor, StreamFloor
+from bench.measure.kpi import time_budget
 from bench.report.sessions import _proof_line
 from bench.studies import certify
 from bench.studies.certificate import Certificate
 from bench.studies.certify import certify as certify_virtual
-from bench.studies.emulator_proof import prove_emulator
+from bench.studies.emulator_proof import prove_emulator, with_emulator
 
 LOCAL = SimpleNamespace(name="local", backend="userspace")
 
@@ -65,3 +67,19 @@ def test_a_proof_that_could_not_be_made_says_so(monkeypatch):
     found, unsound = prove_emulator(LOCAL, 7)
     assert (found["verdict"], found["reason"], unsound) == ("not made", "no address left", "")
     assert "no address left" in _proof_line(found)
+
+
+def test_its_error_is_a_term_of_every_time_that_is_judged(certificate):
+    one = StreamFloor(3e-5, 1e-4, 2e-4, 1e-3, 1e-4, 2e-4, 9)
+    floor = NoiseFloor("n", {"force": one}, True)
+    recording = SimpleNamespace(bench="local", health=SimpleNamespace(clock_step_s=0.0))
+
+    def terms(proof):
+        found = time_budget([recording], "force", with_emulator(floor, proof))
+        return {term.name: term.standard for term in found}
+
+    proof = {**certificate.to_json(), "uncertainty": {"delay_error_p50_s": 3e-3}}
+    assert terms(proof)["emulator"] == pytest.approx(3e-3 / 3**0.5)
+    for none in (None, {"verdict": "not made"}):
+        assert "emulator" not in terms(none)
+    assert with_emulator(None, proof) is None
