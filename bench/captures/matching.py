@@ -8,7 +8,7 @@ the unique ones have, it is the only one that can have arrived then. All others 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -68,6 +68,21 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Undecided:
+    """The packets whose fate is ambiguous; arrays of shape ``(k,)``.
+
+    ``rows``: their indices among the packets sent, rising. ``earliest_ns``, ``latest_ns``: the
+    first and last arrival that may be theirs; :data:`MISSING` where none is known. ``may_be_lost``:
+    it may not have arrived at all.
+    """
+
+    rows: Ints
+    earliest_ns: Ints
+    latest_ns: Ints
+    may_be_lost: Mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
     """One flow between two taps.
 
@@ -75,7 +90,7 @@ class Pairs:
     of the arrival, :data:`MISSING` where there is none, ``fate`` the value of a :class:`Fate`.
     ``got_ns``, ``kind``: shape ``(m,)``, every arrival; ``kind`` the value of an
     :class:`Arrival`. So lost + arrived + in flight + ambiguous = n, and
-    unmatched + paired + duplicate + ambiguous = m.
+    unmatched + paired + duplicate + ambiguous = m. ``undecided``: what is known of the ambiguous.
     """
 
     sent_ns: Ints
@@ -83,6 +98,7 @@ class Pairs:
     fate: NDArray[np.int8]
     got_ns: Ints
     kind: NDArray[np.int8]
+    undecided: Undecided
 
     def __len__(self) -> int:
         return len(self.sent_ns)
@@ -99,6 +115,30 @@ class Pairs:
             return np.full(len(self.place), MISSING, dtype=np.int64)
         return np.where(self.place >= 0, self.got_ns[self.place], MISSING)
 
+    @property
+    def earliest_ns(self) -> Ints:
+        """The first instant at which each packet may have arrived; :data:`MISSING` for none."""
+        found = self.received_ns
+        found[self.undecided.rows] = self.undecided.earliest_ns
+        return found
+
+    @property
+    def latest_ns(self) -> Ints:
+        """The last instant at which each packet may have arrived; :data:`MISSING` for none."""
+        found = self.received_ns
+        found[self.undecided.rows] = self.undecided.latest_ns
+        return found
+
+    @property
+    def may_be_lost(self) -> Mask:
+        """Which ambiguous packets may not have arrived at all; false for all others."""
+        found = np.zeros(len(self), dtype=bool)
+        found[self.undecided.rows] = self.undecided.may_be_lost
+        return found
+
+
+_NONE = np.zeros(0, dtype=np.int64)
+_NOTHING = Undecided(_NONE, _NONE, _NONE, _NONE.astype(bool))
 
 _FEW = 32
 """With fewer unique packets than this, the range of delays they show is widened in proportion."""
@@ -127,22 +167,57 @@ def pair(sent: Tap, got: Tap, watch: Watch) -> Pairs:
     kind[np.isin(got.key, sent.key[left])] = Arrival.DUPLICATE.value
     kind[right] = Arrival.PAIRED.value
     fate = np.where(place >= 0, Fate.ARRIVED.value, Fate.LOST.value).astype(np.int8)
-    found = Pairs(sent.t_ns, place, fate, got.t_ns, kind)
+    found = Pairs(sent.t_ns, place, fate, got.t_ns, kind, _NOTHING)
     near = np.flatnonzero((place < 0) & np.isin(sent.key, got.key))
     far = np.flatnonzero((kind == Arrival.UNMATCHED.value) & np.isin(got.key, sent.key))
     if len(near):
         _settle(found, _alike(sent, near), _alike(got, far), (left, right))
     _mark_in_flight(found, watch)
-    return found
+    return replace(found, undecided=_undecided(found, sent.key, got.key))
 
 
 def _mark_in_flight(found: Pairs, watch: Watch) -> None:
     """Packets that may have passed the receiving tap while it was not capturing are not lost."""
     arrived = found.fate == Fate.ARRIVED.value
-    delays = found.received_ns[arrived] - found.sent_ns[arrived]
+    sent, received = found.sent_ns[arrived], found.received_ns[arrived]
+    delays = received - sent
     least, most = (int(delays.min()), int(delays.max())) if len(delays) else (0, 0)
-    outside = (found.sent_ns + most > watch.end_ns) | (found.sent_ns + least < watch.start_ns)
-    found.fate[(found.fate == Fate.LOST.value) & outside] = Fate.IN_FLIGHT.value
+    late = (found.sent_ns + most > watch.end_ns) & (found.sent_ns >= _overtaken(sent, received))
+    early = found.sent_ns + least < watch.start_ns
+    found.fate[(found.fate == Fate.LOST.value) & (late | early)] = Fate.IN_FLIGHT.value
+
+
+def _overtaken(sent_ns: Ints, received_ns: Ints) -> int:
+    """What was sent before this can no longer be on its way.
+
+    Packets sent later have arrived, by more than any packet that did arrive was overtaken.
+    """
+    if not len(sent_ns):
+        return int(np.iinfo(np.int64).min)
+    in_order = sent_ns
+    if bool(np.any(received_ns[1:] < received_ns[:-1])):
+        in_order = sent_ns[np.argsort(received_ns, kind="stable")]
+    newest = np.maximum.accumulate(in_order)
+    return int(newest[-1] - (newest - in_order).max())
+
+
+def _undecided(found: Pairs, sent: Hashes, got: Hashes) -> Undecided:
+    """What is possible for the ambiguous packets: any ambiguous arrival that looks like them."""
+    rows = np.flatnonzero(found.fate == Fate.AMBIGUOUS.value)
+    far = np.flatnonzero(found.kind == Arrival.AMBIGUOUS.value)
+    keys, group = np.unique(got[far], return_inverse=True)
+    most = np.iinfo(np.int64).max
+    first, last = np.full(len(keys) + 1, most), np.full(len(keys) + 1, MISSING, dtype=np.int64)
+    np.minimum.at(first, group, found.got_ns[far])
+    np.maximum.at(last, group, found.got_ns[far])
+    place = np.searchsorted(keys, sent[rows])
+    place[place < len(keys)] = np.where(
+        keys[place[place < len(keys)]] == sent[rows[place < len(keys)]],
+        place[place < len(keys)],
+        len(keys),
+    )
+    first[first == most] = MISSING
+    return Undecided(rows, first[place], last[place], np.ones(len(rows), dtype=bool))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
