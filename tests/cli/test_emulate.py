@@ -143,6 +143,11 @@ def set_up(place):
     return wire, ends.states()
 
 
+def heed_hangups():
+    """Whatever started the tests (nohup) may have had them ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def ignore_interrupts():
     """As a shell does for a command in the background."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -153,7 +158,7 @@ def ignore_interrupts():
     [
         (signal.SIGINT, {}),
         (signal.SIGTERM, {}),
-        (signal.SIGHUP, {}),
+        (signal.SIGHUP, {"preexec_fn": heed_hangups}),
         (signal.SIGINT, {"preexec_fn": ignore_interrupts}),
         (signal.SIGTERM, {"start_new_session": True}),
     ],
