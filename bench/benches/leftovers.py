@@ -12,20 +12,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from instruments.emulators.journal import process_start
+
 _NAME = re.compile(r"telemed-bench-(\d+)-(\d+)")
-
-
-def process_start(pid: int) -> int | None:
-    """When process ``pid`` started, in clock ticks since boot; ``None`` where there is none.
-
-    With the number it names a process for good: numbers are used again.
-    """
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    # The second field is the program's name in parentheses, which may itself hold some.
-    return int(text.rpartition(")")[2].split()[19])
 
 
 def scratch_folder(base: Path | None = None) -> Path:

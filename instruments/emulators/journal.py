@@ -111,11 +111,15 @@ class Journal:
 
 
 def process_start(pid: int) -> int | None:
-    """When process ``pid`` started, in clock ticks since boot; None where there is none."""
+    """When process ``pid`` started, in clock ticks since boot; None where there is none.
+
+    With the number it names a process for good: numbers are used again.
+    """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    # The second field is the program's name in parentheses, which may itself hold some.
     return int(text.rpartition(")")[2].split()[19])
 
 

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from bench.benches import check
-from bench.benches.leftovers import clean_leftovers, process_start, scratch_folder
+from bench.benches.leftovers import clean_leftovers, scratch_folder
+from instruments.emulators.journal import process_start
 
 WORKS = {"privilege": "root", "interfaces": "", "capture": "", "netem": ""}
 CLOCKS = {

@@ -221,7 +221,7 @@ def test_check_says_what_this_host_can_do(bench):
 
 
 def test_clean_removes_what_dead_runs_left_and_nothing_else(bench, kit, tmp_path):
-    from bench.benches.leftovers import process_start
+    from instruments.emulators.journal import process_start
 
     ended = kit.subprocess.Popen(["true"])
     start = process_start(ended.pid)
