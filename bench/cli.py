@@ -9,7 +9,7 @@ import time
 
 import typer
 
-from bench.commands import captures, certify, emulate, host, library, runs
+from bench.commands import captures, certify, emulate, host, library, probe, runs
 
 app = typer.Typer(
     name="bench",
@@ -37,6 +37,7 @@ for name, function in (
 ):
     app.command(name)(function)
 app.add_typer(library.requirements_app, name="requirements")
+app.add_typer(probe.probe_app, name="probe")
 
 
 def main() -> None:
