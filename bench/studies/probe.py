@@ -214,6 +214,12 @@ def notes_of(end: Mapping[str, Any], interval_s: float) -> list[str]:
             "the reflector's numbers equal ours: which way packets were lost is not known "
             "(if it is stateful, say --reflector stateful: all were lost on the way back)"
         )
+    there = end["forward"]
+    if there["lost"] is not None and end["lost"] and (there["duplicated"] or there["reordered"]):
+        found.append(
+            "packets were copied or overtaken on the way there: the reflector counts those too, so "
+            "a loss may be put on the wrong way"
+        )
     if end["received"] and end["clock_offset"] is None:
         found.append("the offset between the two clocks changed: no one value fits all packets")
     late = end["lateness"]["p99"]
