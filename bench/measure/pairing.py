@@ -1,29 +1,47 @@
-"""Packets of one stream and direction, paired between the two taps by link and sequence."""
+"""Packets of one stream and direction, paired between the two taps."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.captures import matching
+from bench.captures.matching import Arrival, Fate, Pairs, Tap, Watch
 from bench.network.impairment import DIRECTIONS
 from bench.sessions.packets import TAPS, PacketTable
 from bench.sessions.recording import Recording
 
-MISSING = -1
+MISSING = matching.MISSING
+
+_NEVER = np.iinfo(np.int64).max
+_BEFORE_ALL = -(1 << 62)
+
+
+def _no_times() -> NDArray[np.int64]:
+    return np.zeros(0, dtype=np.int64)
+
+
+def _no_flags() -> NDArray[np.bool_]:
+    return np.zeros(0, dtype=bool)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Flow:
     """One stream in one direction, in order of sending; arrays of shape ``(n,)``.
 
-    ``received_ns``: -1 where the packet never arrived. ``in_flight``: not arrived, but sent
-    later than the recording's end minus the stream's largest observed delay, and not overtaken
-    by more than any packet that did arrive, so not lost.
-    ``duplicates``: arrivals beyond the first. ``unmatched``: arrivals that nobody sent.
-    ``reordered``: arrivals with a smaller sequence than an earlier arrival on the same link
-    (RFC 4737, type-P-reordered).
+    ``received_ns``: -1 where the packet is not known to have arrived. ``in_flight``: not arrived,
+    but sent so late that it may still have been on its way when the recording ended, so not lost.
+    ``duplicates``: arrivals beyond the first (RFC 5560). ``unmatched``: arrivals that nobody sent.
+    ``reordered``: packets that arrived after one that was sent later, on the same link; of
+    duplicates only the first counts (RFC 4737, 3.3).
+
+    ``ambiguous``: it cannot be told which arrival is theirs, if any: neither arrived, lost nor in
+    flight. ``earliest_ns``, ``latest_ns``: the first and last arrival that may be theirs, -1 where
+    none is known; of the others ``received_ns``. ``may_be_lost``: of the ambiguous, those that may
+    not have arrived at all. These four are empty where nothing is ambiguous, and then filled in.
     """
 
     sent_ns: NDArray[np.int64]
@@ -35,19 +53,38 @@ class Flow:
     duplicates: int
     unmatched: int
     reordered: int
+    ambiguous: NDArray[np.bool_] = field(default_factory=_no_flags)
+    earliest_ns: NDArray[np.int64] = field(default_factory=_no_times)
+    latest_ns: NDArray[np.int64] = field(default_factory=_no_times)
+    may_be_lost: NDArray[np.bool_] = field(default_factory=_no_flags)
+
+    def __post_init__(self) -> None:
+        if len(self.ambiguous) == len(self.sent_ns):
+            return
+        none = np.broadcast_to(np.False_, self.sent_ns.shape)
+        for name, value in (
+            ("ambiguous", none), ("may_be_lost", none),
+            ("earliest_ns", self.received_ns), ("latest_ns", self.received_ns),
+        ):  # fmt: skip
+            object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
         return len(self.sent_ns)
 
     @property
     def arrived(self) -> NDArray[np.bool_]:
-        """Which packets arrived."""
+        """Which packets are known to have arrived."""
         return np.not_equal(self.received_ns, MISSING)
 
     @property
     def lost(self) -> NDArray[np.bool_]:
-        """Which packets are lost: not arrived and not in flight."""
-        return ~self.arrived & ~self.in_flight
+        """Which packets are lost: not arrived, not in flight, not ambiguous."""
+        return ~(self.arrived | self.in_flight | self.ambiguous)
+
+    @property
+    def decidable(self) -> NDArray[np.bool_]:
+        """Which packets are known to be lost or to have arrived."""
+        return ~(self.in_flight | self.ambiguous)
 
     @property
     def delay_s(self) -> NDArray[np.float64]:
@@ -62,17 +99,34 @@ class Flow:
 
     def select(self, mask: NDArray[np.bool_] | NDArray[np.intp]) -> Flow:
         """The packets that ``mask`` (or an index) picks; counts of the whole are kept."""
+        values: dict[str, Any] = {each.name: getattr(self, each.name) for each in fields(self)}
+        picked: dict[str, Any] = {
+            name: value[mask] if isinstance(value, np.ndarray) else value
+            for name, value in values.items()
+        }
+        return Flow(**picked)
+
+    def worst(self) -> Flow:
+        """Ambiguous packets settled as if they were lost, or arrived last, where they may have."""
+        if not self.ambiguous.any():
+            return self
+        late = self.ambiguous & ~self.may_be_lost
+        received = np.where(late, self.latest_ns, self.received_ns)
+        return self._settled(received, self.in_flight)
+
+    def best(self) -> Flow:
+        """Ambiguous packets settled as if they had arrived first; none where no arrival fits."""
+        if not self.ambiguous.any():
+            return self
+        received = np.where(self.ambiguous, self.earliest_ns, self.received_ns)
+        unknown = self.ambiguous & (received == MISSING)
+        return self._settled(received, self.in_flight | unknown)
+
+    def _settled(self, received_ns: NDArray[np.int64], in_flight: NDArray[np.bool_]) -> Flow:
         return Flow(
-            self.sent_ns[mask],
-            self.received_ns[mask],
-            self.seq[mask],
-            self.link[mask],
-            self.size[mask],
-            self.in_flight[mask],
-            self.duplicates,
-            self.unmatched,
-            self.reordered,
-        )
+            self.sent_ns, received_ns, self.seq, self.link, self.size, in_flight,
+            self.duplicates, self.unmatched, self.reordered,
+        )  # fmt: skip
 
 
 def flow_of(recording: Recording, stream: str, direction: str | None = None) -> Flow:
@@ -83,8 +137,62 @@ def flow_of(recording: Recording, stream: str, direction: str | None = None) -> 
     return pair(rows, way, recording.schedule.end_ns)
 
 
+def flow_of_pairs(
+    pairs: Pairs, size: NDArray[np.int64], seq: NDArray[np.int64], link: int = 0
+) -> Flow:
+    """What two taps saw of one link, as a flow.
+
+    Args:
+        pairs: the packets, in order of sending.
+        size: of each packet sent, in bytes; shape ``(n,)``.
+        seq: the number of each packet sent; shape ``(n,)``.
+        link: the number of the link.
+    """
+    where = np.broadcast_to(np.int64(link), len(pairs))
+    return _flow(pairs, size, seq, where, _overtaken(pairs.place))
+
+
+def _flow(
+    pairs: Pairs, size: NDArray[np.int64], seq: NDArray[np.int64], link: NDArray[np.int64],
+    reordered: int,
+) -> Flow:  # fmt: skip
+    doubt: dict[str, Any] = {}
+    if pairs.count(Fate.AMBIGUOUS):
+        doubt = {
+            "ambiguous": pairs.fate == Fate.AMBIGUOUS.value,
+            "earliest_ns": pairs.earliest_ns,
+            "latest_ns": pairs.latest_ns,
+            "may_be_lost": pairs.may_be_lost,
+        }
+    return Flow(
+        sent_ns=pairs.sent_ns,
+        received_ns=pairs.received_ns,
+        seq=seq,
+        link=link,
+        size=size,
+        in_flight=pairs.fate == Fate.IN_FLIGHT.value,
+        duplicates=pairs.count(Arrival.DUPLICATE),
+        unmatched=pairs.count(Arrival.UNMATCHED),
+        reordered=reordered,
+        **doubt,
+    )
+
+
+def _overtaken(place: NDArray[np.int64]) -> int:
+    """How many packets arrived after one that was sent later.
+
+    Args:
+        place: which arrival each packet is, -1 for none; in order of sending.
+    """
+    order = place[place >= 0]
+    if bool(np.all(order[1:] > order[:-1])):
+        return 0
+    first_of_later = np.minimum.accumulate(order[::-1])[::-1]
+    return int(np.count_nonzero(order[:-1] > first_of_later[1:]))
+
+
 def pair(rows: PacketTable, direction: int, end_ns: int) -> Flow:
-    """Pair the rows of one stream and direction between the taps.
+    """Pair the rows of one stream and direction between the taps, by link and sequence.
 
     Args:
         rows: both taps, one stream, one direction.
@@ -92,59 +200,25 @@ def pair(rows: PacketTable, direction: int, end_ns: int) -> Flow:
         end_ns: end of the recording.
     """
     near, far = (TAPS[0], TAPS[1]) if direction == 0 else (TAPS[1], TAPS[0])
-    sent, got = rows.where(tap=near).rows, rows.where(tap=far).rows
-    sent_keys, got_keys = _keys(sent), _keys(got)
-    first, index = np.unique(got_keys, return_index=True)
-    duplicates = len(got_keys) - len(first)
-    place = np.searchsorted(first, sent_keys)
-    place = np.minimum(place, max(0, len(first) - 1))
-    hit = np.zeros(len(sent), dtype=bool)
-    received = np.full(len(sent), MISSING, dtype=np.int64)
-    if len(first) and len(sent):
-        hit = first[place] == sent_keys
-        received[hit] = got["t_ns"][index[place[hit]]]
-    unmatched = int((~np.isin(first, sent_keys)).sum())
-    sent_ns = sent["t_ns"].astype(np.int64)
-    delay = received[hit] - sent_ns[hit]
-    largest = int(delay.max()) if len(delay) else 0
-    in_flight = ~hit & (sent_ns > end_ns - largest) & (sent_ns >= _overtaken(sent_ns, received))
-    return Flow(
-        sent_ns=sent_ns,
-        received_ns=received,
-        seq=sent["seq"].astype(np.int64),
-        link=sent["link"].astype(np.int64),
-        size=sent["size"].astype(np.int64),
-        in_flight=in_flight,
-        duplicates=duplicates,
-        unmatched=unmatched,
-        reordered=_reordered(got),
+    sent, got = _in_time(rows.where(tap=near)), _in_time(rows.where(tap=far))
+    pairs = matching.pair(_tap(sent), _tap(got), Watch(_BEFORE_ALL, end_ns))
+    link = sent["link"].astype(np.int64)
+    reordered = sum(_overtaken(pairs.place[link == each]) for each in np.unique(link))
+    return _flow(
+        pairs, sent["size"].astype(np.int64), sent["seq"].astype(np.int64), link, reordered
     )
 
 
-def _overtaken(sent_ns: NDArray[np.int64], received_ns: NDArray[np.int64]) -> int:
-    """What was sent before this can no longer be on its way.
-
-    Packets sent later have arrived, by more than any packet that did arrive was overtaken.
-    """
-    arrived = received_ns != MISSING
-    if not arrived.any():
-        return MISSING
-    sent = sent_ns[arrived][np.argsort(received_ns[arrived], kind="stable")]
-    newest = np.maximum.accumulate(sent)
-    return int(newest[-1] - (newest - sent).max())
+def _in_time(rows: PacketTable) -> NDArray[np.void]:
+    found = rows.rows
+    if bool(np.all(found["t_ns"][1:] >= found["t_ns"][:-1])):
+        return found
+    return found[np.argsort(found["t_ns"], kind="stable")]
 
 
-def _keys(rows: NDArray[np.void]) -> NDArray[np.int64]:
-    return (rows["link"].astype(np.int64) << 32) | rows["seq"].astype(np.int64)
-
-
-def _reordered(got: NDArray[np.void]) -> int:
-    count = 0
-    for link in np.unique(got["link"]):
-        seq = got["seq"][got["link"] == link].astype(np.int64)
-        if len(seq) > 1:
-            count += int((seq[1:] < np.maximum.accumulate(seq)[:-1]).sum())
-    return count
+def _tap(rows: NDArray[np.void]) -> Tap:
+    key = rows["link"].astype(np.uint64) << np.uint64(32) | rows["seq"]
+    return Tap(rows["t_ns"].astype(np.int64), key)
 
 
 def distinct(keys: NDArray[np.int64]) -> int:
@@ -163,13 +237,46 @@ def by_sequence(flow: Flow) -> Flow:
         return flow
     order = np.lexsort((flow.sent_ns, flow.seq))
     seq, start = np.unique(flow.seq[order], return_index=True)
-    far = np.where(flow.arrived, flow.received_ns, np.iinfo(np.int64).max)[order]
-    earliest = np.minimum.reduceat(far, start)
-    received = np.where(earliest == np.iinfo(np.int64).max, MISSING, earliest)
+    received = _first(flow.received_ns[order], start)
     kept = order[start]
+    doubt = _doubt(flow, order, start, received) if flow.ambiguous.any() else {}
     in_flight = np.logical_or.reduceat(flow.in_flight[order], start) & (received == MISSING)
+    if doubt:
+        received = np.where(doubt["ambiguous"], MISSING, received)
+        in_flight &= ~doubt["ambiguous"]
     merged = Flow(
         flow.sent_ns[kept], received, seq, flow.link[kept], flow.size[kept], in_flight,
-        flow.duplicates, flow.unmatched, flow.reordered,
+        flow.duplicates, flow.unmatched, flow.reordered, **doubt,
     )  # fmt: skip
     return merged.select(np.argsort(merged.sent_ns, kind="stable"))
+
+
+def _first(times_ns: NDArray[np.int64], start: NDArray[np.intp]) -> NDArray[np.int64]:
+    """The earliest in each group, -1 where there is none."""
+    known = np.where(times_ns == MISSING, _NEVER, times_ns)
+    earliest = np.minimum.reduceat(known, start)
+    return np.where(earliest == _NEVER, MISSING, earliest)
+
+
+def _doubt(
+    flow: Flow, order: NDArray[np.intp], start: NDArray[np.intp], received: NDArray[np.int64]
+) -> dict[str, Any]:
+    """What is ambiguous of a packet's first arrival on any link.
+
+    An ambiguous copy leaves none open where another surely arrived before it may have.
+    """
+    unclear, lossy = flow.ambiguous[order], flow.may_be_lost[order]
+    earliest = _first(flow.earliest_ns[order], start)
+    last = np.where(unclear & lossy, MISSING, flow.latest_ns[order])
+    sure = _first(last, start)
+    any_unclear = np.logical_or.reduceat(unclear, start)
+    ambiguous = any_unclear & ((received == MISSING) | (earliest < received))
+    may_be_lost = ambiguous & (sure == MISSING)
+    possible = np.where(flow.latest_ns[order] == MISSING, -1, flow.latest_ns[order])
+    latest = np.where(may_be_lost, np.maximum.reduceat(possible, start), sure)
+    return {
+        "ambiguous": ambiguous,
+        "earliest_ns": np.where(ambiguous, earliest, received),
+        "latest_ns": np.where(ambiguous, latest, received),
+        "may_be_lost": may_be_lost,
+    }
