@@ -269,6 +269,15 @@ def test_in_order_and_without_copies_the_direction_of_each_loss_is_right(fates, 
     assert (there or 0) + (back or 0) + found["lost_undecided"] == found["lost"]
 
 
+def test_a_reflector_that_had_counted_before_says_nothing_of_the_first_losses():
+    mirror = reflector()
+    for _ in range(5):
+        asked(mirror, struct.pack("!IQHH28x", 0, 1, 1, 77))
+    found = run(mirror, session(5), lambda n: ([], []) if n in (0, 3) else ([MS], [[MS]]))
+    assert (found["forward"]["lost"], found["backward"]["lost"]) == (1, 0)
+    assert found["lost_undecided"] == 1
+
+
 delays = st.sampled_from([MS, 15 * MS, 40 * MS])
 copies = st.lists(st.tuples(delays, st.lists(delays, max_size=2)), max_size=2)
 
