@@ -1,9 +1,9 @@
 """Pairs packets of two taps, flow by flow; what cannot be decided is counted apart, not guessed.
 
-A packet that is unique at the sending tap pairs with its first arrival. Packets that look alike
-are decided only where it follows from the unique ones around them: on a path that keeps the order,
-equally many between the same neighbours pair in order; else a copy pairs where, by the delays that
-the unique ones have, it is the only one that can have arrived then. All others are ambiguous.
+A packet that is unique at the sending tap pairs with its first arrival, unless that may come from
+a packet that was sent before or after the tap captured. Packets that look alike are decided only
+where it follows from the delays and the order of the unique ones (:mod:`bench.captures.alike`).
+All others are ambiguous, and carry the first and last arrival that may be theirs.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.captures.alike import NARROW_NS, WIDE_NS, Anchors, Copies, settle
 from bench.captures.blocks import Ints
 from bench.captures.headers import Hashes, Mask
+from bench.captures.lining import Alike, Lines, line_up
 
 MISSING = -1
 """Stands in place of an arrival that was not seen."""
@@ -137,43 +139,187 @@ class Pairs:
         return found
 
 
-_NONE = np.zeros(0, dtype=np.int64)
-_NOTHING = Undecided(_NONE, _NONE, _NONE, _NONE.astype(bool))
+def pair(sent: Tap, got: Tap, watch: Watch, sending: Watch | None = None) -> Pairs:
+    """Pair the packets of one flow at the sending and the receiving tap.
 
-_FEW = 32
-"""With fewer unique packets than this, the range of delays they show is widened in proportion."""
-
-_MARGIN_NS = 1_000_000
-"""Packets that look alike may take this much longer or shorter than any unique one, at least."""
-
-
-def unique_pairs(sent: Hashes, got: Hashes) -> tuple[Ints, Ints]:
-    """Indices of the keys that are unique at the sending tap and arrived: sent, first arrival."""
-    keys, first, count = np.unique(sent, return_index=True, return_counts=True)
-    arrived, first_got = np.unique(got, return_index=True)
-    _, at_sent, at_got = np.intersect1d(keys, arrived, assume_unique=True, return_indices=True)
-    alone = count[at_sent] == 1
-    left, right = first[at_sent[alone]], first_got[at_got[alone]]
-    order = np.argsort(left)
-    return left[order], right[order]
+    Args:
+        sent, got: both in order of time.
+        watch: when the receiving tap captured.
+        sending: when the sending tap captured; none if it saw whatever was sent.
+    """
+    return pair_lines(sent, got, line_up(sent.key, got.key), watch, sending)
 
 
-def pair(sent: Tap, got: Tap, watch: Watch) -> Pairs:
-    """Pair the packets of one flow at the sending and the receiving tap."""
-    left, right = unique_pairs(sent.key, got.key)
-    place = np.full(len(sent), MISSING, dtype=np.int64)
-    place[left] = right
-    kind = np.zeros(len(got), dtype=np.int8)
-    kind[np.isin(got.key, sent.key[left])] = Arrival.DUPLICATE.value
-    kind[right] = Arrival.PAIRED.value
+def pair_lines(
+    sent: Tap, got: Tap, lines: Lines, watch: Watch, sending: Watch | None = None
+) -> Pairs:
+    """As :func:`pair`, where the keys are lined up already."""
+    doubted = np.zeros(0, dtype=np.int64)
+    if sending is not None:
+        doubted = _doubted(sent, got, lines, sending)
+        if len(doubted):
+            lines = _set_apart(lines, doubted)
+    place, kind = lines.place, np.zeros(len(got), dtype=np.int8)
+    kind[place[place >= 0]] = Arrival.PAIRED.value
+    kind[lines.again] = Arrival.DUPLICATE.value
     fate = np.where(place >= 0, Fate.ARRIVED.value, Fate.LOST.value).astype(np.int8)
-    found = Pairs(sent.t_ns, place, fate, got.t_ns, kind, _NOTHING)
-    near = np.flatnonzero((place < 0) & np.isin(sent.key, got.key))
-    far = np.flatnonzero((kind == Arrival.UNMATCHED.value) & np.isin(got.key, sent.key))
-    if len(near):
-        _settle(found, _alike(sent, near), _alike(got, far), (left, right))
+    found = Pairs(sent.t_ns, place, fate, got.t_ns, kind, _none())
+    if len(lines.near.rows):
+        found = replace(found, place=place.copy())
+        found = replace(found, undecided=_settle(found, lines, doubted, sending or _ALWAYS))
     _mark_in_flight(found, watch)
-    return replace(found, undecided=_undecided(found, sent.key, got.key))
+    return found
+
+
+_ALWAYS = Watch(-(1 << 62), 1 << 62)
+
+
+def _none() -> Undecided:
+    empty = np.zeros(0, dtype=np.int64)
+    return Undecided(empty, empty, empty, empty.astype(bool))
+
+
+def _doubted(sent: Tap, got: Tap, lines: Lines, sending: Watch) -> Ints:
+    """Unique packets whose arrivals may be of others that look like them.
+
+    A packet may be unique only because the sending tap did not see its like: sent before or after
+    the capture. Arrivals of these lie near or beyond its ends, and are not the only ones of their
+    key, or far from their place in the order.
+    """
+    rows = np.flatnonzero(lines.place >= 0)
+    received = got.t_ns[lines.place[rows]]
+    zone = _delays(sent.t_ns, got.t_ns, lines, rows, sending)
+    if zone is None:
+        return rows
+    early, late = received < sending.start_ns + zone.most, received > sending.end_ns + zone.least
+    doubted = zone.odd(received - sent.t_ns[rows], early, late)
+    if bool(np.any(received[1:] < received[:-1])):
+        calm = received[~early & ~late]
+        moved = int((np.maximum.accumulate(calm) - calm).max(initial=0))
+        limit = max(WIDE_NS, 4 * moved, zone.most - zone.least)
+        newest = np.maximum.accumulate(np.where(late, _ALWAYS.start_ns, received))
+        oldest = np.minimum.accumulate(np.where(early, _ALWAYS.end_ns, received)[::-1])[::-1]
+        doubted |= (early & (newest - received > limit)) | (late & (received - oldest > limit))
+    if len(lines.again):
+        at = got.t_ns[lines.again]
+        touched = np.zeros(len(lines.place), dtype=bool)
+        outside = (at < sending.start_ns + zone.most) | (at > sending.end_ns + zone.least)
+        touched[lines.again_of[outside]] = True
+        touched[lines.again_of] |= (early | late)[np.searchsorted(rows, lines.again_of)]
+        doubted |= touched[rows]
+    found: Ints = rows[doubted]
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Delays:
+    """Least and most delay of packets that were surely sent within the capture, ns.
+
+    ``repeats``: keys are known to repeat.
+    """
+
+    least: int
+    most: int
+    repeats: bool
+
+    def odd(self, delay: Ints, early: Mask, late: Mask) -> Mask:
+        """Delays that no packet had that was surely sent within the capture."""
+        spread = self.most - self.least
+        odd = early & (delay < self.least - max(NARROW_NS, spread // 4))
+        odd |= (delay < 0) & (self.least >= 0)
+        if self.repeats:
+            odd |= late & (delay > self.most + max(WIDE_NS, spread))
+        return odd
+
+
+def _longest_repeat_ns(got_ns: Ints, lines: Lines) -> int:
+    """How long after the first arrival a unique packet was seen again, at most; ns."""
+    lag = got_ns[lines.again] - got_ns[lines.place[lines.again_of]]
+    return int(lag.max(initial=0))
+
+
+def _delays(
+    sent_ns: Ints, got_ns: Ints, lines: Lines, rows: Ints, sending: Watch
+) -> _Delays | None:
+    """What the unique packets tell; none where all may have been sent unseen and keys repeat."""
+    repeats = bool(len(lines.near.rows))
+    received = got_ns[lines.place[rows]]
+    delay = received - sent_ns[rows]
+    sound = delay >= 0
+    if not sound.any():
+        return None
+    if len(lines.again):
+        several = np.zeros(len(lines.place), dtype=bool)
+        several[lines.again_of] = True
+        if bool(np.any(sound & ~several[rows])):
+            sound &= ~several[rows]
+    inside = sound & (received <= sending.end_ns)
+    if not inside.any():
+        if repeats or len(lines.again):
+            return None
+        inside = sound
+    most = int(delay[inside].max())
+    inside = sound & (received >= sending.start_ns + most)
+    least = min(most, int(delay[inside].min()) if inside.any() else int(delay[sound].min()))
+    return _Delays(
+        least, most, repeats or _longest_repeat_ns(got_ns, lines) > max(WIDE_NS, most - least)
+    )
+
+
+def _set_apart(lines: Lines, rows: Ints) -> Lines:
+    """Put unique packets among those that look alike."""
+    chosen = np.zeros(len(lines.place), dtype=bool)
+    chosen[rows] = True
+    again = chosen[lines.again_of]
+    start = int(lines.near.group[-1]) + 1 if len(lines.near.group) else 0
+    number = np.zeros(len(lines.place), dtype=np.int64)
+    number[rows] = start + np.arange(len(rows))
+    far = np.concatenate([lines.place[rows], lines.again[again]])
+    group = np.concatenate([number[rows], number[lines.again_of[again]]])
+    order = np.lexsort((far, group))
+    place = lines.place.copy()
+    place[rows] = MISSING
+    return Lines(
+        place,
+        lines.again[~again],
+        lines.again_of[~again],
+        Alike(
+            np.concatenate([lines.near.group, number[rows]]),
+            np.concatenate([lines.near.rows, rows]),
+        ),
+        Alike(
+            np.concatenate([lines.far.group, group[order]]),
+            np.concatenate([lines.far.rows, far[order]]),
+        ),
+    )
+
+
+def _settle(found: Pairs, lines: Lines, doubted: Ints, sending: Watch) -> Undecided:
+    """Decide the packets that look alike; write into ``place``, ``fate`` and ``kind``."""
+    near, far = lines.near, lines.far
+    rows = np.flatnonzero(found.place >= 0)
+    anchors = Anchors(
+        rows, found.sent_ns[rows], found.got_ns[found.place[rows]],
+        len(found) - len(rows) - len(near.rows), len(lines.again),
+        _longest_repeat_ns(found.got_ns, lines), sending.start_ns, sending.end_ns,
+    )  # fmt: skip
+    settled = settle(
+        Copies(near.group, found.sent_ns[near.rows], near.rows),
+        Copies(far.group, found.got_ns[far.rows], far.rows),
+        anchors,
+        len(doubted),
+    )
+    found.fate[near.rows], found.kind[far.rows] = settled.fate, settled.kind
+    arrived = settled.place != MISSING
+    found.place[near.rows[arrived]] = far.rows[settled.place[arrived]]
+    left = np.flatnonzero(settled.fate == Fate.AMBIGUOUS.value)
+    left = left[np.argsort(near.rows[left])]
+    return Undecided(
+        near.rows[left],
+        settled.earliest_ns[left],
+        settled.latest_ns[left],
+        settled.may_be_lost[left],
+    )
 
 
 def _mark_in_flight(found: Pairs, watch: Watch) -> None:
@@ -199,132 +345,3 @@ def _overtaken(sent_ns: Ints, received_ns: Ints) -> int:
         in_order = sent_ns[np.argsort(received_ns, kind="stable")]
     newest = np.maximum.accumulate(in_order)
     return int(newest[-1] - (newest - in_order).max())
-
-
-def _undecided(found: Pairs, sent: Hashes, got: Hashes) -> Undecided:
-    """What is possible for the ambiguous packets: any ambiguous arrival that looks like them."""
-    rows = np.flatnonzero(found.fate == Fate.AMBIGUOUS.value)
-    far = np.flatnonzero(found.kind == Arrival.AMBIGUOUS.value)
-    keys, group = np.unique(got[far], return_inverse=True)
-    most = np.iinfo(np.int64).max
-    first, last = np.full(len(keys) + 1, most), np.full(len(keys) + 1, MISSING, dtype=np.int64)
-    np.minimum.at(first, group, found.got_ns[far])
-    np.maximum.at(last, group, found.got_ns[far])
-    place = np.searchsorted(keys, sent[rows])
-    place[place < len(keys)] = np.where(
-        keys[place[place < len(keys)]] == sent[rows[place < len(keys)]],
-        place[place < len(keys)],
-        len(keys),
-    )
-    first[first == most] = MISSING
-    return Undecided(rows, first[place], last[place], np.ones(len(rows), dtype=bool))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Alike:
-    """Packets of one tap that share their keys: sorted by ``group``, then time.
-
-    ``rows``: their places among all of the flow's.
-    """
-
-    group: Ints
-    t_ns: Ints
-    rows: Ints
-
-    def select(self, keep: Mask) -> _Alike:
-        return _Alike(self.group[keep], self.t_ns[keep], self.rows[keep])
-
-    def regroup(self, group: Ints) -> _Alike:
-        order = np.lexsort((self.t_ns, group))
-        return _Alike(group[order], self.t_ns[order], self.rows[order])
-
-
-def _alike(tap: Tap, rows: Ints) -> _Alike:
-    return _Alike(np.zeros(len(rows), dtype=np.int64), tap.t_ns[rows], rows).regroup(
-        tap.key[rows].view(np.int64)
-    )
-
-
-def _settle(found: Pairs, near: _Alike, far: _Alike, anchors: tuple[Ints, Ints]) -> None:
-    """Decide the packets that look alike; write into ``place``, ``fate`` and ``kind``."""
-    found.fate[near.rows] = Fate.AMBIGUOUS.value
-    found.kind[far.rows] = Arrival.AMBIGUOUS.value
-    delays = found.got_ns[anchors[1]] - found.sent_ns[anchors[0]]
-    if len(delays) < 2:
-        return
-    least, most = int(delays.min()), int(delays.max())
-    margin = max(_MARGIN_NS, (most - least) * max(1, _FEW // len(delays)))
-    window = max(0, least - margin), most + margin
-    if bool(np.all(anchors[1][1:] > anchors[1][:-1])):
-        near, far = _between(near, far, anchors)
-        if not np.any(found.kind == Arrival.DUPLICATE.value):
-            near, far = _equally_many(found, near, far, window)
-    _only_candidates(found, near, far, window)
-
-
-def _between(near: _Alike, far: _Alike, anchors: tuple[Ints, Ints]) -> tuple[_Alike, _Alike]:
-    """Split the groups where a unique packet lies between: on this path none overtakes it."""
-    keys, codes = np.unique(np.concatenate([near.group, far.group]), return_inverse=True)
-    steps = len(anchors[0]) + 1
-    before = np.searchsorted(anchors[0], near.rows), np.searchsorted(anchors[1], far.rows)
-    split = len(near.group)
-    assert len(keys) * steps < 1 << 62
-    return (
-        near.regroup(codes[:split] * steps + before[0]),
-        far.regroup(codes[split:] * steps + before[1]),
-    )
-
-
-def _equally_many(
-    found: Pairs, near: _Alike, far: _Alike, window: tuple[int, int]
-) -> tuple[_Alike, _Alike]:
-    """Pair in order the groups of which as many arrived as were sent; give back the rest."""
-    groups, count = np.unique(near.group, return_counts=True)
-    count_far = np.searchsorted(far.group, groups, side="right")
-    count_far = count_far - np.searchsorted(far.group, groups)
-    even = groups[count == count_far]
-    chosen, arrived = np.isin(near.group, even), np.isin(far.group, even)
-    delay = far.t_ns[arrived] - near.t_ns[chosen]
-    wrong = near.group[chosen][(delay < window[0]) | (delay > window[1])]
-    fits = ~np.isin(near.group, wrong)
-    chosen, arrived = chosen & fits, arrived & ~np.isin(far.group, wrong)
-    _join(found, near.rows[chosen], far.rows[arrived])
-    return near.select(~chosen), far.select(~arrived)
-
-
-def _only_candidates(found: Pairs, near: _Alike, far: _Alike, window: tuple[int, int]) -> None:
-    """Pair what, by the window of delays, can be nothing else."""
-    first = _bisect(far, near.group, near.t_ns + window[0])
-    last = _bisect(far, near.group, near.t_ns + window[1] + 1)
-    senders = _bisect(near, far.group, far.t_ns - window[0] + 1)
-    senders -= _bisect(near, far.group, far.t_ns - window[1])
-    shared = np.concatenate([[0], np.cumsum(senders > 1)])
-    clear = shared[last] == shared[first]
-    found.kind[far.rows[senders == 0]] = Arrival.UNMATCHED.value
-    found.fate[near.rows[clear & (last == first)]] = Fate.LOST.value
-    chosen = clear & (last > first)
-    edges = np.zeros(len(far.rows) + 1, dtype=np.int64)
-    np.add.at(edges, first[chosen], 1)
-    np.add.at(edges, last[chosen], -1)
-    found.kind[far.rows[np.cumsum(edges)[:-1] > 0]] = Arrival.DUPLICATE.value
-    _join(found, near.rows[chosen], far.rows[first[chosen]])
-
-
-def _join(found: Pairs, sent: Ints, got: Ints) -> None:
-    found.place[sent] = got
-    found.fate[sent] = Fate.ARRIVED.value
-    found.kind[got] = Arrival.PAIRED.value
-
-
-def _bisect(where: _Alike, group: Ints, t_ns: Ints) -> Ints:
-    """How many of ``where`` lie before (group, time), for each; as ``searchsorted`` left."""
-    low = np.searchsorted(where.group, group)
-    high = np.searchsorted(where.group, group, side="right")
-    while True:
-        open_ = np.flatnonzero(low < high)
-        if not len(open_):
-            return low.astype(np.int64)
-        middle = (low[open_] + high[open_]) // 2
-        below = where.t_ns[middle] < t_ns[open_]
-        low[open_[below]] = middle[below] + 1
-        high[open_[~below]] = middle[~below]
