@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import queue
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -24,6 +26,7 @@ from instruments.probes.stamp_time import ErrorEstimate
 
 OK, INCONCLUSIVE, INTERRUPTED = 0, 3, 130
 
+_RESOLVE_S = 10.0
 _LEAD_NS = 20_000_000
 _CLOCK_NS = NS_PER_S
 """How often the kernel is asked about its clock."""
@@ -109,17 +112,29 @@ def resolve(host: str, port: int) -> tuple[int, tuple[object, ...]]:
     """Address family and address of a host; its first one, as the resolver orders them.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none, or the resolver is silent.
     """
+    answer: queue.Queue[Any] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0])
+        except (OSError, UnicodeError) as error:
+            answer.put(error)
+
+    # In a thread: the C library's resolver hears neither signals nor deadlines.
+    threading.Thread(target=ask, daemon=True).start()
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        found = answer.get(timeout=_RESOLVE_S)
+    except queue.Empty:
+        found = TimeoutError(errno.ETIMEDOUT, f"no answer within {_RESOLVE_S:g} s")
+    if isinstance(found, Exception):
+        reason = getattr(found, "strerror", None) or str(found)
         raise InputError(
             f"cannot be resolved: {reason}", remedy="give an address or another name",
             field="HOST", value=host,
-        ) from error  # fmt: skip
-    return found[0][0], found[0][4]
+        ) from found  # fmt: skip
+    return found[0], found[4]
 
 
 def _unreachable(sending: Sending, error: OSError) -> InputError:
