@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from bench.captures.blocks import Ints
 from bench.captures.headers import PAYLOAD_BYTES, TCP, UDP, Columns, Hashes, columns
 from bench.captures.reader import CaptureReader
+from bench.captures.recognise import recognise
+from bench.captures.rules import StreamRule
 from bench.errors import InputError
 
 _PROTOCOLS = {TCP: "TCP", UDP: "UDP"}
@@ -54,8 +57,12 @@ class Capture:
     """The IP packets of one tap, in the order of the file; arrays of shape ``(n,)``.
 
     ``flow``: index into ``names`` and ``ids``. The other columns are those of
-    :class:`bench.captures.headers.Columns`. ``others``: packets that are no IP, or cut inside
-    their headers. ``least_payload``: the fewest payload bytes that a cut packet kept.
+    :class:`bench.captures.headers.Columns`. ``rule``: index into the rules given, -1 where none
+    fits, and ``number``: what the application numbered the packet; both of shape ``(0,)`` when no
+    rules were given. ``others``: packets that are no IP, or cut inside their headers.
+    ``least_payload``: the fewest payload bytes that a cut packet kept. ``snap_cut``: packets whose
+    payload is not there whole. ``fragments``: IP fragments whose first fragment was not seen, so
+    that their ports are not known.
     """
 
     path: Path
@@ -65,54 +72,75 @@ class Capture:
     t_ns: Ints
     key: Hashes
     ip_id: NDArray[np.uint16]
-    rtp: Hashes
-    ssrc: NDArray[np.uint32]
+    head: Hashes
+    tag: NDArray[np.uint32]
     size: NDArray[np.uint32]
+    rule: NDArray[np.int16]
+    number: Hashes
     others: int
     truncated: bool
     dropped: int
     without_time: int
     resolution_s: float
     least_payload: int
+    snap_cut: int
+    fragments: int
 
     def __len__(self) -> int:
         return len(self.t_ns)
 
 
-def read_capture(path: Path, payload_bytes: int = PAYLOAD_BYTES) -> Capture:
+def read_capture(
+    path: Path,
+    payload_bytes: int = PAYLOAD_BYTES,
+    *,
+    rules: Sequence[StreamRule] = (),
+    addresses: bool = True,
+) -> Capture:
     """Read a capture file whole into columns (about 40 bytes per packet).
 
     Args:
         path: pcap or pcapng.
         payload_bytes: payload bytes that tell packets apart; the same for both captures.
+        rules: how a device's streams are recognised.
+        addresses: whether addresses and ports tell packets apart; not where the path changes them.
 
     Raises:
         InputError: no such file, empty, not a capture, damaged, or without an IP packet.
     """
     reader = CaptureReader(path)
-    flows, parts, seen = _Flows(), [], 0
+    flows, parts, seen, snap_cut = _Flows(), [], 0, 0
     least = PAYLOAD_BYTES
     for buffer, records in reader:
+        part = columns(buffer, records, payload_bytes, addresses=addresses)
+        if len(part):
+            least = min(least, int(part.cut.min()))
+            snap_cut += int(part.short.sum())
+            service = part.ends[:, 4] >> np.uint64(16) & np.uint64(0xFF0000)
+            service |= part.ends[:, 4] & np.uint64(0xFFFF)
+            rule, number = recognise(buffer, rules, service, part.body, part.count)
+            some = len(part) if rules else 0
+            parts.append(
+                (flows.number(part), part.t_ns, part.key, part.ip_id, part.head, part.tag,
+                 part.size, rule[:some], number[:some])
+            )  # fmt: skip
         seen += len(records)
-        part = columns(buffer, records, payload_bytes)
-        if not len(part):
-            continue
-        least = min(least, int(part.cut.min()))
-        parts.append(
-            (flows.number(part), part.t_ns, part.key, part.ip_id, part.rtp, part.ssrc, part.size)
-        )
     if not parts:
         raise InputError(
             "holds no packets" if not seen else f"holds no IP packet among its {seen}",
             remedy="capture on the interface that carries the traffic",
             file=path,
         )
-    flow, t_ns, key, ip_id, rtp, ssrc, size = (np.concatenate(each) for each in zip(*parts))  # noqa: B905
+    flow, t_ns, key, ip_id, head, tag, size, rule, number = (
+        np.concatenate(each)
+        for each in zip(*parts)  # noqa: B905
+    )
     return Capture(
         path, tuple(flows.names), np.array(flows.ids, dtype=np.uint64),
-        flow, t_ns, key, ip_id, rtp, ssrc, size,
+        flow, t_ns, key, ip_id, head, tag, size, rule, number,
         others=seen - len(t_ns), truncated=reader.truncated, dropped=reader.dropped,
         without_time=reader.without_time, resolution_s=reader.resolution_s, least_payload=least,
+        snap_cut=snap_cut, fragments=flows.fragments,
     )  # fmt: skip
 
 
@@ -123,9 +151,11 @@ class _Flows:
         self.names: list[FlowName] = []
         self.ids: list[int] = []
         self._known: dict[int, int] = {}
+        self.fragments = 0
 
     def number(self, part: Columns) -> NDArray[np.int32]:
         """The number of each packet's flow."""
+        self.fragments += int(part.later.sum())
         found, first, place = np.unique(part.flow, return_index=True, return_inverse=True)
         numbers = np.empty(len(found), dtype=np.int32)
         for index, (key, row) in enumerate(zip(found.tolist(), first.tolist(), strict=True)):

@@ -46,9 +46,14 @@ class Columns:
     ``(n, 5)``, uint64: source (high, low), destination (high, low), and
     version, protocol and ports as ``version << 40 | protocol << 32 | source << 16 | destination``.
     ``key``: hash of what does not change on the path but for the IPv4 identification, which is
-    ``ip_id`` (0 where there is none). ``rtp``: hash of an RTP header, and ``ssrc``; 0 where it
-    cannot be RTP. ``size``: bytes as an Ethernet frame. ``cut``: payload bytes captured, where
-    that is fewer than ``PAYLOAD_BYTES`` and than the packet has; else ``PAYLOAD_BYTES``.
+    ``ip_id`` (0 where there is none). ``head``: of UDP that could be RTP the first 8 bytes of the
+    payload, in network order; of TCP ``sequence << 32 | acknowledgement``; else 0. ``tag``: the
+    SSRC of RTP, ``flags << 24 | payload bytes`` of TCP (at most 2**24 - 1 of them), else 0.
+    ``size``: bytes as an Ethernet frame. ``cut``: payload bytes captured, where that is fewer
+    than ``PAYLOAD_BYTES`` and than the packet has; else ``PAYLOAD_BYTES``. ``short``: the payload
+    was not captured whole. ``body``, ``count``: where the payload starts in the buffer, and how
+    many bytes of it are there. ``datagram``: of IP fragments, what their datagram is known by
+    (0 for whole packets), and ``later``: not the first fragment, so without ports.
     """
 
     t_ns: Ints
@@ -56,10 +61,15 @@ class Columns:
     ends: Hashes
     key: Hashes
     ip_id: NDArray[np.uint16]
-    rtp: Hashes
-    ssrc: NDArray[np.uint32]
+    head: Hashes
+    tag: NDArray[np.uint32]
     size: NDArray[np.uint32]
     cut: NDArray[np.uint8]
+    short: Mask
+    body: Ints
+    count: Ints
+    datagram: Hashes
+    later: Mask
 
     def __len__(self) -> int:
         return len(self.t_ns)
@@ -88,47 +98,62 @@ class _Network:
     whole: Mask
 
 
-def columns(buffer: Bytes, records: Records, payload_bytes: int = PAYLOAD_BYTES) -> Columns:
+def columns(
+    buffer: Bytes,
+    records: Records,
+    payload_bytes: int = PAYLOAD_BYTES,
+    *,
+    addresses: bool = True,
+) -> Columns:
     """The columns of the IP packets among ``records``.
 
     Args:
         buffer: with at least 128 bytes behind the last record's.
         records: where the packets lie.
         payload_bytes: payload bytes that go into the key, at most ``PAYLOAD_BYTES``.
+        addresses: whether addresses and ports go into the key.
     """
     end = records.at + records.captured
     start, kind = _network_start(buffer, records, end)
     found = _network(buffer, start, kind, end)
     ip_bytes = found.at + found.payload - start
-    ports, body, sequence = _transport(buffer, found, end)
+    ports, body, later = _transport(buffer, found, end)
     keep = np.flatnonzero(found.whole)
-    at, payload, end, body = (each[keep] for each in (found.at, found.payload, end, body))
+    at, payload, end, body, part = (
+        each[keep] for each in (found.at, found.payload, end, body, found.part)
+    )
+    protocol, version, size = found.protocol[keep], found.version[keep], ip_bytes[keep]
     ends = np.empty((len(keep), 5), dtype=np.uint64)
     ends[:, :4] = found.ends[keep]
-    ends[:, 4] = ((found.version << 40) | (found.protocol << 32) | ports)[keep].astype(np.uint64)
+    ends[:, 4] = ((version << 40) | (protocol << 32) | ports[keep]).astype(np.uint64)
     flow = np.zeros(len(keep), dtype=np.uint64)
     for place in range(5):
         flow = mixed(flow, ends[:, place])
-    size = ip_bytes[keep]
-    key = mixed(
-        flow, size.astype(np.uint64) | (found.part[keep].astype(np.uint64) << np.uint64(32))
-    )
-    key = mixed(key, sequence[keep])
     has, captured = np.maximum(at + payload - body, 0), np.maximum(end - body, 0)
-    key = _prefix(buffer, key, body, np.minimum(np.minimum(has, captured), payload_bytes))
+    count = np.minimum(has, captured)
+    later = later[keep]
+    head, tag = _numbering(buffer, np.where(later, 0, protocol), at, body, count, has)
+    key = flow if addresses else mixed(np.zeros_like(flow), protocol.astype(np.uint64))
+    key = mixed(key, size.astype(np.uint64) | (part.astype(np.uint64) << np.uint64(32)))
+    tcp = protocol == TCP
+    key = mixed(key, np.where(tcp, mixed(head, tag >> np.uint32(24)), np.uint64(0)))
+    key = _prefix(buffer, key, body, np.minimum(count, payload_bytes))
     cut = np.where(captured < np.minimum(has, PAYLOAD_BYTES), captured, PAYLOAD_BYTES)
-    udp = found.protocol[keep] == UDP
-    rtp, ssrc = _rtp(buffer, flow, body, np.where(udp, np.minimum(has, captured), 0))
     return Columns(
         records.t_ns[keep],
         flow,
         ends,
         key,
         found.ip_id[keep].astype(np.uint16),
-        rtp,
-        ssrc,
+        head,
+        tag,
         (size + ETHERNET_BYTES).astype(np.uint32),
         cut.astype(np.uint8),
+        captured < has,
+        body,
+        count,
+        _datagrams(version, protocol, ends, part, found.ip_id[keep]),
+        later,
     )
 
 
@@ -218,8 +243,8 @@ def _ipv6(buffer: Bytes, found: _Network, rows: Ints, start: Ints, end: Ints) ->
     found.protocol[rows] = np.where(following == 0, 255, following)
 
 
-def _transport(buffer: Bytes, found: _Network, end: Ints) -> tuple[Ints, Ints, Hashes]:
-    """Ports (source << 16 | destination), where the payload starts, and TCP's sequence numbers.
+def _transport(buffer: Bytes, found: _Network, end: Ints) -> tuple[Ints, Ints, Mask]:
+    """Ports (source << 16 | destination), where the payload starts, and which are later fragments.
 
     Fragments but the first have no transport header.
     """
@@ -232,10 +257,18 @@ def _transport(buffer: Bytes, found: _Network, end: Ints) -> tuple[Ints, Ints, H
     header = np.select([udp, tcp], [8, 20], 0)
     found.whole &= found.at + header <= end
     ports = np.where(udp | tcp, _be(buffer, found.at, "u4"), 0)
-    sequence = numbers(buffer, np.clip(found.at + 4, 0, len(buffer) - 8), ">", "u8")
-    flags = _be(buffer, found.at + 13, "u1").astype(np.uint64)
-    sequence = np.where(tcp, mixed(sequence, flags), np.uint64(0))
-    return ports, found.at + skip, sequence
+    return ports, found.at + skip, later
+
+
+def _datagrams(version: Ints, protocol: Ints, ends: Hashes, part: Ints, ip_id: Ints) -> Hashes:
+    """What a fragment's datagram is known by: addresses and identification; 0 for whole packets."""
+    found = np.zeros(len(part), dtype=np.uint64)
+    rows = np.flatnonzero(np.where(version == 4, part, part & 0xFFFF) != 0)
+    known = np.where(version == 4, protocol << 16 | ip_id, part >> 16)[rows].astype(np.uint64)
+    for place in range(4):
+        known = mixed(known, ends[rows, place])
+    found[rows] = np.maximum(known, 1)
+    return found
 
 
 def _prefix(buffer: Bytes, key: Hashes, at: Ints, count: Ints) -> Hashes:
@@ -249,17 +282,21 @@ def _prefix(buffer: Bytes, key: Hashes, at: Ints, count: Ints) -> Hashes:
     return key
 
 
-def _rtp(buffer: Bytes, flow: Hashes, at: Ints, count: Ints) -> tuple[Hashes, NDArray[np.uint32]]:
-    """Hash of the RTP header (RFC 3550, 5.1) and its SSRC; 0 where it cannot be RTP.
+def _numbering(
+    buffer: Bytes, protocol: Ints, at: Ints, body: Ints, count: Ints, has: Ints
+) -> tuple[Hashes, NDArray[np.uint32]]:
+    """``head`` and ``tag`` of TCP, and of UDP that can be RTP (RFC 3550, 5.1).
 
     Payload types 64 to 95 are RTCP (RFC 5761).
     """
-    first = _be(buffer, at)
+    head, tag = np.zeros(len(at), dtype=np.uint64), np.zeros(len(at), dtype=np.uint32)
+    first = _be(buffer, body)
     kind = first & 0x7F
-    rows = np.flatnonzero((count >= 12) & (first >> 14 == 2) & ((kind < 64) | (kind > 95)))
-    key, ssrc = np.zeros(len(at), dtype=np.uint64), np.zeros(len(at), dtype=np.uint32)
-    source = _be(buffer, at[rows] + 8, "u4").astype(np.uint64)
-    ssrc[rows] = source.astype(np.uint32)
-    head = numbers(buffer, at[rows], ">", "u8")
-    key[rows] = mixed(mixed(flow[rows], head), source)
-    return key, ssrc
+    rtp = (protocol == UDP) & (count >= 12) & (first >> 14 == 2) & ((kind < 64) | (kind > 95))
+    rows = np.flatnonzero(rtp)
+    head[rows] = numbers(buffer, body[rows], ">", "u8")
+    tag[rows] = _be(buffer, body[rows] + 8, "u4")
+    rows = np.flatnonzero(protocol == TCP)
+    head[rows] = numbers(buffer, at[rows] + 4, ">", "u8")
+    tag[rows] = _be(buffer, at[rows] + 13, "u1") << 24 | np.minimum(has[rows], (1 << 24) - 1)
+    return head, tag

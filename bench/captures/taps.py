@@ -118,7 +118,10 @@ def _taps(left: Capture, right: Capture, near: Ints, far: Ints) -> tuple[Tap, Ta
     sides = ((left, near), (right, far))
     keys = [side.key[rows] for side, rows in sides]
     if all(_is_rtp(side, rows) for side, rows in sides):
-        keys = [side.rtp[rows] for side, rows in sides]
+        keys = [
+            mixed(mixed(side.ids[side.flow[rows]], side.head[rows]), side.tag[rows].astype("u8"))
+            for side, rows in sides
+        ]
     else:
         with_id = [
             mixed(side.key[rows], side.ip_id[rows].astype(np.uint64)) for side, rows in sides
@@ -138,10 +141,10 @@ def _common(left: Hashes, right: Hashes) -> int:
 
 def _is_rtp(capture: Capture, rows: Ints) -> bool:
     """Whether a flow is RTP: every packet could be, of few sources, and no header repeats oddly."""
-    rtp = capture.rtp[rows]
-    if len(rows) < _FEWEST_RTP or not bool(np.all(rtp != 0)):
+    head, tag = capture.head[rows], capture.tag[rows]
+    if len(rows) < _FEWEST_RTP or not bool(np.all(head >> np.uint64(62) == 2)):
         return False
-    sources, headers = len(np.unique(capture.ssrc[rows])), len(np.unique(rtp))
+    sources, headers = len(np.unique(tag)), len(np.unique(mixed(head, tag.astype("u8"))))
     return sources <= len(rows) // _FEWEST_RTP and headers >= len(np.unique(capture.key[rows]))
 
 

@@ -116,7 +116,36 @@ def test_rtp(kit, tmp_path):
         one(kit, tmp_path, [kit.ethernet(kit.ipv4(kit.udp(p))) for p in each])
         for each in (packets, changed, [rtcp, b"plain text here"])
     ]
-    assert found[0].rtp.tolist() == found[1].rtp.tolist()
-    assert len(set(found[0].rtp.tolist())) == 20
-    assert set(found[0].ssrc.tolist()) == {99}
-    assert not found[2].rtp.any()
+    assert found[0].head.tolist() == [int.from_bytes(packet[:8]) for packet in packets]
+    assert found[1].head.tolist() == found[0].head.tolist()
+    assert set(found[0].tag.tolist()) == {99}
+    assert not found[2].head.any()
+    assert not found[2].tag.any()
+
+
+def test_tcp_numbers(kit, tmp_path):
+    packets = [kit.tcp(bytes(n), sequence=2**32 - 3 + n) for n in range(3)]
+    found = one(kit, tmp_path, [kit.ethernet(kit.ipv4(p, protocol=6)) for p in packets])
+    assert found.head.tolist() == [(2**32 - 3 + n) << 32 | 7 for n in range(3)]
+    assert found.tag.tolist() == [0x18 << 24 | n for n in range(3)]
+
+
+def test_without_addresses_translated_packets_have_equal_keys(kit, tmp_path):
+    def frames(ends, ports):
+        return [
+            kit.ethernet(kit.ipv4(body, ends, protocol=protocol))
+            for n in range(5)
+            for protocol, body in (
+                (17, kit.udp(bytes([n]) * 9, ports)),
+                (6, kit.tcp(bytes([n]) * 9, ports, sequence=n)),
+            )
+        ]
+
+    inside = frames(("10.0.0.1", "10.0.0.2"), (1000, 2000))
+    outside = frames(("192.0.2.1", "10.0.0.2"), (40000, 2000))
+    found = [one(kit, tmp_path, each, addresses=False) for each in (inside, outside)]
+    assert found[0].key.tolist() == found[1].key.tolist()
+    assert len(set(found[0].key.tolist())) == 10
+    assert found[0].names != found[1].names
+    known = [one(kit, tmp_path, each) for each in (inside, outside)]
+    assert not set(known[0].key.tolist()) & set(known[1].key.tolist())
