@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.measure import metrics
+from bench.measure import doubt, metrics
 from bench.measure import statistics as st
 from bench.measure.bounds import effective_binomial
 from bench.measure.copies import copies_problem
@@ -53,14 +53,46 @@ def measure_kpi(
             parts.append(whole.sent_between(window.start_ns, window.end_ns))
             seconds += (window.end_ns - window.start_ns) / 1e9
         problems += flow_problems(recording, flow, stream)
+    sent = any(len(part) for part in parts)
+    budget, terms = _budget(recordings, stream, metric, floor, seconds) if sent else ((), ())
+    return measure_flow(
+        parts, seconds, metric,
+        confidence=confidence, budget=budget, terms=terms, problems=problems,
+        known_effect=max(_intended_effect(recording, stream) for recording in recordings),
+    )  # fmt: skip
+
+
+def measure_flow(
+    parts: Sequence[Flow], seconds: float, metric: str, *,
+    confidence: float, budget: tuple[UncertaintyTerm, ...], terms: tuple[str, ...],
+    problems: Sequence[str] = (), known_effect: float = 1.0,
+) -> Measurement:  # fmt: skip
+    """One metric of one stream, of all parts together.
+
+    The value is that of the packets whose fate is known. Where the fate of some cannot be told,
+    the lower bound takes them at their better end and the upper bound at their worse.
+
+    Args:
+        parts: what was observed of the stream, in order of time.
+        seconds: how long the parts are together.
+        metric: one of :data:`METRICS`.
+        confidence: of each bound.
+        budget: contributions to the uncertainty.
+        terms: names of those without which nothing passes.
+        problems: why this evidence cannot back a verdict.
+        known_effect: design effect of losses that the path is known to have.
+
+    Raises:
+        KeyError: a metric that the bench does not know.
+    """
+    if metric not in METRICS:
+        raise KeyError(metric)
     if not sum(len(part) for part in parts):
-        problems.append("the stream sent nothing in the judged steps")
+        problems = (*problems, "the stream sent nothing in the judged steps")
         return Measurement(
             None, _unit(metric), 0, metric, points_of(metric), problems=tuple(problems)
         )
-    budget, terms = _budget(recordings, stream, metric, floor, seconds)
-    known = max(_intended_effect(recording, stream) for recording in recordings)
-    found = _figures(parts, seconds, metric, confidence, known)
+    found = _figures(list(parts), seconds, metric, confidence, known_effect)
     return Measurement(
         unit=_unit(metric),
         method=metric,
@@ -137,21 +169,21 @@ def _figures(
     if metric == "rate":
         return _rate(parts, seconds)
     if metric == "loss":
-        return _loss(parts, confidence, known_effect)
+        return doubt.loss_bounds(parts, lambda of: _loss(of, confidence, known_effect))
     if metric == "rfc3550-jitter":
         return _jitter(parts)
     if metric == "delay-max":
-        delay = np.concatenate([part.delay_s for part in parts])
-        largest = float(delay.max()) if len(delay) else None
-        return {"value": largest, "n": len(delay), "lower": largest, "upper": largest}
+        return doubt.largest_delay(parts)
     values = {
-        "delay-p99": metrics.delay_or_never,
-        "delay-p999": metrics.delay_or_never,
-        "ipdv-p99": metrics.ipdv,
-        "pdv-p999": metrics.pdv,
+        "delay-p99": doubt.delays,
+        "delay-p999": doubt.delays,
+        "ipdv-p99": doubt.variations,
+        "pdv-p999": doubt.above_least,
     }[metric]
-    series = np.concatenate([values(part) for part in parts])
-    return _quantile(series, QUANTILES[metric], confidence)
+    return doubt.bounded(
+        [values(part) for part in parts],
+        lambda series: _quantile(series, QUANTILES[metric], confidence),
+    )
 
 
 def _quantile(series: st.Floats, q: float, confidence: float) -> dict[str, object]:
@@ -189,7 +221,7 @@ def _quantile(series: st.Floats, q: float, confidence: float) -> dict[str, objec
 def _loss(parts: list[Flow], confidence: float, known_effect: float) -> dict[str, object]:
     counts = [metrics.loss(part) for part in parts]
     lost, n = sum(k for k, _ in counts), sum(d for _, d in counts)
-    flags = np.concatenate([part.lost[~part.in_flight] for part in parts])
+    flags = np.concatenate([part.lost[part.decidable] for part in parts])
     effect = max(known_effect, st.burst_design_effect(flags, LOSS_CHANCE))
     lower, upper = effective_binomial(lost, n, effect, confidence)
     runs = [length for part in parts for length in metrics.loss_periods(part)]
@@ -215,10 +247,10 @@ def _rate(parts: list[Flow], seconds: float) -> dict[str, object]:
 
 
 def _jitter(parts: list[Flow]) -> dict[str, object]:
-    values = [metrics.rfc3550_jitter(part) for part in parts]
-    value = float(np.max(values)) if values else None  # a part without a value gives none
+    found = [doubt.jitter(part) for part in parts]
+    lower, value, upper = (float(np.max(column)) for column in zip(*found, strict=True))
     n = sum(int(part.arrived.sum()) for part in parts)
-    return {"value": value, "n": n, "lower": value, "upper": value}
+    return {"value": value, "n": n, "lower": lower, "upper": upper}
 
 
 def _budget(
