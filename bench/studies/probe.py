@@ -18,7 +18,7 @@ from bench.studies.probe_words import Sending
 from bench.units import NS_PER_S, ns
 from instruments.emulators.timing import set_timer_slack
 from instruments.probes.clock_state import ClockState, clock_state
-from instruments.probes.prober import Prober, ProberCounts
+from instruments.probes.prober import Prober, ProberCounts, Unreachable
 from instruments.probes.probing import Session
 from instruments.probes.reflecting import Reflector
 from instruments.probes.reflector import ReflectorSockets
@@ -103,8 +103,8 @@ def run_sender(sending: Sending, watcher: Watcher) -> int:
             watcher.tell(end)
             if signals.came is not None:
                 return INTERRUPTED
-    except OSError as error:
-        raise _unreachable(sending, error) from error
+    except Unreachable as error:
+        raise _unreachable(sending, error.reason) from error
     return OK if end["received"] else INCONCLUSIVE
 
 
@@ -264,8 +264,8 @@ def run_reflector(
         InputError: the port is taken, or cannot be had.
     """
     estimates = _Estimates(ptp)
-    reflector = Reflector(stateful=stateful, error=estimates, key=key)
     with Signals() as signals, _sockets(address, port) as sockets:
+        reflector = Reflector(stateful=stateful, error=estimates, key=key, port=sockets.port)
         start_ns = time.monotonic_ns()
         watcher.tell(
             {
@@ -307,7 +307,6 @@ def _reflected(reflector: Reflector, sockets: ReflectorSockets) -> dict[str, Any
         "discarded": dict(counts.discarded),
         "sessions": counts.sessions if reflector.stateful else None,
         "send_failed": dict(places.failed),
-        "looped": places.looped,
         "stamps": stamps,
     }
 

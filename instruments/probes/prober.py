@@ -37,6 +37,14 @@ _PASSING = (errno.EAGAIN, errno.ENOBUFS, errno.EPERM)
 """The packet did not go; the next one may."""
 
 
+class Unreachable(Exception):
+    """The kernel takes no packet to that address at all; ``reason`` is what it said."""
+
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 @dataclass(slots=True)
 class ProberCounts:
     """What happened to the socket.
@@ -68,7 +76,7 @@ class Prober:
         error: gives the error estimate of the timestamps now.
 
     Raises:
-        OSError: no route to that address.
+        Unreachable: no route to that address.
     """
 
     def __init__(
@@ -86,9 +94,9 @@ class Prober:
             self._socket.connect(place)
             ask_for_details(self._socket, errors=True)
             self.stamps_granted = ask_for_stamps(self._socket, departures=True)
-        except OSError:
+        except OSError as error:
             self._socket.close()
-            raise
+            raise Unreachable(error) from error
         self._stamped_from = 0
         """The sequence number of the packet that the kernel counts as its 0th."""
 
@@ -131,7 +139,7 @@ class Prober:
             tell: is called about once a second.
 
         Raises:
-            OSError: the kernel takes no such packet at all (too large, no route).
+            Unreachable: the kernel takes no such packet at all (too large).
         """
         clock = RealtimeMap()
         self.counts.started_ns = start_ns
@@ -180,7 +188,7 @@ class Prober:
                 if number in (errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH):
                     continue  # the answer to an earlier one; it is told once
                 if number not in _PASSING:
-                    raise
+                    raise Unreachable(problem) from problem
                 self._fail(session, number, t_ns, late_ns)
                 return
             session.sent(t_ns, late_ns)

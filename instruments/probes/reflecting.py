@@ -14,6 +14,7 @@ from instruments.probes.stamp_packets import (
     ReflectedPacket,
     base_bytes,
     encode_reflected,
+    looks_reflected,
     read_test,
 )
 from instruments.probes.stamp_time import ErrorEstimate
@@ -58,6 +59,8 @@ class Reflector:
         stateful: number the answers of each session; else copy the sender's numbers.
         error: gives the error estimate of the timestamps now.
         key: authenticated mode with this key; None: unauthenticated.
+        port: the reflector's own. A reflected packet that comes from such a port is another
+            reflector's and is not answered: one forged packet would keep two of them busy forever.
     """
 
     def __init__(
@@ -66,9 +69,10 @@ class Reflector:
         stateful: bool,
         error: Callable[[], ErrorEstimate],
         key: bytes | None = None,
+        port: int | None = None,
     ) -> None:
         self.stateful, self.counts = stateful, ReflectorCounts()
-        self._error, self._key = error, key
+        self._error, self._key, self._port = error, key, port
         self._sessions: OrderedDict[tuple[Source, int], _State] = OrderedDict()
 
     def answer(
@@ -91,6 +95,9 @@ class Reflector:
             test = read_test(data, self._key)
         except PacketError as reason:
             self.counts.discarded[str(reason)] += 1
+            return None
+        if source[1] == self._port and looks_reflected(data, self._key):
+            self.counts.discarded["a reflection"] += 1
             return None
         sequence = test.sequence
         if self.stateful:

@@ -37,13 +37,11 @@ class ReflectorPlaces:
         received: stamps of arrivals, by place (``kernel``, ``userspace``).
         sent: stamps of departures; always userspace, because the stamp is in the packet itself.
         failed: answers that the kernel did not take, by errno's name.
-        looped: packets that came from this reflector itself.
     """
 
     received: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
     failed: Counter[str] = field(default_factory=Counter)
-    looped: int = 0
 
 
 class ReflectorSockets:
@@ -141,9 +139,6 @@ class ReflectorSockets:
             return True  # about an answer that could not be delivered: it says nothing of this one
         if came is None:
             return False
-        if came.source[1] == self.port and self._is_mine(came.source[0]):
-            self.places.looped += 1
-            return True
         self.places.received[came.place] += 1
         answer = reflector.answer(
             came.data, came.source, ttl=came.ttl, received_ns=came.t_ns, now_ns=time.time_ns
@@ -156,17 +151,3 @@ class ReflectorSockets:
         except OSError as error:
             self.places.failed[errno.errorcode.get(error.errno or 0, "unknown")] += 1
         return True
-
-    def _is_mine(self, address: str) -> bool:
-        """Whether an address is this reflector's: only then is its own port no sender's."""
-        mine = self.addresses
-        if address in mine:
-            return True
-        if not {"0.0.0.0", "::"} & set(mine):
-            return False
-        with contextlib.suppress(OSError):
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            with socket.socket(family, socket.SOCK_DGRAM) as trial:
-                trial.bind((address, 0))
-                return True
-        return False

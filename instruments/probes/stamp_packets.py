@@ -172,6 +172,12 @@ def decode_reflected(data: bytes, key: bytes | None = None) -> ReflectedPacket:
     )
 
 
+def looks_reflected(data: bytes, key: bytes | None) -> bool:
+    """Whether there is a receive timestamp, where a test packet has zeros."""
+    place = slice(16, 24) if key is None else slice(32, 40)
+    return any(data[place])
+
+
 def base_bytes(key: bytes | None) -> int:
     """How long the base packet is."""
     return BASE_BYTES if key is None else AUTHENTICATED_BYTES

@@ -118,6 +118,18 @@ def test_no_bytes_break_the_reflector_or_get_more_than_they_are(data, stateful, 
         assert (answer is not None) == (len(data) >= 41)
 
 
+@pytest.mark.parametrize("key", [None, KEY])
+def test_two_reflectors_do_not_answer_each_other(key):
+    mirrors = [
+        Reflector(stateful=True, error=lambda: ESTIMATE, key=key, port=862) for _ in range(2)
+    ]
+    forged = session(1, size=44 if key is None else 112, key=key).packet(T0, ESTIMATE)
+    answer = asked(mirrors[0], forged, ("192.0.2.2", 862))
+    assert answer is not None  # a sender may well use that port
+    assert asked(mirrors[1], answer, ("192.0.2.1", 862)) is None
+    assert mirrors[1].counts.discarded == {"a reflection": 1}
+
+
 def test_what_is_not_signed_is_not_answered():
     ours = session(1)
     mirror = reflector(key=KEY)
