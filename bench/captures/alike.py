@@ -201,7 +201,7 @@ def settle(near: Copies, far: Copies, anchors: Anchors, doubted: int = 0) -> Set
         np.full(len(far), UNCLEAR, dtype=np.int8), np.full(len(near), MISSING, dtype=np.int64),
         np.full(len(near), MISSING, dtype=np.int64), np.ones(len(near), dtype=bool),
     )  # fmt: skip
-    if len(anchors) < 2:
+    if len(anchors) < max(2, doubted):
         any_time = _reach(near, far, (near.t_ns, np.full(len(near), 1 << 62)), 0)
         _decide_wide(found, any_time, np.ones(len(far), dtype=bool))
         _possible(found, far, any_time)

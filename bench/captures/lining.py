@@ -25,6 +25,33 @@ class Alike:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Meeting:
+    """Where the keys of two taps meet, the same either way.
+
+    ``left``, ``right``: places of the keys that are unique at both, in any order. ``left_alike``,
+    ``right_alike``: those of the keys that both have and one has more than once.
+    """
+
+    left: Ints
+    right: Ints
+    left_alike: Alike
+    right_alike: Alike
+
+    def swapped(self) -> Meeting:
+        """With the taps exchanged."""
+        return Meeting(self.right, self.left, self.right_alike, self.left_alike)
+
+    @property
+    def common(self) -> int:
+        """How many packets could pair, repeated ones counted as often as they are."""
+        count = len(self.left)
+        if len(self.left_alike.group):
+            both = (np.bincount(side.group) for side in (self.left_alike, self.right_alike))
+            count += int(np.minimum(*both).sum())
+        return count
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Lines:
     """Where the keys of two taps meet.
 
@@ -40,33 +67,62 @@ class Lines:
     far: Alike
 
 
-def line_up(sent: Hashes, got: Hashes) -> Lines:
-    """Line up the keys of the packets sent and of the arrivals, both in order of time.
+def meet(left: Hashes, right: Hashes) -> Meeting:
+    """Find where the keys of two taps meet; both in order of time.
 
     As many high bits of the (mixed) key as fit are sorted together with tap and place, in one
     array of numbers; that is several times faster than to sort places by key. Whether keys that
     agree in these bits agree in full is then looked up.
     """
-    bits = max(len(sent), len(got), 1).bit_length()
-    packed = _packed(sent, got, bits)
+    bits = max(len(left), len(right), 1).bit_length()
+    packed = _packed(left, right, bits)
     same = (packed[1:] ^ packed[:-1]) < np.uint64(1 << (bits + 1))
     two = same.copy()
     two[1:] &= ~same[:-1]
     two[:-1] &= ~same[1:]
-    place = np.full(len(sent), -1, dtype=np.int64)
     at = np.flatnonzero(two)
     tap, mask = np.uint64(1 << bits), np.uint64((1 << bits) - 1)
     first, second = packed[at], packed[at + 1]
     both = ((first & tap) == 0) & ((second & tap) != 0)
-    left, right = _places(first[both], mask), _places(second[both], mask)
-    exact = sent[left] == got[right]
-    place[left[exact]] = right[exact]
+    near, far = _places(first[both], mask), _places(second[both], mask)
+    exact = left[near] == right[far]
+    if not exact.all():
+        near, far = near[exact], far[exact]
     more = np.zeros(len(packed), dtype=bool)
-    more[1:] = same & ~two
-    more[:-1] |= same & ~two
+    same &= ~two
+    more[1:] = same
+    more[:-1] |= same
     rest = packed[more]
-    arrived, rows = (rest & tap) != 0, _places(rest, mask)
-    return _rest(place, sent, got, arrived, rows)
+    return _rest(near, far, left, right, (rest & tap) != 0, _places(rest, mask))
+
+
+def line_up(sent: Hashes, got: Hashes) -> Lines:
+    """Line up the keys of the packets sent and of the arrivals, both in order of time."""
+    return lines(meet(sent, got), len(sent))
+
+
+def lines(meeting: Meeting, count: int) -> Lines:
+    """The lines where the left tap sent ``count`` packets."""
+    near, far = meeting.left_alike, meeting.right_alike
+    place = np.full(count, -1, dtype=np.int64)
+    place[meeting.left] = meeting.right
+    if not len(near.group):
+        return Lines(place, near.rows, near.rows, near, far)
+    once = np.bincount(near.group) == 1
+    lone, arrived = once[near.group], once[far.group]
+    first = np.searchsorted(far.group, near.group[lone])
+    place[near.rows[lone]] = far.rows[first]
+    sender = np.zeros(len(once), dtype=np.int64)
+    sender[near.group[lone]] = near.rows[lone]
+    later = arrived.copy()
+    later[first] = False
+    return Lines(
+        place,
+        far.rows[later],
+        sender[far.group[later]],
+        Alike(near.group[~lone], near.rows[~lone]),
+        Alike(far.group[~arrived], far.rows[~arrived]),
+    )
 
 
 def _packed(sent: Hashes, got: Hashes, bits: int) -> Hashes:
@@ -87,27 +143,26 @@ def _places(packed: Hashes, mask: np.uint64) -> Ints:
     return (packed & mask).view(np.int64)
 
 
-def _rest(place: Ints, sent: Hashes, got: Hashes, arrived: Mask, rows: Ints) -> Lines:
+def _rest(
+    near: Ints, far: Ints, left: Hashes, right: Hashes, at_right: Mask, rows: Ints
+) -> Meeting:
     """Of the keys that stand somewhere more than once, or share their high bits with another."""
     full = np.empty(len(rows), dtype=np.uint64)
-    full[~arrived], full[arrived] = sent[rows[~arrived]], got[rows[arrived]]
+    full[~at_right], full[at_right] = left[rows[~at_right]], right[rows[at_right]]
     full = mixed(full, _ZERO)
     if bool(np.any(full[1:] < full[:-1])):  # keys of the same high bits are not apart
-        order = np.lexsort((rows, arrived, full))
-        full, arrived, rows = full[order], arrived[order], rows[order]
+        order = np.lexsort((rows, at_right, full))
+        full, at_right, rows = full[order], at_right[order], rows[order]
     fresh = np.ones(len(full), dtype=bool)
     fresh[1:] = full[1:] != full[:-1]
     group = np.cumsum(fresh) - 1
     count = int(group[-1]) + 1 if len(group) else 0
-    senders = np.bincount(group[~arrived], minlength=count)
-    arrivals = np.bincount(group[arrived], minlength=count)
-    once, often = (senders == 1) & (arrivals > 0), (senders > 1) & (arrivals > 0)
-    lone = np.flatnonzero(once[group] & ~arrived)  # the next is its first arrival
-    place[rows[lone]] = rows[lone + 1]
-    later = once[group] & arrived
-    later[lone + 1] = False
-    sender = np.zeros(count, dtype=np.int64)
-    sender[group[lone]] = rows[lone]
-    near, far = often[group] & ~arrived, often[group] & arrived
-    again = rows[later], sender[group[later]]
-    return Lines(place, *again, Alike(group[near], rows[near]), Alike(group[far], rows[far]))
+    at_both = np.ones(count, dtype=bool)
+    for side in (~at_right, at_right):
+        at_both &= np.bincount(group[side], minlength=count) > 0
+    number = np.cumsum(at_both) - 1
+    sides = []
+    for side in (~at_right, at_right):
+        side = side & at_both[group]
+        sides.append(Alike(number[group[side]], rows[side]))
+    return Meeting(near, far, *sides)

@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from bench.captures.blocks import Ints
 from bench.captures.flows import Capture, FlowName, read_capture
-from bench.captures.headers import Hashes, mixed
-from bench.captures.matching import Pairs, Tap, Watch, pair, unique_pairs
+from bench.captures.headers import Hashes, Mask
+from bench.captures.lining import lines
+from bench.captures.matching import Pairs, Watch, pair_lines
+from bench.captures.rules import StreamRule
+from bench.captures.streams import Met, RtpColumns, Stream, by_flow, met, rtp_columns, streams
+from bench.captures.translation import associate
 from bench.errors import InputError
 from bench.units import NS_PER_S, show_duration
-
-_FEWEST_RTP = 16
-"""Packets of a flow, and per source, below which it is not taken for RTP."""
-
-_ID_KEPT = 0.9
-"""The share of packets that must still pair with the IPv4 identification for it to count."""
 
 _MOST_BACK_NS = 100_000_000
 """Packets of several interfaces or processors may be out of order in a file by less than this."""
 
+_FEW_EARLY = 0.1
+"""So many of a stream's packets may seem to arrive before they are sent, where others like them
+were sent before the capture."""
+
+_WORKERS = min(4, os.cpu_count() or 1)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedFlow:
-    """One flow that both captures saw.
+    """One stream that both captures saw: one direction of a 5-tuple, rule and RTP source.
 
-    ``forward``: it goes from the left tap to the right. ``size``: bytes as an Ethernet frame of
-    each packet sent, shape ``(n,)``.
+    ``name``: as at the left tap. ``forward``: it goes from the left tap to the right. ``size``,
+    ``got_size``: bytes as an Ethernet frame of each packet sent, shape ``(n,)``, and of each
+    arrival, shape ``(m,)``. ``rule``: index into the rules given, -1 for none. ``number``: the
+    application's numbers of the packets sent, shape ``(n,)``, or ``(0,)`` without rules. ``ssrc``,
+    ``rtp``: where it is RTP. ``far_name``: at the right tap, where the path changed it.
     """
 
     name: FlowName
     forward: bool
     pairs: Pairs
     size: Ints
+    got_size: Ints
+    rule: int
+    number: Hashes
+    ssrc: int | None
+    rtp: RtpColumns | None
+    far_name: FlowName | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,122 +59,151 @@ class Comparison:
     """Two captures, paired.
 
     ``undirected``: packets, at the left tap and at the right, of shared flows in which nothing is
-    unique, so that neither way nor delay can be told; they are ambiguous.
+    unique, so that neither way nor delay can be told; they are ambiguous. ``unshared_left``,
+    ``unshared_right``: flows that only one tap saw, and their packets; most packets first.
     """
 
     left: Capture
     right: Capture
     flows: tuple[SharedFlow, ...]
     undirected: tuple[int, int]
+    unshared_left: tuple[tuple[FlowName, int], ...]
+    unshared_right: tuple[tuple[FlowName, int], ...]
 
 
-def read_captures(left: Path, right: Path) -> tuple[Capture, Capture]:
+def read_captures(
+    left: Path, right: Path, *, rules: Sequence[StreamRule] = (), nat: bool = False
+) -> tuple[Capture, Capture]:
     """Read two captures so that their keys are comparable, also where one keeps fewer bytes.
+
+    Args:
+        left, right: pcap or pcapng.
+        rules: how a device's streams are recognised.
+        nat: the path rewrites addresses or ports.
 
     Raises:
         InputError: as :func:`bench.captures.flows.read_capture`.
     """
-    found = read_capture(left), read_capture(right)
-    least = [each.least_payload for each in found]
-    if least[0] == least[1]:
-        return found
-    return read_capture(left, min(least)), read_capture(right, min(least))
+
+    def read(path: Path) -> Capture:
+        return read_capture(path, rules=rules, addresses=not nat)
+
+    found = read(left), read(right)
+    least = min(each.least_payload for each in found)
+    again = [
+        each if each.least_payload == least
+        else read_capture(each.path, least, rules=rules, addresses=not nat)
+        for each in found
+    ]  # fmt: skip
+    return again[0], again[1]
 
 
-def compare(left: Capture, right: Capture) -> Comparison:
+def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int = 0) -> Comparison:
     """Pair the flows that two captures share.
+
+    Args:
+        left, right: as :func:`read_captures` reads them, with the same ``nat``.
+        nat: tell which flow is which by their packets, not by addresses and ports.
+        offset_ns: how much the right tap's clock is known to be ahead of the left one's.
 
     Raises:
         InputError: no common packets, the files in wrong order, or clocks that cannot be right.
     """
     for capture in (left, right):
         _check_clock(capture)
-    near, far = _by_flow(left), _by_flow(right)
-    shared = [key for key in near if key in far]
-    taps = {key: _taps(left, right, near[key], far[key]) for key in shared}
-    names = dict(zip(left.ids.tolist(), left.names, strict=True))
-    allowed = round((left.resolution_s + right.resolution_s) * NS_PER_S)
-    shifts = {}
-    for key in shared:
-        delays = _shifts_ns(*taps[key])
-        if len(delays):
-            _check_one_way(delays, allowed, names[key], left, right)
-            shifts[key] = float(np.median(delays))
-    _check_ways(left, right, {names[key]: shift for key, shift in shifts.items()})
-    flows, undirected = [], np.zeros(2, dtype=np.int64)
-    for key in shared:
-        if key not in shifts:
-            undirected += [len(each) for each in taps[key]]
-            continue
-        forward = shifts[key] > 0
-        sent, got = taps[key] if forward else taps[key][::-1]
-        pairs = pair(sent, got, _watch(right if forward else left))
-        size = left.size[near[key]] if forward else right.size[far[key]]
-        flows.append(SharedFlow(names[key], forward, pairs, size.astype(np.int64)))
-    return Comparison(left, right, tuple(flows), (int(undirected[0]), int(undirected[1])))
+    if offset_ns:
+        right = replace(right, t_ns=right.t_ns - offset_ns)
+    near, far = by_flow(left), by_flow(right)
+    shared = associate(left, right) if nat else _by_name(left, right)
+    found = [
+        stream for at in shared for stream in streams(left, right, at, near[at[0]], far[at[1]])
+    ]
+    del near, far
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        meetings = list(pool.map(lambda stream: met(left, right, stream), found))
+        ways = _ways(left, right, found, meetings)
+        known = [index for index, way in enumerate(ways) if way is not None]
+        flows = pool.map(
+            lambda index: _flow(left, right, found[index], meetings[index], ways[index] is True),
+            known,
+        )
+        paired = tuple(flows)
+    lost = [stream for stream, way in zip(found, ways, strict=True) if way is None]
+    undirected = sum(len(each.left) for each in lost), sum(len(each.right) for each in lost)
+    return Comparison(
+        left, right, paired, undirected,
+        _unshared(left, {at[0] for at in shared}), _unshared(right, {at[1] for at in shared}),
+    )  # fmt: skip
+
+
+def _by_name(left: Capture, right: Capture) -> list[tuple[int, int]]:
+    """The flows that have the same addresses and ports at both taps."""
+    there = {key: index for index, key in enumerate(right.ids.tolist())}
+    return [(index, there[key]) for index, key in enumerate(left.ids.tolist()) if key in there]
+
+
+def _unshared(capture: Capture, shared: set[int]) -> tuple[tuple[FlowName, int], ...]:
+    counts = np.bincount(capture.flow, minlength=len(capture.names)).tolist()
+    alone = [
+        (capture.names[index], count)
+        for index, count in enumerate(counts)
+        if index not in shared and count
+    ]
+    return tuple(sorted(alone, key=lambda each: (-each[1], str(each[0]))))
+
+
+def _flow(left: Capture, right: Capture, stream: Stream, at: Met, forward: bool) -> SharedFlow:
+    """Pair one stream, of which the way is known."""
+    meeting = at.meeting if forward else at.meeting.swapped()
+    taps = (at.left, at.right) if forward else (at.right, at.left)
+    sides = ((left, stream.left), (right, stream.right))
+    (sender, sent), (receiver, got) = sides if forward else sides[::-1]
+    pairs = pair_lines(*taps, lines(meeting, len(sent)), _watch(receiver), sending=_watch(sender))
+    names = left.names[stream.flow[0]], right.names[stream.flow[1]]
+    return SharedFlow(
+        names[0], forward, pairs,
+        sender.size[sent].astype(np.int64), receiver.size[got].astype(np.int64), stream.rule,
+        sender.number[sent] if len(sender.number) else sender.number, stream.ssrc,
+        None if stream.ssrc is None else rtp_columns(sender, sent),
+        None if names[0] == names[1] else names[1],
+    )  # fmt: skip
 
 
 def _watch(capture: Capture) -> Watch:
     return Watch(int(capture.t_ns.min()), int(capture.t_ns.max()))
 
 
-def _by_flow(capture: Capture) -> dict[int, Ints]:
-    """The rows of each flow, in order of time, by the flow's hash."""
-    order = np.lexsort((capture.t_ns, capture.flow))
-    ends = np.cumsum(np.bincount(capture.flow, minlength=len(capture.ids)))
-    return dict(zip(capture.ids.tolist(), np.split(order, ends[:-1]), strict=True))
+def _ways(
+    left: Capture, right: Capture, found: list[Stream], meetings: list[Met]
+) -> list[bool | None]:
+    """Whether each stream goes from the left tap to the right; none where it cannot be told.
 
-
-def _taps(left: Capture, right: Capture, near: Ints, far: Ints) -> tuple[Tap, Tap]:
-    """One flow at both taps, with keys by what tells its packets apart best.
-
-    By the RTP header where it is RTP. Else by headers and payload, and by the IPv4
-    identification unless the path rewrites it (RFC 6864 allows that where DF is set).
+    The streams of one flow go one way.
     """
-    sides = ((left, near), (right, far))
-    keys = [side.key[rows] for side, rows in sides]
-    if all(_is_rtp(side, rows) for side, rows in sides):
-        keys = [
-            mixed(mixed(side.ids[side.flow[rows]], side.head[rows]), side.tag[rows].astype("u8"))
-            for side, rows in sides
-        ]
-    else:
-        with_id = [
-            mixed(side.key[rows], side.ip_id[rows].astype(np.uint64)) for side, rows in sides
-        ]
-        if _common(*with_id) >= _ID_KEPT * _common(*keys):
-            keys = with_id
-    return Tap(left.t_ns[near], keys[0]), Tap(right.t_ns[far], keys[1])
+    shifts: dict[tuple[int, int], list[Ints]] = {}
+    for stream, at in zip(found, meetings, strict=True):
+        shifts.setdefault(stream.flow, []).append(at.shift_ns)
+    middle: dict[tuple[int, int], float] = {}
+    for flow, parts in shifts.items():
+        delays = np.concatenate(parts)
+        if len(delays):
+            middle[flow] = _middle(delays)
+    for stream, at in zip(found, meetings, strict=True):
+        if stream.flow in middle:
+            _check_one_way(left, right, stream, at, middle[stream.flow] > 0)
+    _check_ways(left, right, {left.names[flow[0]]: shift for flow, shift in middle.items()})
+    return [middle[each.flow] > 0 if each.flow in middle else None for each in found]
 
 
-def _common(left: Hashes, right: Hashes) -> int:
-    """How many packets could pair by these keys, repeated ones counted as often as they are."""
-    keys, count = np.unique(left, return_counts=True)
-    others, more = np.unique(right, return_counts=True)
-    _, at, there = np.intersect1d(keys, others, assume_unique=True, return_indices=True)
-    return int(np.minimum(count[at], more[there]).sum())
-
-
-def _is_rtp(capture: Capture, rows: Ints) -> bool:
-    """Whether a flow is RTP: every packet could be, of few sources, and no header repeats oddly."""
-    head, tag = capture.head[rows], capture.tag[rows]
-    if len(rows) < _FEWEST_RTP or not bool(np.all(head >> np.uint64(62) == 2)):
-        return False
-    sources, headers = len(np.unique(tag)), len(np.unique(mixed(head, tag.astype("u8"))))
-    return sources <= len(rows) // _FEWEST_RTP and headers >= len(np.unique(capture.key[rows]))
-
-
-def _shifts_ns(left: Tap, right: Tap) -> Ints:
-    """How much later the right tap saw each packet of a flow that is unique at both, ns."""
-    at_left, at_right = unique_pairs(left.key, right.key)
-    _, place, count = np.unique(right.key, return_inverse=True, return_counts=True)
-    alone = count[place[at_right]] == 1
-    shifts: Ints = right.t_ns[at_right[alone]] - left.t_ns[at_left[alone]]
-    return shifts
+def _middle(delays: Ints) -> float:
+    """The median of the delays that have the sign which most have."""
+    there, back = delays[delays > 0], delays[delays < 0]
+    most = there if len(there) >= len(back) else back
+    return float(np.median(most)) if len(most) else 0.0
 
 
 def _check_clock(capture: Capture) -> None:
-    back = np.diff(capture.t_ns)
+    back = capture.t_ns[1:] - capture.t_ns[:-1]
     if not len(back) or int(back.min()) > -_MOST_BACK_NS:
         return
     at = int(back.argmin())
@@ -176,8 +221,8 @@ def _check_ways(left: Capture, right: Capture, shifts: dict[FlowName, float]) ->
     if not shifts:
         raise InputError(
             "the two captures have no packets in common that could be told apart",
-            remedy="give captures of the same traffic at the same time, without address "
-            "translation between them",
+            remedy="give captures of the same traffic at the same time; say so if the path "
+            "translates addresses (--nat)",
             file=names,
         )
     if not any(shifts.values()):
@@ -205,17 +250,26 @@ def _check_ways(left: Capture, right: Capture, shifts: dict[FlowName, float]) ->
         )
 
 
-def _check_one_way(
-    delays: Ints, allowed: int, name: FlowName, left: Capture, right: Capture
-) -> None:
-    """Refuse a flow that seems to go both ways."""
-    back, there = int(np.count_nonzero(delays < -allowed)), int(np.count_nonzero(delays > allowed))
-    if not back or not there:
+def _check_one_way(left: Capture, right: Capture, stream: Stream, at: Met, forward: bool) -> None:
+    """Refuse a stream of which packets arrive before they are sent.
+
+    Not where the sending tap started later and may not have seen the packets that arrived.
+    """
+    delays = at.shift_ns if forward else -at.shift_ns
+    allowed = round((left.resolution_s + right.resolution_s) * NS_PER_S)
+    early: Mask = delays < -allowed
+    if not early.any() or not bool(np.any(delays > allowed)):
         return
-    early = delays < 0 if back <= there else delays > 0
+    wrong = delays[early]
+    if len(wrong) <= _FEW_EARLY * len(delays):
+        arrived = at.right.t_ns[at.meeting.right] if forward else at.left.t_ns[at.meeting.left]
+        since = _watch(left if forward else right).start_ns + np.median(delays[delays > 0])
+        wrong = wrong[arrived[early] >= since]
+    if not len(wrong):
+        return
     raise InputError(
-        f"{int(early.sum())} of {len(delays)} packets of {name} arrive before they are sent, by up "
-        f"to {show_duration(int(np.abs(delays[early]).max()) / 1e9)}: the clock of a tap was set "
+        f"{len(wrong)} of {len(delays)} packets of {left.names[stream.flow[0]]} arrive before they "
+        f"are sent, by up to {show_duration(-int(wrong.min()) / 1e9)}: the clock of a tap was set "
         "or drifts",
         remedy="synchronise the clocks of the taps and capture again",
         file=f"{left.path.name}, {right.path.name}",
