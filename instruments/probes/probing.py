@@ -154,7 +154,8 @@ class Session:
         if came.ssid not in (self.ssid, 0):
             self._ignored["another session"] += 1
             return False
-        if sequence >= self.next or self._words[sequence] != came.sender_time:
+        known = sequence < self.next and self._t1[sequence] != NOT_SENT
+        if not known or self._words[sequence] != came.sender_time:
             self._ignored["never sent"] += 1
             return False
         row = (sequence, came.sequence, came.received_ns, came.t_ns, t_ns, came.ttl, ttl)

@@ -26,7 +26,7 @@ from instruments.probes.kernel_stamps import (
     receive,
 )
 from instruments.probes.prober import Prober
-from instruments.probes.probing import Session
+from instruments.probes.probing import NOT_SENT, Session
 from instruments.probes.reflecting import Reflector
 from instruments.probes.reflector import ReflectorSockets
 from instruments.probes.stamp_packets import decode_reflected
@@ -420,3 +420,68 @@ def test_a_reflector_that_comes_later_is_found_and_stamps_stay_with_their_packet
     assert (t1 <= samples.t2_ns).all()
     assert (np.diff(samples.t1_ns) > 0).all()
     assert samples.t1_kernel[samples.sequence].all()
+
+
+class Slow(Session):
+    """A session on a host that stalls for 40 ms while it makes the fourth packet."""
+
+    def packet(self, t_ns, error):
+        if self.next == 3:
+            time.sleep(0.04)
+        return super().packet(t_ns, error)
+
+
+def driven(ours, port, wait_ns=200 * MS):
+    read, write = os.pipe()
+    with (
+        Prober(socket.AF_INET, ("127.0.0.1", port), lambda: ESTIMATE) as prober,
+        open(read, "rb") as stop,
+    ):
+        prober.run(ours, start_ns=time.monotonic_ns(), wait_ns=wait_ns, stop=stop)
+    os.close(write)
+    return ours.samples(), prober.counts
+
+
+def test_lateness_is_told_and_moves_no_later_packet():
+    due = np.arange(30, dtype=np.int64) * 5 * MS
+    with reflecting() as (sockets, _):
+        began = time.time_ns()
+        samples, _ = driven(Slow(due, size=44, ssid=1, filling=random.Random(1)), sockets.port)
+    assert samples.late_ns[4] >= 35 * MS
+    assert samples.late_ns[8] >= 15 * MS
+    assert (samples.late_ns >= 0).all()
+    assert (samples.t1_ns - began >= due + samples.late_ns).all()  # the fourth one more
+
+
+class Refusing(socket.socket):
+    """A socket that fails at the third and the sixth packet, that one after it has gone."""
+
+    sends = 0
+
+    def send(self, data):
+        self.sends += 1
+        if self.sends == 6:
+            super().send(data)
+        if self.sends in (3, 6):
+            raise OSError(errno.ENOBUFS, "no room")
+        return super().send(data)
+
+
+def test_where_the_kernel_takes_a_packet_not_stamps_stay_with_their_packets(monkeypatch):
+    due = np.arange(12, dtype=np.int64) * 5 * MS
+    ours = Session(due, size=44, ssid=1, filling=random.Random(1))
+    with reflecting() as (sockets, _):
+        monkeypatch.setattr("instruments.probes.prober.socket.socket", Refusing)
+        samples, counts = driven(ours, sockets.port)
+        monkeypatch.undo()
+    assert counts.failed == {"ENOBUFS": 2}
+    gone = [n for n in range(12) if n not in (2, 5)]
+    assert np.flatnonzero(samples.t1_ns == NOT_SENT).tolist() == [2, 5]
+    assert sorted(samples.sequence.tolist()) == gone
+    assert samples.t1_kernel[gone].all()
+    t1 = samples.t1_ns[samples.sequence]
+    assert (t1 <= samples.t2_ns).all()
+    assert (np.diff(samples.t1_ns[gone]) > 0).all()
+    found = figures(samples, wait_ns=200 * MS, ran_ns=S)
+    assert (found["sent"], found["received"], found["lost"]) == (10, 10, 0)
+    assert found["ignored"] == {"never sent": 1}  # the kernel had said that it did not go
