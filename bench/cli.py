@@ -32,6 +32,7 @@ for name, function in (
     ("profiles", library.profiles),
     ("emulate", emulate.emulate),
     ("certify-emulator", certify.certify_emulator),
+    ("analyse", captures.analyse),
     ("fit", captures.fit),
     ("check", host.check),
 ):

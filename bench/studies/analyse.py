@@ -1,0 +1,310 @@
+"""``bench analyse``: two captures of one path in, every metric of every stream out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.captures.flows import Capture
+from bench.captures.matching import Arrival, Fate
+from bench.captures.rules import StreamRule
+from bench.captures.taps import compare, read_captures
+from bench.devices.profile import DeviceProfile
+from bench.devices.rules import rules_of
+from bench.errors import InputError
+from bench.judge.outcomes import OK, exit_code
+from bench.judge.verdict import Verdict
+from bench.measure.figures import StreamFigures, stream_figures
+from bench.measure.pairing import Flow
+from bench.sessions.codec import to_json
+from bench.studies.analyse_clock import Clock, GivenClock, clock_of
+from bench.studies.analyse_evidence import Taps, capture_problems, stream_problems, taps_of
+from bench.studies.analyse_judge import (
+    TOWARDS,
+    Asked,
+    Evidence,
+    carriers,
+    check_alone,
+    check_sides,
+    headers_bytes,
+    judged,
+    unseen,
+)
+from bench.studies.analyse_notes import file_name, notes_of
+from bench.studies.analyse_streams import Stream, Way, streams_of
+from bench.units import NS_PER_S
+
+_NOTHING_KNOWN = GivenClock()
+_NOTHING_ASKED = Asked((), None)
+
+Tell = Callable[[str], None]
+Each = Callable[["StreamResult", Flow], None]
+"""Called with every stream while its packets are in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of two captures.
+
+    ``device``: finds and names the streams. ``only``: only streams with this in their name.
+    ``nat``: addresses and ports may differ between the taps. ``clock``: what is known of the
+    taps' clocks. ``bin_s``: of the throughput. ``survival_s``: an interruption counts as downtime
+    beyond it. ``deadline_s``: later is lost, for on-time delivery. ``asked``: catalogue entries to
+    judge. ``overlap``: judge the time that both captures cover, whatever lies outside.
+    """
+
+    device: DeviceProfile | None = None
+    only: str | None = None
+    nat: bool = False
+    clock: GivenClock = _NOTHING_KNOWN
+    bin_s: float = 1.0
+    survival_s: float | None = None
+    deadline_s: float | None = None
+    asked: Asked = _NOTHING_ASKED
+    overlap: bool = False
+
+    @property
+    def rules(self) -> tuple[StreamRule, ...]:
+        """How the device's streams are found."""
+        return () if self.device is None else rules_of(self.device)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One capture: its file name, SHA-256, and what a reader must know of it."""
+
+    file: str
+    sha256: str
+    packets: int
+    others: int
+    truncated: bool
+    dropped: int
+    without_time: int
+    snap_cut: int
+    fragments: int
+    resolution_s: float
+    unshared: tuple[tuple[str, int], ...]
+    undirected: int
+
+
+@dataclass(frozen=True, slots=True)
+class StreamResult:
+    """One stream in one direction with its figures.
+
+    ``flows``: the 5-tuples that carried it, one per link; ``seen_as``: their names at the other
+    tap where addresses were translated. ``problems``: what stands against judging it.
+    """
+
+    stream: str
+    direction: Way
+    flows: tuple[str, ...]
+    seen_as: tuple[str, ...]
+    ssrc: int | None
+    numbered: bool
+    figures: StreamFigures
+    problems: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Every key always there, SI units, ``null`` where empty."""
+        own = {
+            "stream": self.stream,
+            "direction": self.direction,
+            "towards": TOWARDS[self.direction],
+            "links": len(self.flows),
+            "flows": list(self.flows),
+            "seen_as": list(self.seen_as),
+            "ssrc": self.ssrc,
+            "numbered": self.numbered,
+            "problems": list(self.problems),
+        }
+        found: dict[str, Any] = to_json(self.figures)
+        return own | found
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """What two captures tell of a path.
+
+    ``requirements``: what was asked for, by id with the streams it was judged on.
+    """
+
+    left: Source
+    right: Source
+    clock: Clock
+    streams: tuple[StreamResult, ...]
+    requirements: tuple[tuple[str, tuple[str, ...]], ...]
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...]
+
+    def exit_code(self, *, allow_inconclusive: bool) -> int:
+        """0 where nothing was asked."""
+        if not self.requirements:
+            return OK
+        outcomes = [verdict.verdict for verdict in self.verdicts]
+        return exit_code(outcomes, allow_inconclusive=allow_inconclusive)
+
+    def to_json(self) -> dict[str, Any]:
+        """Every key always there, SI units, ``null`` where empty."""
+        return {
+            "captures": {"left": _source_json(self.left), "right": _source_json(self.right)},
+            "clock": to_json(self.clock),
+            "streams": [stream.to_json() for stream in self.streams],
+            "requirements": [
+                {"requirement": name, "streams": list(streams)}
+                for name, streams in self.requirements
+            ],
+            "verdicts": [to_json(verdict) for verdict in self.verdicts],
+            "notes": list(self.notes),
+        }
+
+
+def analyse(
+    left: Path, right: Path, question: Question, *, each: Each | None = None,
+    tell: Tell | None = None,
+) -> Analysis:  # fmt: skip
+    """Analyse the path between two taps.
+
+    Args:
+        left: capture of one place, by convention the patient's side.
+        right: capture of the other place, of the same traffic and time.
+        question: what is asked.
+        each: called with every stream and its packets, which are freed afterwards.
+        tell: told what goes on, for large files.
+
+    Raises:
+        InputError: what cannot be read, paired or judged; names the file and the remedy.
+    """
+    tell = tell or (lambda text: None)
+    _check_two(left, right)
+    tell(f"reading {left.name} and {right.name}")
+    near, far = read_captures(left, right, rules=question.rules, nat=question.nat)
+    tell(f"pairing {len(near)} and {len(far)} packets")
+    offset_ns = round(question.clock.offset_s * NS_PER_S)
+    paired = compare(near, far, nat=question.nat, offset_ns=offset_ns)
+    streams = streams_of(paired, question.rules, question.only)
+    check_alone(question.asked, streams)
+    turned = check_sides(question.device, streams)
+    if turned and question.asked.requirements:
+        raise InputError(
+            turned, remedy="give the capture of the patient's side first",
+            file=f"{left.name}, {right.name}",
+        )  # fmt: skip
+    clock = clock_of(paired, question.clock)
+    against = (*capture_problems(paired), *clock.problems())
+    taps = taps_of(paired)
+    sources = (
+        _source(near, paired.unshared_left, paired.undirected[0]),
+        _source(far, paired.unshared_right, paired.undirected[1]),
+    )
+    notes = [*notes_of(paired), *clock.notes(), *([turned] if turned else [])]
+    session = f"{sources[0].file},{sources[1].file}"
+    evidence = Evidence(clock, taps.steps_s, against, session)
+    del near, far, paired
+    work = _Work(question, taps, evidence, each, len(streams) == 1)
+    count = len(streams)
+    while streams:
+        stream = streams.pop(0)
+        tell(f"stream {count - len(streams)} of {count}: {stream.name}")
+        work.take(stream)
+    work.finish()
+    requirements = tuple(
+        (entry.id, tuple(v.stream for v in work.verdicts if v.requirement == entry.id))
+        for entry in question.asked.requirements
+    )
+    return Analysis(
+        *sources, clock, tuple(work.results), requirements, work.ordered(),
+        (*notes, *work.notes),
+    )  # fmt: skip
+
+
+def _check_two(left: Path, right: Path) -> None:
+    if left.exists() and right.exists() and left.samefile(right):
+        raise InputError(
+            "is given twice", remedy="give two captures of two places", file=left,
+        )  # fmt: skip
+
+
+class _Work:
+    """Goes through the streams, one in memory at a time."""
+
+    def __init__(
+        self, question: Question, taps: Taps, evidence: Evidence, each: Each | None, alone: bool
+    ) -> None:
+        self.results: list[StreamResult] = []
+        self.verdicts: list[Verdict] = []
+        self.notes: list[str] = []
+        self._question, self._taps, self._evidence = question, taps, evidence
+        self._each, self._alone = each, alone
+
+    def take(self, stream: Stream) -> None:
+        """Measure one stream, judge what is asked of it, hand its packets on."""
+        question = self._question
+        flow = stream.flow()
+        figures = stream_figures(
+            flow, bin_s=question.bin_s, survival_s=question.survival_s,
+            deadline_s=question.deadline_s, headers_bytes=headers_bytes(stream),
+        )  # fmt: skip
+        problems = stream_problems(stream, flow, self._taps, overlap=question.overlap)
+        first = stream.parts[0]
+        result = StreamResult(
+            stream.name, stream.direction,
+            tuple(str(part.name) for part in stream.parts),
+            tuple(str(p.far_name) for p in stream.parts if p.far_name is not None),
+            first.ssrc, stream.numbered, figures, tuple(problems),
+        )  # fmt: skip
+        self.results.append(result)
+        self._note(stream)
+        against = (*self._evidence.problems, *problems)
+        evidence = Evidence(
+            self._evidence.clock, self._evidence.steps_s, against, self._evidence.session
+        )
+        for entry in question.asked.of(stream, self._alone):
+            self.verdicts.append(judged(entry, question.device, stream, flow, evidence))
+        if self._each is not None:
+            self._each(result, flow)
+
+    def _note(self, stream: Stream) -> None:
+        sent, got = stream.count(Fate.AMBIGUOUS), stream.count(Arrival.AMBIGUOUS)
+        if sent or got:
+            self.notes.append(
+                f"{stream.name} {stream.direction}: {sent} packets sent and {got} arrivals look "
+                "alike and cannot be told apart; figures leave them out, verdicts count them at "
+                "their worse end"
+            )
+
+    def finish(self) -> None:
+        """Say of what was asked and not seen that it was not."""
+        seen = {(verdict.requirement, verdict.stream) for verdict in self.verdicts}
+        device = self._question.device
+        for entry in self._question.asked.requirements:
+            for name in carriers(entry, device):
+                if (entry.id, name) not in seen and self._wanted(name):
+                    session = self._evidence.session
+                    self.verdicts.append(unseen(entry, device, name, session))
+
+    def _wanted(self, name: str) -> bool:
+        return self._question.only is None or self._question.only in name
+
+    def ordered(self) -> tuple[Verdict, ...]:
+        """The verdicts in the order in which they were asked for."""
+        order = [entry.id for entry in self._question.asked.requirements]
+        return tuple(sorted(self.verdicts, key=lambda verdict: order.index(verdict.requirement)))
+
+
+def _source(capture: Capture, unshared: Any, undirected: int) -> Source:
+    with capture.path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Source(
+        file_name(capture), digest, len(capture), capture.others, capture.truncated,
+        capture.dropped, capture.without_time, capture.snap_cut, capture.fragments,
+        capture.resolution_s, tuple((str(name), count) for name, count in unshared), undirected,
+    )  # fmt: skip
+
+
+def _source_json(source: Source) -> dict[str, Any]:
+    found: dict[str, Any] = to_json(source)
+    unshared = [{"flow": name, "packets": count} for name, count in source.unshared]
+    return found | {"unshared": unshared}
