@@ -2,8 +2,8 @@
 
 An ambiguous packet arrived somewhere between its first and its last possible arrival, or, where it
 may be lost, not at all. A lower bound takes each at its better end, an upper bound at its worse:
-whatever the truth, it lies between. In a sample, NaN stands for a value that may or may not belong
-to it; it counts as the least or as the largest of the sample.
+whatever the truth, it lies between. A value that may or may not belong to a sample counts as the
+least or as the largest of all: neither with it nor without it is a quantile beyond that.
 """
 
 from __future__ import annotations
@@ -24,24 +24,29 @@ Found = dict[str, object]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Between:
-    """A sample of what is known, and the whole of it at its better and at its worse end."""
+    """A sample of what is ``known``, and all of it at its better and at its worse end.
+
+    ``maybe``: which of ``low`` and ``high`` may not belong to it; None where nothing is in doubt.
+    """
 
     known: Floats
     low: Floats
     high: Floats
+    maybe: NDArray[np.bool_] | None = None
 
 
 def bounded(samples: Sequence[Between], figure: Callable[[Floats], Found]) -> Found:
     """The figure of the known values, with its bounds over whatever the others may be."""
     known = figure(np.concatenate([each.known for each in samples]))
-    if all(each.low is each.known for each in samples):
+    if all(each.maybe is None for each in samples):
         return known
-    low, high = (
-        np.concatenate([getattr(each, end) for each in samples]) for end in ("low", "high")
+    low, high = np.concatenate([e.low for e in samples]), np.concatenate([e.high for e in samples])
+    none = [np.zeros(len(each.low), dtype=bool) for each in samples]
+    maybe = np.concatenate(
+        [none[i] if each.maybe is None else each.maybe for i, each in enumerate(samples)]
     )
-    finite = [each[np.isfinite(each)] for each in (low, high)]
-    low[np.isnan(low)] = finite[0].min() if len(finite[0]) else 0.0
-    high[np.isnan(high)] = finite[1].max() if len(finite[1]) else np.inf
+    if maybe.any():
+        low[maybe], high[maybe] = low.min(), high.max()
     return _joined(known, figure(low), figure(high))
 
 
@@ -51,7 +56,7 @@ def _joined(known: Found, low: Found, high: Found) -> Found:
         ends = [each["value"] for each in (low, high)]
         if isinstance(ends[0], float) and isinstance(ends[1], float):
             value = min(max(value, ends[0]), ends[1])
-    found = {**known, "value": value, "lower": low["lower"], "upper": high["upper"]}
+    found = {**known, "value": value, "lower": low.get("lower"), "upper": high.get("upper")}
     return found | {key: high[key] for key in ("extreme", "needed_n") if key in high}
 
 
@@ -85,11 +90,10 @@ def delays(part: Flow) -> Between:
     if not part.ambiguous.any():
         return Between(known, known, known)
     worst = metrics.delay_or_never(part.worst())
-    low = np.where(part.arrived, (part.received_ns - part.sent_ns) / 1e9, np.inf)
-    unclear = part.ambiguous
-    least = (part.earliest_ns - part.sent_ns) / 1e9
-    low[unclear] = np.where(part.earliest_ns == MISSING, np.nan, least)[unclear]
-    return Between(known, low[~part.in_flight], worst)
+    there = part.earliest_ns != MISSING
+    low = np.where(there, (part.earliest_ns - part.sent_ns) / 1e9, np.inf)
+    kept = ~part.in_flight
+    return Between(known, low[kept], worst, (part.ambiguous & ~there)[kept])
 
 
 def variations(part: Flow) -> Between:
@@ -102,8 +106,7 @@ def variations(part: Flow) -> Between:
     after = at + 1
     high = np.maximum(ends.high[after] - ends.low[at], ends.high[at] - ends.low[after])
     low = np.maximum(ends.low[after] - ends.high[at], ends.low[at] - ends.high[after])
-    sure = ends.sure[at] & ends.sure[after]
-    return Between(known, np.where(sure, np.maximum(low, 0.0), 0.0), np.where(sure, high, np.nan))
+    return Between(known, np.maximum(low, 0.0), high, ~(ends.sure[at] & ends.sure[after]))
 
 
 def above_least(part: Flow) -> Between:
@@ -113,24 +116,24 @@ def above_least(part: Flow) -> Between:
         return Between(known, known, known)
     ends = _ends(part)
     if not len(ends.rows):
-        return Between(known, known.copy(), known.copy())
+        return Between(known, known, known)
     sure = ends.sure if ends.sure.any() else np.ones_like(ends.sure)
     low = np.maximum(ends.low - ends.high[sure].min(), 0.0)
     high = ends.high - ends.low.min()
-    return Between(known, np.where(ends.sure, low, 0.0), np.where(ends.sure, high, np.nan))
+    return Between(known, low, high, ~ends.sure)
 
 
 def largest_delay(parts: Sequence[Flow]) -> Found:
     """The largest delay of the packets that arrived."""
     known = np.concatenate([part.delay_s for part in parts])
-    largest = float(known.max()) if len(known) else None
     ends = [_ends(part) for part in parts]
     low = np.concatenate([each.low[each.sure] for each in ends])
     high = np.concatenate([each.high for each in ends])
+    lower = float(low.max()) if len(low) else None
     return {
-        "value": largest,
+        "value": lower if len(known) else None,
         "n": len(known),
-        "lower": float(low.max()) if len(low) else None,
+        "lower": lower,
         "upper": float(high.max()) if len(high) else None,
     }
 

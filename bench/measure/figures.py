@@ -113,8 +113,8 @@ class StreamFigures:
 
     ``sent`` = ``received`` + ``lost`` + ``ambiguous`` + ``in_flight``, always. ``loss``: of those
     lost or received (RFC 7680, 2.4), ``loss_low`` and ``loss_high`` with the ambiguous at either
-    end. ``duplicated``: arrivals beyond the first (RFC 5560), ``reordered``: RFC 4737, 3.3 on one
-    link, ``reordering`` over all links; ``unmatched``: arrivals that nobody sent. ``delay``: of the
+    end, between which it lies. ``duplicated``: arrivals beyond the first (RFC 5560).
+    ``reordered``: on one link (RFC 4737, 3.3), ``reordering``: over all links; ``unmatched``: arrivals that nobody sent. ``delay``: of the
     packets received (RFC 7679). ``ipdv``: absolute, of packets sent in a row (RFC 3393, 4.2);
     ``pdv``: above the smallest delay (RFC 5481, 4.2). ``rfc3550_jitter``: its last value,
     ``_max`` and ``_mean`` over all arrivals. ``throughput``: of the packets received, Ethernet
@@ -171,7 +171,7 @@ def stream_figures(
     lost, in_flight = int(np.count_nonzero(flow.lost)), int(np.count_nonzero(flow.in_flight))
     ambiguous = int(np.count_nonzero(flow.ambiguous))
     received = len(flow) - lost - in_flight - ambiguous
-    low, high = _loss_bounds(flow)
+    low, ratio, high = _loss(flow)
     order = metrics.in_order_of_arrival(flow)
     arrived_ns = flow.received_ns[order]
     jitter = metrics.jitter_of(arrived_ns - flow.sent_ns[order])
@@ -183,8 +183,7 @@ def stream_figures(
     beyond = _above_least(delay)
     sizes = flow.size[order]
     return StreamFigures(
-        len(flow), received, lost,
-        _ratio(lost, lost + received), low, high,
+        len(flow), received, lost, ratio, low, high,
         flow.duplicates, _ratio(flow.duplicates, received), flow.reordered,
         ambiguous, flow.unmatched, in_flight,
         delay, variation.p99, variation, beyond.p999, beyond,
@@ -209,9 +208,12 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _loss_bounds(flow: Flow) -> tuple[float | None, float | None]:
-    best, worst = metrics.loss(flow.best()), metrics.loss(flow.worst())
-    return _ratio(*best), _ratio(*worst)
+def _loss(flow: Flow) -> tuple[float | None, float | None, float | None]:
+    """The ratio of the known, between those with the ambiguous at either end."""
+    low, ratio, high = (_ratio(*metrics.loss(each)) for each in (flow.best(), flow, flow.worst()))
+    if ratio is not None and low is not None and high is not None:
+        ratio = min(max(ratio, low), high)
+    return low, ratio, high
 
 
 def _spread(values_ns: Ints) -> Spread:

@@ -10,12 +10,21 @@ from hypothesis import settings
 settings.register_profile("seeded", derandomize=True, deadline=None, max_examples=60)
 settings.load_profile("seeded")
 
-_FILE = Path(__file__).parents[1] / "support" / "synthetic.py"
+_SUPPORT = Path(__file__).parents[1] / "support"
+
+
+def _module(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, _SUPPORT / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("synthetic", _FILE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _module("synthetic")
+
+
+@pytest.fixture(scope="session")
+def doubtful() -> ModuleType:
+    return _module("doubtful")
