@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,9 @@ def send(
     ] = "auto",
     timestamps: _Timestamps = "ntp",
     key_file: _KeyFile = None,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The packets, one row each.")
+    ] = None,
     as_json: _JsonLines = False,
 ) -> int:
     """Send test packets to a reflector: round trip, loss and variation of both directions."""
@@ -70,8 +74,13 @@ def send(
         host, port, count, duration, rate, interval, poisson, size, wait, seed, reflector,
         timestamps, key_file,
     )  # fmt: skip
-    sending = read_sending(words)
-    return run_sender(sending, Lines() if as_json else Display())
+    sending, watcher = read_sending(words), Lines() if as_json else Display()
+    if parquet is None:
+        return run_sender(sending, watcher)
+    from bench.studies.probe_table import check_place, write_packets
+
+    check_place(parquet)
+    return run_sender(sending, watcher, partial(write_packets, parquet))
 
 
 @probe_app.command()

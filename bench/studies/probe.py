@@ -8,7 +8,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bench.errors import InputError
@@ -19,7 +19,7 @@ from bench.units import NS_PER_S, ns
 from instruments.emulators.timing import set_timer_slack
 from instruments.probes.clock_state import ClockState, clock_state
 from instruments.probes.prober import Prober, ProberCounts, Unreachable
-from instruments.probes.probing import Session
+from instruments.probes.probing import Samples, Session
 from instruments.probes.reflecting import Reflector
 from instruments.probes.reflector import ReflectorSockets
 from instruments.probes.stamp_time import ErrorEstimate
@@ -67,8 +67,10 @@ class _Estimates:
         return {"synchronised": state.synchronised if state.known else None, "error": error}
 
 
-def run_sender(sending: Sending, watcher: Watcher) -> int:
-    """Send, listen, and tell the figures.
+def run_sender(
+    sending: Sending, watcher: Watcher, keep: Callable[[Samples], None] = lambda samples: None
+) -> int:
+    """Send, listen, and tell the figures; ``keep`` is given what they were made of.
 
     Returns:
         0: answers came; 3: not one came; 130: interrupted.
@@ -99,8 +101,10 @@ def run_sender(sending: Sending, watcher: Watcher) -> int:
             prober.run(
                 session, start_ns=start_ns, wait_ns=ns(sending.wait_s), stop=signals, tell=progress
             )
-            end = _sender_end(sending, session, prober.counts, estimates)
+            samples = session.samples()
+            end = _sender_end(sending, samples, prober.counts, estimates)
             watcher.tell(end)
+            keep(samples)
             if signals.came is not None:
                 return INTERRUPTED
     except Unreachable as error:
@@ -181,11 +185,11 @@ def _sender_ready(
 
 
 def _sender_end(
-    sending: Sending, session: Session, counts: ProberCounts, estimates: _Estimates
+    sending: Sending, samples: Samples, counts: ProberCounts, estimates: _Estimates
 ) -> dict[str, Any]:
     ran_ns = counts.ended_ns - counts.started_ns
     found = figures(
-        session.samples(),
+        samples,
         wait_ns=ns(sending.wait_s),
         ran_ns=ran_ns,
         numbering=sending.numbering,

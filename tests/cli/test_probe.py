@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bench probe needs Linux")
@@ -144,6 +145,28 @@ def test_with_a_key_only_those_who_have_it_are_answered(bench, tmp_path):
         assert bench.call("probe", *words).code == 3
         _, _, theirs = ended(process)
     assert theirs["discarded"] == {"not authentic": 20, "too short": 20}
+
+
+def test_the_packets_are_kept_one_row_each(bench, kit, tmp_path):
+    file = tmp_path / "packets.parquet"
+    with reflector(bench) as (_, ready):
+        done = bench.call("probe", *quickly(ready["port"], "--parquet", file, "--json"))
+    rows = pq.read_table(file).to_pylist()
+    assert [row["sequence"] for row in rows] == [row["number"] for row in rows] == [*range(20)]
+    assert [row["due_ns"] for row in rows] == [2_000_000 * n for n in range(20)]
+    trips = [row["t4_ns"] - row["t1_ns"] - (row["t3_ns"] - row["t2_ns"]) for row in rows]
+    assert max(trips) == round(last(done)["round_trip"]["max"] * 1e9)
+    assert all(row["answers"] == 1 and row["ttl"] == row["reply_ttl"] == 64 for row in rows)
+    assert list(tmp_path.iterdir()) == [file]
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        words = quickly(deaf.getsockname()[1], "--wait", "10ms", "--parquet", file)
+        assert bench.call("probe", *words).code == 3
+    for row in pq.read_table(file).to_pylist():
+        assert (row["answers"], row["t2_ns"], row["t4_ns"], row["number"]) == (0, None, None, None)
+        assert row["t1_ns"] > 0
+    kit.one_line(bench.call("probe", "::1", "--parquet", tmp_path / "no" / "file"), "--parquet")
 
 
 def test_for_people_there_is_a_table_and_the_stamps(bench):
