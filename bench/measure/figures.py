@@ -114,7 +114,8 @@ class StreamFigures:
     ``sent`` = ``received`` + ``lost`` + ``ambiguous`` + ``in_flight``, always. ``loss``: of those
     lost or received (RFC 7680, 2.4), ``loss_low`` and ``loss_high`` with the ambiguous at either
     end, between which it lies. ``duplicated``: arrivals beyond the first (RFC 5560).
-    ``reordered``: on one link (RFC 4737, 3.3), ``reordering``: over all links; ``unmatched``: arrivals that nobody sent. ``delay``: of the
+    ``reordered``: on one link (RFC 4737, 3.3), ``reordering``: over all links. ``unmatched``:
+    arrivals that nobody sent. ``delay``: of the
     packets received (RFC 7679). ``ipdv``: absolute, of packets sent in a row (RFC 3393, 4.2);
     ``pdv``: above the smallest delay (RFC 5481, 4.2). ``rfc3550_jitter``: its last value,
     ``_max`` and ``_mean`` over all arrivals. ``throughput``: of the packets received, Ethernet
