@@ -39,6 +39,8 @@ NARROW_NS = 1_000_000
 
 _ATTEMPTS = 5
 
+_NOWHERE = np.zeros(0, dtype=np.int64)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Copies:
@@ -97,9 +99,14 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Path:
-    """How the unique packets passed: least and most delay, and overtaking, in ns."""
+    """How the unique packets passed: least and most delay, and overtaking, in ns.
+
+    ``count``: how many there are; none of this stream's own where ``foreign``.
+    """
 
     anchors: Anchors
+    count: int
+    foreign: bool
     least: int
     most: int
     overtaken: int
@@ -121,7 +128,8 @@ def _path(anchors: Anchors) -> _Path:
     newest = np.maximum.accumulate(anchors.received_ns)
     oldest = np.minimum.accumulate(anchors.received_ns[::-1])[::-1]
     overtaken = int((newest - anchors.received_ns).max())
-    return _Path(anchors, int(delays.min()), int(delays.max()), overtaken, newest, oldest)
+    least, most = int(delays.min()), int(delays.max())
+    return _Path(anchors, len(anchors), False, least, most, overtaken, newest, oldest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -186,7 +194,13 @@ def _unseen(far: Copies, path: _Path, margin: int, slack: int | None) -> Mask:
     return found
 
 
-def settle(near: Copies, far: Copies, anchors: Anchors, doubted: int = 0) -> Settled:
+def settle(
+    near: Copies,
+    far: Copies,
+    anchors: Anchors,
+    doubted: int = 0,
+    delays: tuple[int, int] | None = None,
+) -> Settled:
     """Decide what can be.
 
     Args:
@@ -195,23 +209,28 @@ def settle(near: Copies, far: Copies, anchors: Anchors, doubted: int = 0) -> Set
         anchors: the unique packets of the same flow.
         doubted: so many of ``near``, the last, are the only ones of their keys, with arrivals
             that may not be theirs; they are never said to be lost while one can be.
+        delays: least and most delay of other streams between the same hosts, ns; used where this
+            one has no anchors. They tell nothing of its order.
     """
     found = Settled(
         np.full(len(near), AMBIGUOUS, dtype=np.int8), np.full(len(near), MISSING, dtype=np.int64),
         np.full(len(far), UNCLEAR, dtype=np.int8), np.full(len(near), MISSING, dtype=np.int64),
         np.full(len(near), MISSING, dtype=np.int64), np.ones(len(near), dtype=bool),
     )  # fmt: skip
-    if len(anchors) < max(2, doubted):
+    if len(anchors) >= max(2, doubted):
+        path = _path(anchors)
+    elif delays is not None:
+        path = _Path(anchors, FEW, True, *delays, 0, _NOWHERE, _NOWHERE)
+    else:
         any_time = _reach(near, far, (near.t_ns, np.full(len(near), 1 << 62)), 0)
         _decide_wide(found, any_time, np.ones(len(far), dtype=bool))
         _possible(found, far, any_time)
         return found
-    path = _path(anchors)
     wide, unseen = _wide(near, far, path, doubted)
     _decide_wide(found, wide, unseen)
-    if len(anchors) >= FEW:
+    if path.count >= FEW and not path.foreign:
         _decide_narrow(found, near, far, path, wide, unseen)
-        if len(anchors) >= MANY and path.calm:
+        if path.count >= MANY and path.calm:
             _decide_in_order(found, wide, unseen)
     _possible(found, far, wide)
     return found
@@ -222,15 +241,15 @@ def _wide(near: Copies, far: Copies, path: _Path, doubted: int) -> tuple[_Reach,
 
     The ``doubted`` may be any arrival after they were sent, and the others may take as long.
     """
-    count, trusted = len(path.anchors), len(near) - doubted
-    margin = max(WIDE_NS, path.spread * max(1, FEW // count))
+    trusted = len(near) - doubted
+    margin = max(WIDE_NS, path.spread * max(1, FEW // path.count))
     slack = max(WIDE_NS, 4 * path.overtaken)
     first = np.searchsorted(near.group, far.group)
     sent_before = bisect(near, far.group, far.t_ns + 1) > first
     alone = first >= trusted
     delay = far.t_ns[alone] - near.t_ns[first[alone]]
     longer = int(delay.max(initial=0)) - path.most
-    margin, ordered = max(margin, longer), count >= FEW and longer <= 0
+    margin, ordered = max(margin, longer), path.count >= FEW and longer <= 0 and not path.foreign
     for _ in range(_ATTEMPTS):
         order = slack if ordered else None
         bounds = _bounds(near, path, margin, order)

@@ -151,9 +151,19 @@ def pair(sent: Tap, got: Tap, watch: Watch, sending: Watch | None = None) -> Pai
 
 
 def pair_lines(
-    sent: Tap, got: Tap, lines: Lines, watch: Watch, sending: Watch | None = None
+    sent: Tap,
+    got: Tap,
+    lines: Lines,
+    watch: Watch,
+    sending: Watch | None = None,
+    delays: tuple[int, int] | None = None,
 ) -> Pairs:
-    """As :func:`pair`, where the keys are lined up already."""
+    """As :func:`pair`, where the keys are lined up already.
+
+    Args:
+        delays: least and most delay of other streams between the same hosts, ns; used where nothing
+            in this one is unique.
+    """
     doubted = np.zeros(0, dtype=np.int64)
     if sending is not None:
         doubted = _doubted(sent, got, lines, sending)
@@ -166,7 +176,7 @@ def pair_lines(
     found = Pairs(sent.t_ns, place, fate, got.t_ns, kind, _none())
     if len(lines.near.rows):
         found = replace(found, place=place.copy())
-        found = replace(found, undecided=_settle(found, lines, doubted, sending or _ALWAYS))
+        found = replace(found, undecided=_settle(found, lines, doubted, sending or _ALWAYS, delays))
     _mark_in_flight(found, watch)
     return found
 
@@ -294,7 +304,9 @@ def _set_apart(lines: Lines, rows: Ints) -> Lines:
     )
 
 
-def _settle(found: Pairs, lines: Lines, doubted: Ints, sending: Watch) -> Undecided:
+def _settle(
+    found: Pairs, lines: Lines, doubted: Ints, sending: Watch, delays: tuple[int, int] | None
+) -> Undecided:
     """Decide the packets that look alike; write into ``place``, ``fate`` and ``kind``."""
     near, far = lines.near, lines.far
     rows = np.flatnonzero(found.place >= 0)
@@ -308,6 +320,7 @@ def _settle(found: Pairs, lines: Lines, doubted: Ints, sending: Watch) -> Undeci
         Copies(far.group, found.got_ns[far.rows], far.rows),
         anchors,
         len(doubted),
+        delays,
     )
     found.fate[near.rows], found.kind[far.rows] = settled.fate, settled.kind
     arrived = settled.place != MISSING

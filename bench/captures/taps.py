@@ -10,11 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.captures.alike import FEW
 from bench.captures.blocks import Ints
 from bench.captures.flows import Capture, FlowName, read_capture
 from bench.captures.headers import Hashes, Mask
 from bench.captures.lining import lines
-from bench.captures.matching import Pairs, Watch, pair_lines
+from bench.captures.matching import Fate, Pairs, Watch, pair_lines
 from bench.captures.rules import StreamRule
 from bench.captures.streams import Met, RtpColumns, Stream, by_flow, met, rtp_columns, streams
 from bench.captures.translation import associate
@@ -59,8 +60,9 @@ class Comparison:
     """Two captures, paired.
 
     ``undirected``: packets, at the left tap and at the right, of shared flows in which nothing is
-    unique, so that neither way nor delay can be told; they are ambiguous. ``unshared_left``,
-    ``unshared_right``: flows that only one tap saw, and their packets; most packets first.
+    unique, between hosts of which no other flow tells way and delay; they are ambiguous.
+    ``unshared_left``, ``unshared_right``: flows that only one tap saw, and their packets; most
+    packets first.
     """
 
     left: Capture
@@ -122,18 +124,52 @@ def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int 
     with ThreadPoolExecutor(_WORKERS) as pool:
         meetings = list(pool.map(lambda stream: met(left, right, stream), found))
         ways = _ways(left, right, found, meetings)
-        known = [index for index, way in enumerate(ways) if way is not None]
-        flows = pool.map(
-            lambda index: _flow(left, right, found[index], meetings[index], ways[index] is True),
-            known,
-        )
-        paired = tuple(flows)
-    lost = [stream for stream, way in zip(found, ways, strict=True) if way is None]
-    undirected = sum(len(each.left) for each in lost), sum(len(each.right) for each in lost)
+
+        def paired(index: int) -> SharedFlow:
+            return _flow(left, right, found[index], meetings[index], ways[index] is True)
+
+        clear = [index for index, way in enumerate(ways) if way is not None]
+        flows = list(pool.map(paired, clear))
+    known = _known_delays(flows)
+    rest = []
+    for index, stream in enumerate(found):
+        if ways[index] is None:
+            other = known.get(_hosts(left.names[stream.flow[0]]))
+            if other is None:
+                rest.append(stream)
+            else:
+                flows.append(_flow(left, right, stream, meetings[index], *other))
+    undirected = sum(len(each.left) for each in rest), sum(len(each.right) for each in rest)
     return Comparison(
-        left, right, paired, undirected,
+        left, right, tuple(flows), undirected,
         _unshared(left, {at[0] for at in shared}), _unshared(right, {at[1] for at in shared}),
     )  # fmt: skip
+
+
+def _hosts(name: FlowName) -> tuple[str, str]:
+    return name.source, name.destination
+
+
+def _known_delays(
+    flows: list[SharedFlow],
+) -> dict[tuple[str, str], tuple[bool, tuple[int, int]]]:
+    """By source and destination: which way packets go, and least and most delay, ns.
+
+    Where enough packets between these hosts arrived to tell.
+    """
+    found: dict[tuple[str, str], list[tuple[bool, int, int, int]]] = {}
+    for flow in flows:
+        arrived = flow.pairs.fate == Fate.ARRIVED.value
+        delays = (flow.pairs.received_ns - flow.pairs.sent_ns)[arrived]
+        if len(delays):
+            found.setdefault(_hosts(flow.name), []).append(
+                (flow.forward, len(delays), int(delays.min()), int(delays.max()))
+            )
+    return {
+        hosts: (each[0][0], (min(row[2] for row in each), max(row[3] for row in each)))
+        for hosts, each in found.items()
+        if sum(row[1] for row in each) >= FEW and len({row[0] for row in each}) == 1
+    }
 
 
 def _by_name(left: Capture, right: Capture) -> list[tuple[int, int]]:
@@ -152,13 +188,23 @@ def _unshared(capture: Capture, shared: set[int]) -> tuple[tuple[FlowName, int],
     return tuple(sorted(alone, key=lambda each: (-each[1], str(each[0]))))
 
 
-def _flow(left: Capture, right: Capture, stream: Stream, at: Met, forward: bool) -> SharedFlow:
-    """Pair one stream, of which the way is known."""
+def _flow(
+    left: Capture,
+    right: Capture,
+    stream: Stream,
+    at: Met,
+    forward: bool,
+    delays: tuple[int, int] | None = None,
+) -> SharedFlow:
+    """Pair one stream, of which the way is known.
+
+    ``delays``: of others between the same hosts, where nothing in this one is unique.
+    """
     meeting = at.meeting if forward else at.meeting.swapped()
     taps = (at.left, at.right) if forward else (at.right, at.left)
     sides = ((left, stream.left), (right, stream.right))
     (sender, sent), (receiver, got) = sides if forward else sides[::-1]
-    pairs = pair_lines(*taps, lines(meeting, len(sent)), _watch(receiver), sending=_watch(sender))
+    pairs = pair_lines(*taps, lines(meeting, len(sent)), _watch(receiver), _watch(sender), delays)
     names = left.names[stream.flow[0]], right.names[stream.flow[1]]
     return SharedFlow(
         names[0], forward, pairs,

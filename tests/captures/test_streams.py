@@ -109,21 +109,27 @@ def test_numbers_that_wrap_pair_by_what_else_the_packets_hold(kit, tmp_path):
     assert delays(flow) == {20 * MS}
 
 
-def test_numbers_that_wrap_alone_are_never_paired_across_the_wrap(kit, tmp_path):
-    """Nothing else in the packet: which turn of the counter it is stays open, and is said."""
+@pytest.mark.parametrize("same_hosts", [True, False])
+def test_numbers_that_wrap_alone_are_never_paired_across_the_wrap(kit, tmp_path, same_hosts):
+    """Nothing else in the packet: only delays of other flows can tell the turn of the counter."""
     left, right = numbered(kit, 2000, 1, b"before"), numbered(kit, 2000, 1, b"behind")
-    paths = saved(
-        kit, tmp_path, left + other(kit), carried(right, lost=range(500, 900)) + other(kit, 20 * MS)
-    )
-    found = compare(*read_captures(*paths, rules=[rule(1)]))
-    assert found.undirected == (2000, 1600)
-    assert [flow.name.source_port for flow in found.flows] == [5]
+    more = other(kit, ENDS if same_hosts else ("10.0.0.8", "10.0.0.9"))
+    got = carried(right, lost=range(500, 900)) + carried(more)
+    found = compare(*read_captures(*saved(kit, tmp_path, left + more, got), rules=[rule(1)]))
+    if not same_hosts:
+        assert found.undirected == (2000, 1600)
+        assert [flow.name.source_port for flow in found.flows] == [5]
+        return
+    (flow,) = (flow for flow in found.flows if flow.rule == 0)
+    assert flow.pairs.count(Fate.ARRIVED) + flow.pairs.count(Fate.AMBIGUOUS) == 1600
+    assert flow.pairs.count(Fate.LOST) == 400
+    assert flow.pairs.count(Fate.ARRIVED) > 1550
+    assert delays(flow) == {20 * MS}
 
 
-def other(kit, start=0):
+def other(kit, ends=ENDS):
     """A flow of which the way can be told."""
-    frames = [packet(kit, struct.pack(">I", n) * 8, ports=(5, 6)) for n in range(50)]
-    return rows_of(kit, frames, start=start)
+    return rows_of(kit, [packet(kit, struct.pack(">I", n) * 8, ends, (5, 6)) for n in range(50)])
 
 
 def test_two_devices_on_one_flow_are_two_streams(kit, tmp_path):

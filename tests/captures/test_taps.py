@@ -81,11 +81,21 @@ def test_rtp_pairs_by_its_header_also_where_the_payload_changed(kit, tmp_path):
     assert found.flows[0].pairs.count(Fate.ARRIVED) == 100
 
 
+def alike(kit, ends):
+    same = kit.ethernet(kit.ipv4(kit.udp(b"same", (5, 6)), ends))
+    return [(kit.START_NS + n * MS, same) for n in range(50)]
+
+
 def test_flows_in_which_all_look_alike_are_ambiguous(kit, tmp_path):
-    same = kit.ethernet(kit.ipv4(kit.udp(b"same", (5, 6))))
-    alike = [(kit.START_NS + n * MS, same) for n in range(50)]
-    rows = frames(kit)
-    found = taps(kit, tmp_path, rows + alike, later(rows + alike, 20 * MS))
+    rows = frames(kit) + alike(kit, ENDS)
+    found = taps(kit, tmp_path, rows, later(rows, 20 * MS))
+    assert [flow.pairs.count(Fate.AMBIGUOUS) for flow in found.flows] == [0, 50]
+    assert found.undirected == (0, 0)
+
+
+def test_nothing_is_said_of_them_where_no_flow_of_the_same_hosts_shows_way_and_delay(kit, tmp_path):
+    rows = frames(kit) + alike(kit, ("10.0.0.3", "10.0.0.4"))
+    found = taps(kit, tmp_path, rows, later(rows, 20 * MS))
     assert found.undirected == (50, 50)
     assert len(found.flows) == 1
 
