@@ -120,7 +120,9 @@ class Display:
 
 
 def _unanswered(record: Record) -> bool:
-    return record["event"] == "end" and record["role"] == "sender" and not record["received"]
+    if record["event"] != "end" or record["role"] != "sender":
+        return False
+    return bool(record["sent"]) and not record["received"]
 
 
 def _complain(record: Record) -> None:

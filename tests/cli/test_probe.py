@@ -226,6 +226,16 @@ def test_a_signal_ends_it_with_the_figures_so_far(bench, number):
     assert any("interrupted" in note for note in end["notes"])
 
 
+def test_a_signal_before_anything_came_back_is_no_finding(bench):
+    with reflector(bench) as (_, ready):
+        words = ("127.0.0.1", "--port", ready["port"], "--interval", "1h", "--count", 3)
+        for _ in range(3):
+            with started(bench, *words) as (process, _):
+                code, took, end = ended(process)
+                assert (code, end["complete"], end["lost"]) == (130, False, 0)
+                assert took < 2
+
+
 def test_a_signal_ends_a_reflector_and_frees_its_port(bench):
     with reflector(bench) as (process, ready):
         code, took, end = ended(process)

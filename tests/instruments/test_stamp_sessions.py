@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.studies.probe import notes_of
 from bench.studies.probe_figures import figures
 from instruments.probes import reflecting
 from instruments.probes.probing import NOT_SENT, Session
@@ -374,3 +375,64 @@ def test_what_the_kernel_did_not_take_is_in_no_figure():
     found = figures(ours.samples(), wait_ns=WAIT, ran_ns=2 * S)
     assert ours.samples().t1_ns.tolist() == [NOT_SENT]
     assert (found["sent"], found["lost"], found["loss"]) == (0, 0, None)
+
+
+def test_a_session_without_a_packet_has_figures_of_nothing():
+    found = figures(session(3).samples(), wait_ns=WAIT, ran_ns=0)
+    assert (found["sent"], found["received"], found["lost"], found["loss"]) == (0, 0, 0, None)
+    assert found["round_trip"] == {
+        "n": 0,
+        **dict.fromkeys(("min", "p50", "p99", "p999", "max", "mean")),
+    }
+
+
+# ---- what makes figures doubtful
+
+
+def ended(way=lambda sequence: ([MS], [[MS]]), **changes):
+    """An ``end`` record, with changes."""
+    found = run(reflector(), session(5), way)
+    rest = {"complete": True, "clock_steps": 0, "overflowed": 0, "send_failed": {}}
+    return found | rest | changes
+
+
+def test_clean_figures_need_no_note():
+    t1_in_userspace = notes_of(ended(), 0.01)
+    assert len(t1_in_userspace) == 1
+    assert "userspace" in t1_in_userspace[0]
+    stamps = {"t1": {"kernel": 5, "userspace": 0}, "t4": {"kernel": 5, "userspace": 0}}
+    assert notes_of(ended(stamps=stamps), 0.01) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"complete": False}, "interrupted"),
+        ({"clock_steps": 1}, "clock was set"),
+        ({"impossible": 2}, "2 answers"),
+        ({"overflowed": 3}, "no room for 3"),
+        ({"send_failed": {"ENOBUFS": 1}}, "could not send"),
+        ({"clock_offset": None}, "changed"),
+        ({"lateness": {"p99": 0.006}}, "schedule"),
+    ],
+    ids=str,
+)
+def test_what_makes_figures_doubtful_is_said(changes, words):
+    assert any(words in note for note in notes_of(ended(**changes), 0.01))
+
+
+def test_a_loss_that_may_be_on_the_other_way_is_said():
+    def way(sequence):
+        if sequence == 1:
+            return [], []
+        return ([MS, MS], [[MS], []]) if sequence == 2 else ([MS], [[MS]])
+
+    found = ended(way)
+    assert found["lost"] == 1
+    assert found["forward"]["duplicated"] == 0  # the copy's answer never came: nothing shows it
+    assert not any("wrong way" in note for note in notes_of(found, 0.01))
+
+    def seen(sequence):
+        return ([MS, MS], [[MS], [MS]]) if sequence == 2 else way(sequence)
+
+    assert any("wrong way" in note for note in notes_of(ended(seen), 0.01))
