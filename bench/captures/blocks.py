@@ -7,13 +7,14 @@ in memory and returns places; it keeps no packet.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.captures.walking import Mask, walk
 from bench.units import NS_PER_S
 
 Order = Literal["<", ">"]
@@ -58,6 +59,18 @@ class Records:
     def __len__(self) -> int:
         return len(self.at)
 
+    def batches(self, count: int) -> Iterator[Records]:
+        """The same packets, at most ``count`` at a time."""
+        for start in range(0, len(self), count):
+            rows = slice(start, start + count)
+            yield Records(
+                self.at[rows],
+                self.captured[rows],
+                self.length[rows],
+                self.link[rows],
+                self.t_ns[rows],
+            )
+
 
 @dataclass(slots=True)
 class Interface:
@@ -87,11 +100,14 @@ class Interface:
 
 def numbers(buffer: Bytes, at: Ints, order: Order, kind: str = "u4") -> NDArray[np.uint64]:
     """The unsigned numbers at byte places ``at``, whatever their alignment."""
+    return unaligned(buffer, order, kind)[at].astype(np.uint64)
+
+
+def unaligned(buffer: Bytes, order: Order, kind: str) -> NDArray[Any]:
+    """The numbers that start at each byte of the buffer, as a view."""
     dtype = np.dtype(order + kind)
-    view: NDArray[np.generic] = np.ndarray(
-        (max(0, len(buffer) - dtype.itemsize + 1),), dtype, buffer=buffer, strides=(1,)
-    )
-    return view[at].astype(np.uint64)
+    count = max(0, len(buffer) - dtype.itemsize + 1)
+    return np.ndarray((count,), dtype, buffer=buffer, strides=(1,))
 
 
 def _signed(values: NDArray[np.uint64]) -> Ints:
@@ -123,17 +139,8 @@ class PcapWalker:
         Raises:
             Damaged: bytes that are no record.
         """
-        length_of: Callable[..., tuple[int]] = struct.Struct(self.order + "I").unpack_from
-        data, places, at = buffer.data, [], 0
-        while at + 16 <= end:
-            following = at + 16 + length_of(data, at + 8)[0]
-            if following > end:
-                if following - at > MOST_PACKET:
-                    raise Damaged(at, "a packet longer than any")
-                break
-            places.append(at)
-            at = following
-        return [self._records(buffer, np.array(places, dtype=np.int64))], at
+        found = walk(_PcapRecords(buffer, end, self.order, self.units), end)
+        return [self._records(buffer, found.places)], found.used
 
     def _records(self, buffer: Bytes, at: Ints) -> Records:
         seconds, part, captured, length = (
@@ -145,6 +152,80 @@ class PcapWalker:
         t_ns = _signed(seconds) * NS_PER_S + _signed(part) * (NS_PER_S // self.units)
         link = np.full(len(at), self.link, dtype=np.int64)
         return Records(at + 16, _signed(captured), _signed(length), link, t_ns)
+
+
+class _PcapRecords:
+    """The records of a pcap file, as a chain."""
+
+    def __init__(self, buffer: Bytes, end: int, order: Order, units: int) -> None:
+        self._data, self._end, self._order, self._units = buffer.data, end, order, units
+        self._words: NDArray[np.uint32] = unaligned(buffer, order, "u4")
+        self._day = int(self._words[0])
+
+    def follow(self, at: int, stop: int, most: int) -> tuple[list[int], int]:
+        """Walk one by one; as :meth:`bench.captures.walking.Chain.follow`."""
+        length_of, data = struct.Struct(self._order + "I").unpack_from, self._data
+        places: list[int] = []
+        end = self._end
+        while at < stop and at + 16 <= end and len(places) < most:
+            following = at + 16 + length_of(data, at + 8)[0]
+            if following > end:
+                if following - at > MOST_PACKET:
+                    raise Damaged(at, "a packet longer than any")
+                break
+            places.append(at)
+            at = following
+        return places, at
+
+    def following(self, at: Ints) -> Ints:
+        """Where the records end."""
+        return at + 16 + self._words[at + 8]
+
+    def candidates(self, at: Ints) -> Mask:
+        """Headers with a time near the first one's, and lengths that a packet has."""
+        found: Mask = self._words[at] - np.uint32(self._day) + np.uint32(1 << 16) < 1 << 17
+        some = np.flatnonzero(found)
+        at = at[some]
+        part, kept, length = (self._words[at + place] for place in (4, 8, 12))
+        found[some] = (part < self._units) & (kept <= length) & (length - 1 < MOST_PACKET)
+        return found
+
+
+class _Blocks:
+    """The blocks of one section of a pcapng file, as a chain."""
+
+    def __init__(self, buffer: Bytes, end: int, order: Order) -> None:
+        self._data, self._end, self._order = buffer.data, end, order
+        self._words: NDArray[np.uint32] = unaligned(buffer, order, "u4")
+
+    def follow(self, at: int, stop: int, most: int) -> tuple[list[int], int]:
+        """Walk one by one; as :meth:`bench.captures.walking.Chain.follow`."""
+        length_of, data = struct.Struct(self._order + "I").unpack_from, self._data
+        places: list[int] = []
+        end = self._end
+        while at < stop and at + 12 <= end and len(places) < most:
+            total = length_of(data, at + 4)[0]
+            if total < 12 or total > MOST_BLOCK:
+                raise Damaged(at, "a block length that makes no sense")
+            if at + total > end:
+                break
+            places.append(at)
+            at += total
+        return places, at
+
+    def following(self, at: Ints) -> Ints:
+        """Where the blocks end."""
+        return at + np.maximum(self._words[at + 4], 12)
+
+    def candidates(self, at: Ints) -> Mask:
+        """Packet blocks whose two lengths are equal."""
+        found: Mask = self._words[at] == PACKET
+        some = np.flatnonzero(found)
+        at = at[some]
+        total = self._words[at + 4].astype(np.int64)
+        behind = np.minimum(at + total, self._end) - 4
+        found[some] = (total % 4 == 0) & (total >= 32) & (self._words[behind] == total)
+        return found
 
 
 @dataclass(slots=True)
@@ -171,6 +252,24 @@ class PcapngWalker:
         Raises:
             Damaged: bytes that are no block.
         """
+        if end >= 12 and struct.unpack_from(self.order + "I", buffer.data)[0] == SECTION:
+            self._set_order(buffer.data, 0)
+        try:
+            found = walk(_Blocks(buffer, end, self.order), end, step=4)
+        except Damaged:  # or a section of the other byte order
+            return self._walk_one_by_one(buffer, end)
+        at = found.places
+        kinds = numbers(buffer, at, self.order)
+        total = _signed(numbers(buffer, at + 4, self.order))
+        wrong = (total < 12) | (total % 4 > 0) | (total > MOST_BLOCK)
+        if wrong.any() or bool(np.any(kinds[1:] == SECTION)):
+            return self._walk_one_by_one(buffer, end)
+        packets = (kinds == PACKET) | (kinds == OLD_PACKET)
+        for row in np.flatnonzero(~packets).tolist():
+            self._other(int(kinds[row]), buffer.data, int(at[row]), int(total[row]))
+        return [self._records(buffer, at[packets])], found.used
+
+    def _walk_one_by_one(self, buffer: Bytes, end: int) -> tuple[list[Records], int]:
         found: list[Records] = []
         places: list[int] = []
         data, at = buffer.data, 0
@@ -178,7 +277,7 @@ class PcapngWalker:
         while at + 12 <= end:
             kind, total = head(data, at)
             if kind == SECTION:
-                found.append(self._records(buffer, places))
+                found.append(self._records(buffer, np.array(places, dtype=np.int64)))
                 places = []
                 self._set_order(data, at)
                 head = struct.Struct(self.order + "II").unpack_from
@@ -192,7 +291,7 @@ class PcapngWalker:
             else:
                 self._other(kind, data, at, total)
             at += total
-        found.append(self._records(buffer, places))
+        found.append(self._records(buffer, np.array(places, dtype=np.int64)))
         return found, at
 
     def _set_order(self, data: memoryview, at: int) -> None:
@@ -245,8 +344,7 @@ class PcapngWalker:
             at += 4 + length + (-length % 4)
         return found
 
-    def _records(self, buffer: Bytes, places: list[int]) -> Records:
-        at = np.array(places, dtype=np.int64)
+    def _records(self, buffer: Bytes, at: Ints) -> Records:
         order = self.order
         total = _signed(numbers(buffer, at + 4, order))
         if (total < 32).any():

@@ -6,16 +6,27 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.captures.blocks import Ints
-from bench.captures.headers import PAYLOAD_BYTES, TCP, UDP, Columns, Hashes, columns
+from bench.captures.blocks import Bytes, Ints
+from bench.captures.headers import PAYLOAD_BYTES, Columns, columns
+from bench.captures.network import TCP, UDP, Hashes
 from bench.captures.reader import CaptureReader
 from bench.captures.recognise import recognise
 from bench.captures.rules import StreamRule
+from bench.captures.walking import Mask
 from bench.errors import InputError
+
+BATCH = 1 << 14
+"""Packets taken at once: their columns fit into a processor's cache."""
+
+_SLOTS = 1 << 14
+
+_REASSEMBLY_NS = 60_000_000_000
+"""Fragments belong to a datagram no longer than this (RFC 8200, 4.5); then numbers come again."""
 
 _PROTOCOLS = {TCP: "TCP", UDP: "UDP"}
 
@@ -111,37 +122,54 @@ def read_capture(
     reader = CaptureReader(path)
     flows, parts, seen, snap_cut = _Flows(), [], 0, 0
     least = PAYLOAD_BYTES
-    for buffer, records in reader:
-        part = columns(buffer, records, payload_bytes, addresses=addresses)
-        if len(part):
+    for buffer, whole in reader:
+        for records in whole.batches(BATCH):
+            part = columns(buffer, records, payload_bytes, addresses=addresses)
+            seen += len(records)
+            if not len(part):
+                continue
             least = min(least, int(part.cut.min()))
             snap_cut += int(part.short.sum())
-            service = part.ends[:, 4] >> np.uint64(16) & np.uint64(0xFF0000)
-            service |= part.ends[:, 4] & np.uint64(0xFFFF)
-            rule, number = recognise(buffer, rules, service, part.body, part.count)
-            some = len(part) if rules else 0
+            rule, number = _recognised(buffer, part, rules)
+            t_ns = records.t_ns[part.row]
             parts.append(
-                (flows.number(part), part.t_ns, part.key, part.ip_id, part.head, part.tag,
-                 part.size, rule[:some], number[:some])
+                (flows.number(buffer, part, t_ns), t_ns, part.key, part.ip_id, part.head,
+                 part.tag, part.size, rule, number)
             )  # fmt: skip
-        seen += len(records)
     if not parts:
         raise InputError(
             "holds no packets" if not seen else f"holds no IP packet among its {seen}",
             remedy="capture on the interface that carries the traffic",
             file=path,
         )
-    flow, t_ns, key, ip_id, head, tag, size, rule, number = (
-        np.concatenate(each)
-        for each in zip(*parts)  # noqa: B905
-    )
+    flow, t_ns, key, ip_id, head, tag, size, rule, number = _joined(parts)
+    fragments = flows.gather_fragments(flow)
     return Capture(
         path, tuple(flows.names), np.array(flows.ids, dtype=np.uint64),
         flow, t_ns, key, ip_id, head, tag, size, rule, number,
         others=seen - len(t_ns), truncated=reader.truncated, dropped=reader.dropped,
         without_time=reader.without_time, resolution_s=reader.resolution_s, least_payload=least,
-        snap_cut=snap_cut, fragments=flows.fragments,
+        snap_cut=snap_cut, fragments=fragments,
     )  # fmt: skip
+
+
+def _joined(parts: Sequence[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
+    """The columns of all parts, which are given up one column after the other."""
+    found = []
+    for each in [list(column) for column in zip(*parts, strict=True)]:
+        found.append(np.concatenate(each))
+        each.clear()
+    return found
+
+
+def _recognised(
+    buffer: Bytes, part: Columns, rules: Sequence[StreamRule]
+) -> tuple[NDArray[np.int16], Hashes]:
+    if not rules:
+        return np.zeros(0, dtype=np.int16), np.zeros(0, dtype=np.uint64)
+    service = part.protocol.astype(np.uint64) << np.uint64(16)
+    service |= part.ports.astype(np.uint64) & np.uint64(0xFFFF)
+    return recognise(buffer, rules, service, part.body, part.count)
 
 
 class _Flows:
@@ -151,28 +179,73 @@ class _Flows:
         self.names: list[FlowName] = []
         self.ids: list[int] = []
         self._known: dict[int, int] = {}
-        self.fragments = 0
+        self._seen = 0
+        self._fragments: list[tuple[Ints, Ints, Hashes, Mask]] = []
+        # flows by the last bits of their hash: what was met there last
+        self._slots = np.zeros(_SLOTS, dtype=np.uint64)
+        self._numbers = np.zeros(_SLOTS, dtype=np.int32)
 
-    def number(self, part: Columns) -> NDArray[np.int32]:
+    def number(self, buffer: Bytes, part: Columns, t_ns: Ints) -> NDArray[np.int32]:
         """The number of each packet's flow."""
-        self.fragments += int(part.later.sum())
-        found, first, place = np.unique(part.flow, return_index=True, return_inverse=True)
+        rows = np.flatnonzero(part.datagram)
+        if len(rows):
+            there = rows + self._seen
+            self._fragments.append((there, t_ns[rows], part.datagram[rows], part.later[rows]))
+        self._seen += len(part)
+        slot = (part.flow & np.uint64(_SLOTS - 1)).astype(np.int64)
+        numbers = self._numbers[slot]
+        missed = np.flatnonzero(self._slots[slot] != part.flow)
+        if len(missed):
+            numbers[missed] = self._look_up(buffer, part, missed)
+            self._slots[slot[missed]] = part.flow[missed]
+            self._numbers[slot[missed]] = numbers[missed]
+        return numbers
+
+    def _look_up(self, buffer: Bytes, part: Columns, rows: Ints) -> NDArray[np.int32]:
+        found, first, place = np.unique(part.flow[rows], return_index=True, return_inverse=True)
         numbers = np.empty(len(found), dtype=np.int32)
-        for index, (key, row) in enumerate(zip(found.tolist(), first.tolist(), strict=True)):
+        for index, (key, at) in enumerate(zip(found.tolist(), first.tolist(), strict=True)):
             if key not in self._known:
                 self._known[key] = len(self.names)
                 self.ids.append(key)
-                self.names.append(_name(part.ends[row]))
+                self.names.append(_name(buffer, part, int(rows[at])))
             numbers[index] = self._known[key]
         return numbers[place]
 
+    def gather_fragments(self, flow: NDArray[np.int32]) -> int:
+        """Give later fragments the flow of their first one; how many have none.
 
-def _name(ends: Hashes) -> FlowName:
-    source_high, source, target_high, target, rest = (int(value) for value in ends)
-    version, protocol = rest >> 40, rest >> 32 & 0xFF
-    hosts = [
-        str(ipaddress.IPv4Address(low) if version == 4 else ipaddress.IPv6Address(high << 64 | low))
-        for high, low in ((source_high, source), (target_high, target))
-    ]
+        Flows that have no packets left are taken out. ``flow`` is changed.
+        """
+        if not self._fragments:
+            return 0
+        rows, t_ns, datagram, later = (np.concatenate(each) for each in zip(*self._fragments))  # noqa: B905
+        first = np.flatnonzero(~later)
+        first = first[np.lexsort((t_ns[first], datagram[first]))]
+        left = 0
+        for row in np.flatnonzero(later).tolist():
+            low = int(np.searchsorted(datagram[first], datagram[row]))
+            high = int(np.searchsorted(datagram[first], datagram[row], side="right"))
+            apart = np.abs(t_ns[first[low:high]] - t_ns[row])
+            if not len(apart) or int(apart.min()) > _REASSEMBLY_NS:
+                left += 1
+            else:
+                flow[rows[row]] = flow[rows[first[low + int(apart.argmin())]]]
+        self._drop_empty(flow)
+        return left
+
+    def _drop_empty(self, flow: NDArray[np.int32]) -> None:
+        some = np.bincount(flow, minlength=len(self.names)) > 0
+        flow[:] = (np.cumsum(some) - 1)[flow]
+        self.names = [name for name, kept in zip(self.names, some, strict=True) if kept]
+        self.ids = [key for key, kept in zip(self.ids, some, strict=True) if kept]
+
+
+def _name(buffer: Bytes, part: Columns, row: int) -> FlowName:
+    at, protocol, ports = int(part.start[row]), int(part.protocol[row]), int(part.ports[row])
+    if buffer[at] >> 4 == 4:
+        hosts = [str(ipaddress.IPv4Address(bytes(buffer[at + n : at + n + 4]))) for n in (12, 16)]
+    else:
+        hosts = [str(ipaddress.IPv6Address(bytes(buffer[at + n : at + n + 16]))) for n in (8, 24)]
     name = _PROTOCOLS.get(protocol, f"protocol {protocol}")
-    return FlowName(name, hosts[0], rest >> 16 & 0xFFFF, hosts[1], rest & 0xFFFF)
+    return FlowName(name, hosts[0], ports >> 16, hosts[1], ports & 0xFFFF)

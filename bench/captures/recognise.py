@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.captures.blocks import Bytes, Ints, numbers
-from bench.captures.headers import Hashes
+from bench.captures.network import Hashes
 from bench.captures.rules import SequenceField, StreamRule
 
 NO_RULE = -1
