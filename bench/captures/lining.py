@@ -28,8 +28,8 @@ class Alike:
 class Meeting:
     """Where the keys of two taps meet, the same either way.
 
-    ``left``, ``right``: places of the keys that are unique at both, in any order. ``left_alike``,
-    ``right_alike``: those of the keys that both have and one has more than once.
+    ``left``, ``right``: places of the keys that are unique at both, ``left`` rising.
+    ``left_alike``, ``right_alike``: those of the keys that both have and one has more than once.
     """
 
     left: Ints
@@ -39,7 +39,7 @@ class Meeting:
 
     def swapped(self) -> Meeting:
         """With the taps exchanged."""
-        return Meeting(self.right, self.left, self.right_alike, self.left_alike)
+        return Meeting(*_risen(self.right, self.left), self.right_alike, self.left_alike)
 
     @property
     def common(self) -> int:
@@ -88,12 +88,21 @@ def meet(left: Hashes, right: Hashes) -> Meeting:
     exact = left[near] == right[far]
     if not exact.all():
         near, far = near[exact], far[exact]
+    near, far = _risen(near, far)
     more = np.zeros(len(packed), dtype=bool)
     same &= ~two
     more[1:] = same
     more[:-1] |= same
     rest = packed[more]
     return _rest(near, far, left, right, (rest & tap) != 0, _places(rest, mask))
+
+
+def _risen(left: Ints, right: Ints) -> tuple[Ints, Ints]:
+    """Couples in the order of the left, in which their packets lie in memory."""
+    place = np.full(int(left.max(initial=-1)) + 1, -1, dtype=np.int64)
+    place[left] = right
+    left = np.flatnonzero(place >= 0)
+    return left, place[left]
 
 
 def line_up(sent: Hashes, got: Hashes) -> Lines:

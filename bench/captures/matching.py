@@ -198,11 +198,12 @@ def _doubted(sent: Tap, got: Tap, lines: Lines, sending: Watch) -> Ints:
     """
     rows = np.flatnonzero(lines.place >= 0)
     received = got.t_ns[lines.place[rows]]
-    zone = _delays(sent.t_ns, got.t_ns, lines, rows, sending)
+    delay = received - sent.t_ns[rows]
+    zone = _delays(delay, received, got.t_ns, lines, rows, sending)
     if zone is None:
         return rows
     early, late = received < sending.start_ns + zone.most, received > sending.end_ns + zone.least
-    doubted = zone.odd(received - sent.t_ns[rows], early, late)
+    doubted = zone.odd(delay, early, late)
     if bool(np.any(received[1:] < received[:-1])):
         calm = received[~early & ~late]
         moved = int((np.maximum.accumulate(calm) - calm).max(initial=0))
@@ -249,12 +250,10 @@ def _longest_repeat_ns(got_ns: Ints, lines: Lines) -> int:
 
 
 def _delays(
-    sent_ns: Ints, got_ns: Ints, lines: Lines, rows: Ints, sending: Watch
+    delay: Ints, received: Ints, got_ns: Ints, lines: Lines, rows: Ints, sending: Watch
 ) -> _Delays | None:
     """What the unique packets tell; none where all may have been sent unseen and keys repeat."""
     repeats = bool(len(lines.near.rows))
-    received = got_ns[lines.place[rows]]
-    delay = received - sent_ns[rows]
     sound = delay >= 0
     if not sound.any():
         return None
@@ -337,8 +336,10 @@ def _settle(
 
 def _mark_in_flight(found: Pairs, watch: Watch) -> None:
     """Packets that may have passed the receiving tap while it was not capturing are not lost."""
-    arrived = found.fate == Fate.ARRIVED.value
-    sent, received = found.sent_ns[arrived], found.received_ns[arrived]
+    if not bool(np.any(found.fate == Fate.LOST.value)):
+        return
+    arrived = np.flatnonzero(found.place >= 0)
+    sent, received = found.sent_ns[arrived], found.got_ns[found.place[arrived]]
     delays = received - sent
     least, most = (int(delays.min()), int(delays.max())) if len(delays) else (0, 0)
     late = (found.sent_ns + most > watch.end_ns) & (found.sent_ns >= _overtaken(sent, received))

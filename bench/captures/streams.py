@@ -21,6 +21,9 @@ _FEWEST_RTP = 16
 _MOSTLY = 0.9
 """The share of a flow's packets that must look like RTP; RTCP may share its ports (RFC 5761)."""
 
+_SAMPLE = 1 << 14
+"""So many packets are looked at to tell RTP from something that looks like it."""
+
 _KEPT = 0.9
 """The share of packets that must still pair with something more in the key for it to count."""
 
@@ -129,9 +132,10 @@ def _is_rtp(capture: Capture, rows: Ints) -> bool:
     """
     if len(rows) < _FEWEST_RTP or capture.names[capture.flow[rows[0]]].protocol != "UDP":
         return False
-    rows = rows[_looks(capture, rows)]
-    if len(rows) < max(_FEWEST_RTP, _MOSTLY * len(capture.head[rows])):
+    rows, every = rows[_looks(capture, rows)], len(rows)
+    if len(rows) < max(_FEWEST_RTP, _MOSTLY * every):
         return False
+    rows = rows[:_SAMPLE]
     tag = capture.tag[rows]
     if len(_distinct(tag)) > len(rows) // _FEWEST_RTP:
         return False
@@ -141,6 +145,8 @@ def _is_rtp(capture: Capture, rows: Ints) -> bool:
 
 def _distinct(values: NDArray[_T]) -> NDArray[_T]:
     """The different values, sorted; by a plain sort, which is faster than a hash table."""
+    if len(values) and values.min() == values.max():
+        return values[:1]
     values = np.sort(values)
     fresh = np.ones(len(values), dtype=bool)
     fresh[1:] = values[1:] != values[:-1]
@@ -149,17 +155,15 @@ def _distinct(values: NDArray[_T]) -> NDArray[_T]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Met:
-    """A stream's packets at both taps with their keys, and where these meet."""
+    """A stream's packets at both taps with their keys, and where these meet.
+
+    ``shift_ns``: how much later the right tap saw each packet that is unique at both.
+    """
 
     left: Tap
     right: Tap
     meeting: Meeting
-
-    @property
-    def shift_ns(self) -> Ints:
-        """How much later the right tap saw each packet that is unique at both."""
-        found: Ints = self.right.t_ns[self.meeting.right] - self.left.t_ns[self.meeting.left]
-        return found
+    shift_ns: Ints
 
 
 def met(left: Capture, right: Capture, stream: Stream) -> Met:
@@ -181,7 +185,9 @@ def met(left: Capture, right: Capture, stream: Stream) -> Met:
         if meeting.common >= _KEPT * least:
             break
     assert best is not None
-    return Met(Tap(times[0], best[1][0]), Tap(times[1], best[1][1]), best[0])
+    meeting, keys = best
+    shift_ns = times[1][meeting.right] - times[0][meeting.left]
+    return Met(Tap(times[0], keys[0]), Tap(times[1], keys[1]), meeting, shift_ns)
 
 
 def _keys(left: Capture, right: Capture, stream: Stream) -> Iterator[list[Hashes]]:
