@@ -271,21 +271,8 @@ def run_reflector(
     with Signals() as signals, _sockets(address, port) as sockets:
         reflector = Reflector(stateful=stateful, error=estimates, key=key, port=sockets.port)
         start_ns = time.monotonic_ns()
-        watcher.tell(
-            {
-                "event": "ready",
-                "role": "reflector",
-                "addresses": list(sockets.addresses),
-                "port": sockets.port,
-                "stateful": stateful,
-                "authenticated": key is not None,
-                "timestamps": "ptp" if ptp else "ntp",
-                "kernel_stamps_granted": sockets.stamps_granted,
-                "clock": estimates.to_json(),
-                "t0_monotonic_ns": start_ns,
-                "pid": os.getpid(),
-            }
-        )
+        ready = _reflector_ready(reflector, sockets, estimates, start_ns)
+        watcher.tell(ready | {"authenticated": key is not None})
         sockets.serve(reflector, signals, None if for_s is None else start_ns + ns(for_s))
         watcher.tell(
             {
@@ -298,6 +285,23 @@ def run_reflector(
             }
         )
         return OK if signals.came is None else INTERRUPTED
+
+
+def _reflector_ready(
+    reflector: Reflector, sockets: ReflectorSockets, estimates: _Estimates, start_ns: int
+) -> dict[str, Any]:
+    return {
+        "event": "ready",
+        "role": "reflector",
+        "addresses": list(sockets.addresses),
+        "port": sockets.port,
+        "stateful": reflector.stateful,
+        "timestamps": "ptp" if estimates().ptp else "ntp",
+        "kernel_stamps_granted": sockets.stamps_granted,
+        "clock": estimates.to_json(),
+        "t0_monotonic_ns": start_ns,
+        "pid": os.getpid(),
+    }
 
 
 def _reflected(reflector: Reflector, sockets: ReflectorSockets) -> dict[str, Any]:
