@@ -19,12 +19,13 @@ def rules_of(profile: DeviceProfile) -> tuple[StreamRule, ...]:
     its messages. Of a real device only the ports are known.
     """
     return tuple(
-        StreamRule(
-            stream.name,
-            UDP,
-            stream.port,
-            MAGIC + bytes((VERSION, stream.code)) if profile.simulated else b"",
-            NUMBER if profile.simulated else None,
-        )
+        wire_rule(stream.name, stream.port, stream.code)
+        if profile.simulated
+        else StreamRule(stream.name, UDP, stream.port)
         for stream in profile.streams
     )
+
+
+def wire_rule(name: str, port: int, code: int) -> StreamRule:
+    """One stream of simulated devices' packets (:mod:`bench.devices.wire`)."""
+    return StreamRule(name, UDP, port, MAGIC + bytes((VERSION, code)), NUMBER)

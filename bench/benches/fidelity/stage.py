@@ -26,7 +26,7 @@ from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.emulation import emulate
 from bench.benches.local.layout import address, interface
 from bench.benches.local.ring import PacketRing
-from bench.benches.local.tap import Tap, TapPoint, stream_of_port
+from bench.benches.local.tap import Streams, Tap, TapPoint
 from bench.benches.local.topology import Topology
 from bench.devices.wire import HEADER, MAGIC, VERSION
 from bench.network.impairment import CLEAN, DIRECTIONS, Direction
@@ -116,9 +116,9 @@ def _run(
         seed=trial.seed,
     )
     t0_ns = time.monotonic_ns() + trial.lead_ns
-    codes = stream_of_port([(PORT, STREAM)])
+    streams = Streams.of([("trial", PORT, STREAM)])
     jobs: dict[str, Callable[[Sender], None]] = {
-        "tap": lambda out: Tap(points, codes, out, t0_ns).run(trial.end_ns),
+        "tap": lambda out: Tap(points, streams, out, t0_ns).run(trial.end_ns),
         "emulator": lambda out: emulate(trial.backend, [plan], t0_ns, trial.end_ns, out),
         "sender": partial(_send, source, trial, t0_ns),
     }

@@ -29,7 +29,7 @@ from bench.benches.local.emulation import emulate, link_plans, netem_problem
 from bench.benches.local.layout import SIDES
 from bench.benches.local.protocol import Request, receive_request
 from bench.benches.local.ring import PacketRing
-from bench.benches.local.tap import Tap, TapPoint, stream_of_port
+from bench.benches.local.tap import Streams, Tap, TapPoint
 from bench.benches.local.topology import Topology
 from bench.network.scenario import Schedule, Side
 from bench.sessions.packets import TAPS
@@ -203,14 +203,14 @@ class _Session:
         agent.run(self._schedule.end_ns)
 
     def _tap(self, sender: Sender) -> None:
-        streams = self._request.session.device.streams
         points = [
             TapPoint(ring, TAPS.index(side), link, link, self._captures.get(side))
             for side in SIDES
             for link, ring in enumerate(self._rings[side])
         ]
-        codes = stream_of_port([(stream.port, stream.code) for stream in streams])
-        Tap(points, codes, sender, self._t0_ns).run(self._schedule.end_ns)
+        device = self._request.session.device
+        streams = Streams.of((each.name, each.port, each.code) for each in device.streams)
+        Tap(points, streams, sender, self._t0_ns).run(self._schedule.end_ns)
 
     def _emulate(self, sender: Sender) -> None:
         seed = self._request.session.seed_of_trial

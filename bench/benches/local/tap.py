@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.benches.local.channel import Sender
-from bench.benches.local.pcapng import INBOUND, OUTBOUND, packet_blocks
+from bench.benches.local.pcapng import INBOUND, OUTBOUND, SNAP_BYTES, packet_blocks
 from bench.benches.local.ring import Frames, PacketRing
-from bench.devices.wire import HEADER, MAGIC, VERSION
+from bench.captures.blocks import Records
+from bench.captures.headers import columns
+from bench.captures.reader import SLACK
+from bench.captures.recognise import NO_RULE, recognise
+from bench.captures.rules import StreamRule
+from bench.devices.rules import wire_rule
 from bench.sessions.packets import ROW
-
-UNKNOWN = 255
-"""Stream code of a port that no stream of the device uses."""
 
 _LOOK_NS = 25_000_000
 _SEND_NS = 100_000_000
 _AFTER_END_NS = 30_000_000
 
-# Offsets from the start of the Ethernet header: IPv4 without options, UDP, the device's header.
-_ETHERTYPE, _VERSION_IHL, _PROTOCOL, _TO, _TO_PORT, _PAYLOAD = 12, 14, 23, 30, 36, 42
-_LEAST = _PAYLOAD + HEADER.size
+_ETHERNET = 1
+_TO = 19
+"""Last byte of an IPv4 packet's destination address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,56 +46,67 @@ class TapPoint:
     capture: int | None
 
 
-def stream_of_port(ports: Sequence[tuple[int, int]]) -> NDArray[np.uint8]:
-    """A table from UDP port to stream code out of ``(port, code)`` pairs, shape ``(65536,)``."""
-    table = np.full(65536, UNKNOWN, dtype=np.uint8)
-    for port, code in ports:
-        table[port] = code
-    return table
+class Look(NamedTuple):
+    """What one look into one ring gave; ``epoch_ns``: the session's start on the stamps' clock."""
+
+    frames: Frames
+    tap: int
+    link: int
+    epoch_ns: int
 
 
-def rows_of(
-    frames: Frames, tap: int, link: int, codes: NDArray[np.uint8], epoch_ns: int
-) -> tuple[NDArray[np.void], int]:
-    """The device's packets among ``frames`` as rows.
+@dataclass(frozen=True, slots=True, eq=False)
+class Streams:
+    """How the device's packets are recognised: its rules, and the stream code of each."""
+
+    rules: tuple[StreamRule, ...]
+    codes: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, streams: Iterable[tuple[str, int, int]]) -> Streams:
+        """Those of simulated devices, from name, UDP port and code of each stream."""
+        known = list(streams)
+        rules = tuple(wire_rule(*each) for each in known)
+        return cls(rules, np.array([code for *_, code in known], dtype=np.uint8))
+
+
+def rows_of(looks: Sequence[Look], streams: Streams) -> tuple[NDArray[np.void], int]:
+    """The device's packets as rows, read like those of any capture.
 
     Args:
-        frames: what a ring gave.
-        tap: index of the tap.
-        link: index of the link.
-        codes: from :func:`stream_of_port`.
-        epoch_ns: the session's start on the clock of the stamps.
+        looks: what the rings gave.
+        streams: how the device's packets are recognised.
 
     Returns:
         The rows (dtype ``ROW``), and how many packets were none of the device's.
     """
-    data = frames.data
-    words = data[:, : _LEAST + _LEAST % 2]
-    port = words[:, _TO_PORT].astype(np.uint16) << 8 | words[:, _TO_PORT + 1]
-    stream = codes[port]
-    known = (
-        (frames.lengths >= _LEAST)
-        & (words[:, _ETHERTYPE] == 8)
-        & (words[:, _ETHERTYPE + 1] == 0)
-        & (words[:, _VERSION_IHL] == 0x45)
-        & (words[:, _PROTOCOL] == 17)
-        & (words[:, _PAYLOAD] == MAGIC[0])
-        & (words[:, _PAYLOAD + 1] == MAGIC[1])
-        & (words[:, _PAYLOAD + 2] == VERSION)
-        & (words[:, _PAYLOAD + 3] == stream)
-        & (stream != UNKNOWN)
-    )
-    chosen = words[known]
-    rows = np.zeros(len(chosen), dtype=ROW)
-    rows["t_ns"] = frames.stamps_ns[known] - epoch_ns
-    rows["tap"], rows["link"] = tap, link
+    counts = [len(look.frames.stamps_ns) for look in looks]
+    if not sum(counts):
+        return np.zeros(0, dtype=ROW), 0
+    buffer = np.zeros(sum(counts) * SNAP_BYTES + SLACK, dtype=np.uint8)
+    kept = buffer[:-SLACK].reshape(-1, SNAP_BYTES)
+    np.concatenate([look.frames.data[:, :SNAP_BYTES] for look in looks], out=kept)
+    length = np.concatenate([look.frames.lengths for look in looks])
+    t_ns = np.concatenate([look.frames.stamps_ns - look.epoch_ns for look in looks])
+    at = np.arange(len(length), dtype=np.int64) * SNAP_BYTES
+    link = np.full(len(length), _ETHERNET)
+    records = Records(at, np.minimum(length, SNAP_BYTES), length, link, t_ns)
+    part = columns(buffer, records, payload_bytes=0)
+    service = part.protocol.astype(np.uint64) << np.uint64(16)
+    service |= part.ports.astype(np.uint64) & np.uint64(0xFFFF)
+    rule, number = recognise(buffer, streams.rules, service, part.body, part.count)
+    known = np.flatnonzero(rule != NO_RULE)
+    place = part.row[known]
+    rows = np.zeros(len(known), dtype=ROW)
+    rows["t_ns"] = t_ns[place]
+    rows["tap"] = np.repeat([look.tap for look in looks], counts)[place]
+    rows["link"] = np.repeat([look.link for look in looks], counts)[place]
     # The patient side is address 1 of every link, the doctor side 2.
-    rows["direction"] = chosen[:, _TO + 3] != 1
-    rows["stream"] = stream[known]
-    number = np.ascontiguousarray(chosen[:, _PAYLOAD + 4 : _PAYLOAD + 8])
-    rows["seq"] = number.view(">u4")[:, 0]
-    rows["size"] = frames.lengths[known]
-    return rows, len(known) - len(chosen)
+    rows["direction"] = buffer[part.start[known] + _TO] != 1
+    rows["stream"] = streams.codes[rule[known]]
+    rows["seq"] = number[known]
+    rows["size"] = part.size[known]
+    return rows, len(length) - len(rows)
 
 
 def clock_offset_ns() -> int:
@@ -112,19 +126,19 @@ class Tap:
 
     Args:
         points: the interfaces.
-        codes: from :func:`stream_of_port`.
+        streams: how the device's packets are recognised.
         out: where rows go: messages ``{"rows": n}`` with the rows behind them.
         t0_ns: the session's start, CLOCK_MONOTONIC.
     """
 
     def __init__(
-        self, points: Sequence[TapPoint], codes: NDArray[np.uint8], out: Sender, t0_ns: int
+        self, points: Sequence[TapPoint], streams: Streams, out: Sender, t0_ns: int
     ) -> None:
         self._points = points
-        self._codes = codes
+        self._streams = streams
         self._out = out
         self._t0_ns = t0_ns
-        self._rows: list[NDArray[np.void]] = []
+        self._looks: list[Look] = []
         self._foreign = 0
         self._packets = 0
         self._offsets = (1 << 62, -(1 << 62))
@@ -171,18 +185,16 @@ class Tap:
             while (frames := point.ring.take()) is not None:
                 self._packets += len(frames.stamps_ns)
                 epoch = offset + self._t0_ns
-                rows, foreign = rows_of(frames, point.tap, point.link, self._codes, epoch)
-                self._foreign += foreign
-                if len(rows):
-                    self._rows.append(rows)
+                self._looks.append(Look(frames, point.tap, point.link, epoch))
                 if point.capture is not None:
                     _write(point.capture, _captured(point, frames))
 
     def _send(self) -> None:
-        if not self._rows:
+        rows, foreign = rows_of(self._looks, self._streams)
+        self._looks = []
+        self._foreign += foreign
+        if not len(rows):
             return
-        rows = np.concatenate(self._rows)
-        self._rows = []
         rows = rows[np.argsort(rows["t_ns"], kind="stable")]
         self._out.send({"rows": len(rows)}, rows.tobytes())
 

@@ -20,7 +20,8 @@ from bench.benches.local.port import FRAME_WAIT_NS, Bursts
 from bench.benches.local.probe import in_child
 from bench.benches.local.ring import Frames
 from bench.benches.local.summary import applied_changes, health, merged_lateness
-from bench.benches.local.tap import Tap, rows_of, stream_of_port
+from bench.benches.local.tap import Look, Streams, Tap, rows_of
+from bench.captures.flows import read_capture
 from bench.devices.ports import Message
 from bench.devices.wire import encode
 from bench.errors import InputError
@@ -161,13 +162,13 @@ def frames(payloads, *, port=7001, to=1, protocol=17):
     return Frames(stamps, lengths, np.arange(len(packets)) % 2 == 0, data), packets
 
 
-CODES = stream_of_port([(7000, 0), (7001, 1)])
+STREAMS = Streams.of([("slow", 7000, 0), ("fast", 7001, 1)])
 
 
 def test_rows_of_packets():
     numbers = (0, 1, 255, 256, 0x01020304, 0xFFFFFFFF)
     given, packets = frames([encode(Message(1, n, 5), 36 + n % 7) for n in numbers])
-    rows, foreign = rows_of(given, 1, 0, CODES, 999_999_000)
+    rows, foreign = rows_of([Look(given, 1, 0, 999_999_000)], STREAMS)
     assert foreign == 0
     assert rows.dtype == ROW
     assert rows["seq"].tolist() == list(numbers)
@@ -176,7 +177,7 @@ def test_rows_of_packets():
     assert set(rows["stream"].tolist()) == {1}
     assert set(rows["direction"].tolist()) == {0}
     to_doctor, _ = frames([encode(Message(1, 1, 5), 36)], to=2)
-    assert rows_of(to_doctor, 0, 1, CODES, 0)[0]["direction"].tolist() == [1]
+    assert rows_of([Look(to_doctor, 0, 1, 0)], STREAMS)[0]["direction"].tolist() == [1]
 
 
 @pytest.mark.parametrize(
@@ -186,14 +187,47 @@ def test_rows_of_packets():
         frames([encode(Message(0, 1, 5), 36)]),  # another stream's packet on this port
         frames([encode(Message(1, 1, 5), 36)], protocol=6),
         frames([b"XX" + encode(Message(1, 1, 5), 36)[2:]]),
-        frames([encode(Message(1, 1, 5), 22)[:10]]),
+        frames([encode(Message(1, 1, 5), 22)[:7]]),
     ],
     ids=["port", "stream", "protocol", "magic", "short"],
 )
 def test_what_is_not_the_devices_is_counted_and_gives_no_row(given):
-    rows, foreign = rows_of(given[0], 1, 0, CODES, 0)
+    rows, foreign = rows_of([Look(given[0], 1, 0, 0)], STREAMS)
     assert len(rows) == 0
     assert foreign == 1
+
+
+def test_looks_keep_their_tap_link_and_clock():
+    first, _ = frames([encode(Message(1, n, 5), 40) for n in (3, 4)])
+    stray, _ = frames([b"stray"])
+    last, _ = frames([encode(Message(0, 9, 5), 60)], port=7000, to=2)
+    looks = [Look(first, 0, 0, 1_000_000_000), Look(stray, 1, 0, 7), Look(last, 1, 1, 999_999_990)]
+    rows, foreign = rows_of(looks, STREAMS)
+    assert foreign == 1
+    assert [tuple(row) for row in rows.tolist()] == [
+        (0, 0, 0, 0, 1, 3, 82), (1000, 0, 0, 0, 1, 4, 82), (10, 1, 1, 1, 0, 9, 102)
+    ]  # fmt: skip
+    assert len(rows_of([], STREAMS)[0]) == 0
+
+
+def test_the_tap_and_its_capture_file_never_disagree(tmp_path):
+    rng = np.random.default_rng(4)
+    payloads = [encode(Message(1, int(n), 5), int(rng.integers(30, 900))) for n in range(300)]
+    payloads += [b"TB", b"TB\x01\x01\0\0\0", bytes(90)]
+    rng.shuffle(payloads)
+    given, _ = frames(payloads)
+    flags = np.where(given.outgoing, OUTBOUND, INBOUND)
+    path = tmp_path / "tap.pcapng"
+    blocks = packet_blocks(0, given.stamps_ns, given.lengths, flags, given.data)
+    path.write_bytes(file_header(["p0"], "") + blocks)
+    rows, foreign = rows_of([Look(given, 1, 0, 0)], STREAMS)
+    found = read_capture(path, rules=STREAMS.rules)
+    ours = found.rule >= 0
+    assert foreign == 3
+    assert STREAMS.codes[found.rule[ours]].tolist() == rows["stream"].tolist()
+    assert found.number[ours].tolist() == rows["seq"].tolist()
+    assert found.t_ns[ours].tolist() == rows["t_ns"].tolist()
+    assert found.size[ours].tolist() == rows["size"].tolist()
 
 
 def test_capture_blocks_hold_the_bytes_as_they_were():
@@ -273,7 +307,7 @@ def run_tap(offsets, monkeypatch):
         monkeypatch.setattr(tap_module, "clock_offset_ns", lambda: next(it))
         sender = Sender(near)
         point = tap_module.TapPoint(Empty(), 0, 0, 0, None)
-        Tap([point], CODES, sender, time.monotonic_ns()).run(60 * MS)
+        Tap([point], STREAMS, sender, time.monotonic_ns()).run(60 * MS)
         sender.drain(1.0)
         return list(Receiver().feed(far.recv(65536)))[-1].data["done"]
 
