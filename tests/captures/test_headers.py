@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import struct
+from dataclasses import fields
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from bench.captures.blocks import Records
 from bench.captures.flows import read_capture
+from bench.captures.headers import columns
 
 UDP_FLOW = "UDP 10.0.0.1:1000 > 10.0.0.2:2000"
 
@@ -149,3 +156,115 @@ def test_without_addresses_translated_packets_have_equal_keys(kit, tmp_path):
     assert found[0].names != found[1].names
     known = [one(kit, tmp_path, each) for each in (inside, outside)]
     assert not set(known[0].key.tolist()) & set(known[1].key.tolist())
+
+
+def body_of(kit, kind, rng):
+    payload = rng.randbytes(rng.choice([0, 1, 11, 12, 40, 64, 90]))
+    ports = rng.choice([(1000, 2000), (5, 6)])
+    if kind == 17:
+        rtp = kit.rtp(rng.randrange(9), payload, rng.randrange(2**32))
+        return kit.udp(rng.choice([payload, rtp]), ports)
+    if kind == 6:
+        options = 4 * rng.randrange(0, 11)
+        head = bytearray(kit.tcp(bytes(options) + payload, ports, rng.randrange(2**32)))
+        head[12:14] = bytes([(5 + options // 4) << 4, rng.randrange(256)])
+        return bytes(head)
+    return payload
+
+
+def any_frame(kit, rng):
+    kind = rng.choice([17, 17, 6, 1])
+    body = body_of(kit, kind, rng)
+    if rng.random() < 0.2:
+        packet = kit.ipv6(body, protocol=kind)
+    else:
+        part = rng.choice([0, 0, 0, 0x4000, 0x2000, 0x2010, 0x10])
+        options = rng.choice([b"", b"", bytes([1] * 8)])
+        packet = kit.ipv4(body, protocol=kind, ident=rng.randrange(9), part=part, options=options)
+    frame = bytearray(kit.ethernet(packet, rng.choice([[], [(0x8100, 1)]])))
+    for _ in range(rng.choice([0, 0, 0, 1, 2])):
+        frame[rng.randrange(len(frame))] = rng.randrange(256)
+    return bytes(frame[: rng.choice([len(frame), rng.randrange(1, len(frame) + 1)])])
+
+
+@given(seed=st.integers(0, 2**32), addresses=st.booleans(), payload_bytes=st.integers(0, 64))
+def test_the_quick_way_gives_the_same_columns(kit, seed, addresses, payload_bytes):
+    rng = random.Random(seed)
+    frames = [any_frame(kit, rng) for _ in range(40)]
+    ends = np.cumsum([len(frame) for frame in frames])
+    buffer = np.frombuffer(b"".join(frames) + rng.randbytes(128), dtype=np.uint8)
+    captured = np.array([len(frame) for frame in frames])
+    one = np.ones(len(frames), dtype=np.int64)
+    records = Records(ends - captured, captured, captured, one, one)
+    quick, slow = (
+        columns(buffer, records, payload_bytes, addresses=addresses, plain=plain)
+        for plain in (True, False)
+    )
+    for each in fields(quick):
+        ours, theirs = getattr(quick, each.name), getattr(slow, each.name)
+        assert ours.dtype == theirs.dtype, each.name
+        assert ours.tolist() == theirs.tolist(), each.name
+
+
+def fragments(kit, ident, payload, ports=(1000, 2000), size=24):
+    """An IPv4 datagram in pieces."""
+    whole = kit.udp(payload, ports)
+    places = range(0, len(whole), size)
+    return [
+        kit.ethernet(
+            kit.ipv4(
+                whole[at : at + size],
+                ident=ident,
+                part=at // 8 | (0x2000 if at + size < len(whole) else 0),
+            )
+        )
+        for at in places
+    ]
+
+
+def test_fragments_belong_to_the_flow_of_their_first(kit, tmp_path):
+    one_ = fragments(kit, 1, bytes(80))
+    two = fragments(kit, 2, b"other" * 12, ports=(5, 6))
+    mixed = [one_[0], two[2], one_[1], two[0], one_[2], two[1], one_[3]]
+    found = one(kit, tmp_path, mixed)
+    assert found.fragments == 0
+    names = [str(found.names[n]) for n in found.flow]
+    here, there = UDP_FLOW, "UDP 10.0.0.1:5 > 10.0.0.2:6"
+    assert names == [here, there, here, there, here, there, here]
+    assert len(found.names) == len(found.ids) == 2
+    assert len(set(found.key.tolist())) == len(mixed)
+
+
+def test_fragments_without_their_first_are_counted(kit, tmp_path):
+    first, *later = fragments(kit, 1, bytes(80))
+    found = one(kit, tmp_path, [*kit.numbered(2), *later])
+    assert (found.fragments, len(found)) == (3, 5)
+    assert {str(name) for name in found.names} == {UDP_FLOW, "UDP 10.0.0.1:0 > 10.0.0.2:0"}
+    long_after = kit.pcap([(0, first), (61_000_000_000, later[0]), (61_000_000_001, later[1])])
+    found = read_capture(kit.save(tmp_path / "b.pcap", long_after))
+    assert found.fragments == 2
+
+
+def test_ipv6_fragments(kit, tmp_path):
+    whole = kit.udp(bytes(range(40)))
+
+    def piece(at, more, ident):
+        head = struct.pack(">HI", at | more, ident)
+        body = whole[at : at + 24]
+        return kit.ethernet(kit.ipv6(body, extensions=[(44, head)]))
+
+    found = one(kit, tmp_path, [piece(24, 0, 7), piece(0, 1, 7), piece(24, 0, 8)])
+    assert found.fragments == 1
+    assert [str(found.names[n]) for n in found.flow][:2] == [
+        "UDP [fd00::1]:1000 > [fd00::2]:2000"
+    ] * 2
+
+
+def test_more_flows_than_slots(kit, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.captures.flows._SLOTS", 4)
+    monkeypatch.setattr("bench.captures.flows.BATCH", 7)
+    frames = [kit.numbered(1, ports=(n % 23 + 1, n % 5 + 1))[0] for n in range(300)]
+    found = one(kit, tmp_path, frames)
+    assert len(found.names) == 115
+    names = [(found.names[n].source_port, found.names[n].destination_port) for n in found.flow]
+    assert names == [(n % 23 + 1, n % 5 + 1) for n in range(300)]
