@@ -65,12 +65,14 @@ def test_the_threshold_is_that_of_webrtc_stats(period_ms, limit_ms):
 
 
 def test_one_freeze_does_not_hide_the_next():
+    """After ten seconds in the average of thirty intervals no second would be a freeze."""
     parts, at = [], 0
-    for _ in range(6):
+    for gap_ms in (10_000, 400, 10_000, 400, 0):
         parts.append(every(FRAME, 6, at))
-        at = int(parts[-1][-1]) + 400 * MS
+        at = int(parts[-1][-1]) + gap_ms * MS
     when = np.concatenate(parts)
-    assert len(freezes(when, until_ns=int(when[-1]))) == 5
+    found = freezes(when, until_ns=int(when[-1]))
+    assert [each.duration_s for each in found] == [10, 0.4, 10, 0.4]
 
 
 def test_a_fixed_threshold():
@@ -228,6 +230,13 @@ def test_the_difference_is_that_of_slow_loops(high, wide, seed):
 
     blocks = [apart[y:b, x:r].mean() for y, b in pieces(high) for x, r in pieces(wide)]
     assert difference(left, right) == pytest.approx(max(blocks))
+
+
+def test_a_buffer_that_is_used_again_is_no_repeat():
+    repeats, buffer = RepeatedFrames(), np.zeros(SHAPE, np.uint8)
+    for at in range(3):
+        buffer[:] = scene(at)
+        assert repeats.is_new(buffer)
 
 
 def test_another_size_is_new():

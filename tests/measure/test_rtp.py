@@ -63,9 +63,11 @@ def arrivals(draw):
     shift = draw(st.lists(st.integers(0, 40), min_size=count, max_size=count))
     rows = [(0, start)]  # the first arrives first, as A.1 has it
     for index in range(1, count):
-        copies = {0: 0, 1: 2}.get(fate[index], 1)
         move = shift[index] if fate[index] == 2 else 0
-        rows += [(index + move + 0.1, start + index)] * copies
+        if fate[index]:
+            rows.append((index + move + 0.1, start + index))
+        if fate[index] == 1:  # a copy, which may come later
+            rows.append((index + shift[index] + 0.2, start + index))
     return [number for _, number in sorted(rows, key=lambda row: row[0])]
 
 

@@ -177,11 +177,15 @@ def test_a_rule_names_the_stream_and_its_numbers(kit, tmp_path):
     assert stream["loss_pattern"]["lengths"] == [[1, 1], [2, 1]]
 
 
-def test_random_payloads_are_not_taken_for_rtp(kit, tmp_path):
+@pytest.mark.parametrize("constant", [False, True])
+def test_random_payloads_are_not_taken_for_rtp(kit, tmp_path, constant):
+    """Also not where the bytes in the SSRC's place are always the same."""
     rng = np.random.default_rng(2)
     rows = []
     for n in range(400):
-        payload = bytes([0x80 | int(rng.integers(64))]) + rng.bytes(40)
+        payload = bytes([0x80 | int(rng.integers(64)), int(rng.integers(64))]) + rng.bytes(40)
+        if constant:
+            payload = payload[:8] + b"same" + payload[12:]
         rows.append((kit.START_NS + n * MS, kit.ethernet(kit.ipv4(kit.udp(payload)))))
     (stream,) = analysed(kit, tmp_path, rows)["streams"]
     assert (stream["ssrc"], stream["numbers"]) == (None, None)
