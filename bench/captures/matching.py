@@ -147,12 +147,12 @@ def pair(sent: Tap, got: Tap, watch: Watch, sending: Watch | None = None) -> Pai
         watch: when the receiving tap captured.
         sending: when the sending tap captured; none if it saw whatever was sent.
     """
-    return pair_lines(sent, got, line_up(sent.key, got.key), watch, sending)
+    return pair_lines(sent.t_ns, got.t_ns, line_up(sent.key, got.key), watch, sending)
 
 
 def pair_lines(
-    sent: Tap,
-    got: Tap,
+    sent_ns: Ints,
+    got_ns: Ints,
     lines: Lines,
     watch: Watch,
     sending: Watch | None = None,
@@ -166,14 +166,14 @@ def pair_lines(
     """
     doubted = np.zeros(0, dtype=np.int64)
     if sending is not None:
-        doubted = _doubted(sent, got, lines, sending)
+        doubted = _doubted(sent_ns, got_ns, lines, sending)
         if len(doubted):
             lines = _set_apart(lines, doubted)
-    place, kind = lines.place, np.zeros(len(got), dtype=np.int8)
+    place, kind = lines.place, np.zeros(len(got_ns), dtype=np.int8)
     kind[place[place >= 0]] = Arrival.PAIRED.value
     kind[lines.again] = Arrival.DUPLICATE.value
     fate = np.where(place >= 0, Fate.ARRIVED.value, Fate.LOST.value).astype(np.int8)
-    found = Pairs(sent.t_ns, place, fate, got.t_ns, kind, _none())
+    found = Pairs(sent_ns, place, fate, got_ns, kind, _none())
     if len(lines.near.rows):
         found = replace(found, place=place.copy())
         found = replace(found, undecided=_settle(found, lines, doubted, sending or _ALWAYS, delays))
@@ -189,7 +189,7 @@ def _none() -> Undecided:
     return Undecided(empty, empty, empty, empty.astype(bool))
 
 
-def _doubted(sent: Tap, got: Tap, lines: Lines, sending: Watch) -> Ints:
+def _doubted(sent_ns: Ints, got_ns: Ints, lines: Lines, sending: Watch) -> Ints:
     """Unique packets whose arrivals may be of others that look like them.
 
     A packet may be unique only because the sending tap did not see its like: sent before or after
@@ -197,9 +197,9 @@ def _doubted(sent: Tap, got: Tap, lines: Lines, sending: Watch) -> Ints:
     key, or far from their place in the order.
     """
     rows = np.flatnonzero(lines.place >= 0)
-    received = got.t_ns[lines.place[rows]]
-    delay = received - sent.t_ns[rows]
-    zone = _delays(delay, received, got.t_ns, lines, rows, sending)
+    received = got_ns[lines.place[rows]]
+    delay = received - sent_ns[rows]
+    zone = _delays(delay, received, got_ns, lines, rows, sending)
     if zone is None:
         return rows
     early, late = received < sending.start_ns + zone.most, received > sending.end_ns + zone.least
@@ -212,7 +212,7 @@ def _doubted(sent: Tap, got: Tap, lines: Lines, sending: Watch) -> Ints:
         oldest = np.minimum.accumulate(np.where(early, _ALWAYS.end_ns, received)[::-1])[::-1]
         doubted |= (early & (newest - received > limit)) | (late & (received - oldest > limit))
     if len(lines.again):
-        at = got.t_ns[lines.again]
+        at = got_ns[lines.again]
         touched = np.zeros(len(lines.place), dtype=bool)
         outside = (at < sending.start_ns + zone.most) | (at > sending.end_ns + zone.least)
         touched[lines.again_of[outside]] = True

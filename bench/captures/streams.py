@@ -13,7 +13,6 @@ from bench.captures.blocks import Ints
 from bench.captures.flows import Capture
 from bench.captures.headers import Hashes, Mask, mixed
 from bench.captures.lining import Meeting, meet
-from bench.captures.matching import Tap
 
 _FEWEST_RTP = 16
 """Packets of a flow, and per source, below which it is not taken for RTP."""
@@ -155,15 +154,17 @@ def _distinct(values: NDArray[_T]) -> NDArray[_T]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Met:
-    """A stream's packets at both taps with their keys, and where these meet.
+    """When a stream's packets passed either tap, and where their keys meet."""
 
-    ``shift_ns``: how much later the right tap saw each packet that is unique at both.
-    """
-
-    left: Tap
-    right: Tap
+    left_ns: Ints
+    right_ns: Ints
     meeting: Meeting
-    shift_ns: Ints
+
+    @property
+    def shift_ns(self) -> Ints:
+        """How much later the right tap saw each packet that is unique at both."""
+        found: Ints = self.right_ns[self.meeting.right] - self.left_ns[self.meeting.left]
+        return found
 
 
 def met(left: Capture, right: Capture, stream: Stream) -> Met:
@@ -174,20 +175,16 @@ def met(left: Capture, right: Capture, stream: Stream) -> Met:
     where it is RTP. Else by the content, and by the IPv4 identification unless the path rewrites
     it (RFC 6864 allows that where DF is set).
     """
-    sides = (left, stream.left), (right, stream.right)
-    times = [side.t_ns[rows] for side, rows in sides]
-    best: tuple[Meeting, list[Hashes]] | None = None
+    best: Meeting | None = None
     least = min(len(stream.left), len(stream.right))
     for keys in _keys(left, right, stream):
         meeting = meet(*keys)
-        if best is None or _KEPT * meeting.common > best[0].common:
-            best = meeting, keys
+        if best is None or _KEPT * meeting.common > best.common:
+            best = meeting
         if meeting.common >= _KEPT * least:
             break
     assert best is not None
-    meeting, keys = best
-    shift_ns = times[1][meeting.right] - times[0][meeting.left]
-    return Met(Tap(times[0], keys[0]), Tap(times[1], keys[1]), meeting, shift_ns)
+    return Met(left.t_ns[stream.left], right.t_ns[stream.right], best)
 
 
 def _keys(left: Capture, right: Capture, stream: Stream) -> Iterator[list[Hashes]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.captures.alike import FEW
 from bench.captures.blocks import Ints
@@ -47,7 +48,7 @@ class SharedFlow:
     forward: bool
     pairs: Pairs
     size: Ints
-    got_size: Ints
+    got_size: NDArray[np.uint32]
     rule: int
     number: Hashes
     ssrc: int | None
@@ -120,30 +121,56 @@ def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int 
     found = [
         stream for at in shared for stream in streams(left, right, at, near[at[0]], far[at[1]])
     ]
-    del near, far
     with ThreadPoolExecutor(_WORKERS) as pool:
-        meetings = list(pool.map(lambda stream: met(left, right, stream), found))
-        ways = _ways(left, right, found, meetings)
-
-        def paired(index: int) -> SharedFlow:
-            return _flow(left, right, found[index], meetings[index], ways[index] is True)
-
-        clear = [index for index, way in enumerate(ways) if way is not None]
-        flows = list(pool.map(paired, clear))
-    known = _known_delays(flows)
-    rest = []
-    for index, stream in enumerate(found):
-        if ways[index] is None:
-            other = known.get(_hosts(left.names[stream.flow[0]]))
-            if other is None:
-                rest.append(stream)
-            else:
-                flows.append(_flow(left, right, stream, meetings[index], *other))
+        told = list(pool.map(lambda stream: _tell(left, right, stream), found))
+    _check_ways(left, right, _shifts(left, found, told))
+    flows = [each.flow for each in told if each is not None]
+    known, rest = _known_delays(flows), []
+    for stream in (stream for stream, each in zip(found, told, strict=True) if each is None):
+        other = known.get(_hosts(left.names[stream.flow[0]]))
+        if other is None:
+            rest.append(stream)
+        else:
+            flows.append(_flow(left, right, stream, met(left, right, stream), *other))
     undirected = sum(len(each.left) for each in rest), sum(len(each.right) for each in rest)
     return Comparison(
         left, right, tuple(flows), undirected,
         _unshared(left, {at[0] for at in shared}), _unshared(right, {at[1] for at in shared}),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Told:
+    """A stream, paired by its own packets: ``shift_ns`` how much later the right tap saw them."""
+
+    unique: int
+    shift_ns: float
+    flow: SharedFlow
+
+
+def _tell(left: Capture, right: Capture, stream: Stream) -> _Told | None:
+    """Pair one stream by its unique packets; none where it has none.
+
+    Raises:
+        InputError: packets arrive before they are sent.
+    """
+    at = met(left, right, stream)
+    shift_ns = at.shift_ns
+    if not len(shift_ns):
+        return None
+    middle = _middle(shift_ns)
+    _check_one_way(left, right, stream, at, shift_ns, middle > 0)
+    return _Told(len(shift_ns), middle, _flow(left, right, stream, at, middle > 0))
+
+
+def _shifts(left: Capture, found: list[Stream], told: list[_Told | None]) -> dict[FlowName, float]:
+    """How much later the right tap saw each flow: as the stream with most unique packets shows."""
+    most: dict[FlowName, _Told] = {}
+    for stream, each in zip(found, told, strict=True):
+        name = left.names[stream.flow[0]]
+        if each is not None and (name not in most or each.unique > most[name].unique):
+            most[name] = each
+    return {name: each.shift_ns for name, each in most.items()}
 
 
 def _hosts(name: FlowName) -> tuple[str, str]:
@@ -201,14 +228,14 @@ def _flow(
     ``delays``: of others between the same hosts, where nothing in this one is unique.
     """
     meeting = at.meeting if forward else at.meeting.swapped()
-    taps = (at.left, at.right) if forward else (at.right, at.left)
+    times = (at.left_ns, at.right_ns) if forward else (at.right_ns, at.left_ns)
     sides = ((left, stream.left), (right, stream.right))
     (sender, sent), (receiver, got) = sides if forward else sides[::-1]
-    pairs = pair_lines(*taps, lines(meeting, len(sent)), _watch(receiver), _watch(sender), delays)
+    pairs = pair_lines(*times, lines(meeting, len(sent)), _watch(receiver), _watch(sender), delays)
     names = left.names[stream.flow[0]], right.names[stream.flow[1]]
     return SharedFlow(
         names[0], forward, pairs,
-        sender.size[sent].astype(np.int64), receiver.size[got].astype(np.int64), stream.rule,
+        sender.size[sent].astype(np.int64), receiver.size[got], stream.rule,
         sender.number[sent] if len(sender.number) else sender.number, stream.ssrc,
         None if stream.ssrc is None else rtp_columns(sender, sent),
         None if names[0] == names[1] else names[1],
@@ -217,28 +244,6 @@ def _flow(
 
 def _watch(capture: Capture) -> Watch:
     return Watch(int(capture.t_ns.min()), int(capture.t_ns.max()))
-
-
-def _ways(
-    left: Capture, right: Capture, found: list[Stream], meetings: list[Met]
-) -> list[bool | None]:
-    """Whether each stream goes from the left tap to the right; none where it cannot be told.
-
-    The streams of one flow go one way.
-    """
-    shifts: dict[tuple[int, int], list[Ints]] = {}
-    for stream, at in zip(found, meetings, strict=True):
-        shifts.setdefault(stream.flow, []).append(at.shift_ns)
-    middle: dict[tuple[int, int], float] = {}
-    for flow, parts in shifts.items():
-        delays = np.concatenate(parts)
-        if len(delays):
-            middle[flow] = _middle(delays)
-    for stream, at in zip(found, meetings, strict=True):
-        if stream.flow in middle:
-            _check_one_way(left, right, stream, at, middle[stream.flow] > 0)
-    _check_ways(left, right, {left.names[flow[0]]: shift for flow, shift in middle.items()})
-    return [middle[each.flow] > 0 if each.flow in middle else None for each in found]
 
 
 def _middle(delays: Ints) -> float:
@@ -296,19 +301,22 @@ def _check_ways(left: Capture, right: Capture, shifts: dict[FlowName, float]) ->
         )
 
 
-def _check_one_way(left: Capture, right: Capture, stream: Stream, at: Met, forward: bool) -> None:
+def _check_one_way(
+    left: Capture, right: Capture, stream: Stream, at: Met, shift_ns: Ints, forward: bool
+) -> None:
     """Refuse a stream of which packets arrive before they are sent.
 
     Not where the sending tap started later and may not have seen the packets that arrived.
     """
-    delays = at.shift_ns if forward else -at.shift_ns
+    delays = shift_ns if forward else -shift_ns
     allowed = round((left.resolution_s + right.resolution_s) * NS_PER_S)
     early: Mask = delays < -allowed
     if not early.any() or not bool(np.any(delays > allowed)):
         return
     wrong = delays[early]
     if len(wrong) <= _FEW_EARLY * len(delays):
-        arrived = at.right.t_ns[at.meeting.right] if forward else at.left.t_ns[at.meeting.left]
+        meeting = at.meeting
+        arrived = at.right_ns[meeting.right] if forward else at.left_ns[meeting.left]
         since = _watch(left if forward else right).start_ns + np.median(delays[delays > 0])
         wrong = wrong[arrived[early] >= since]
     if not len(wrong):
