@@ -120,9 +120,10 @@ def read_capture(
         InputError: no such file, empty, not a capture, damaged, or without an IP packet.
     """
     reader = CaptureReader(path)
-    flows, parts, seen, snap_cut = _Flows(), [], 0, 0
+    flows, stored, seen, snap_cut = _Flows(), _Stored(), 0, 0
     least = PAYLOAD_BYTES
     for buffer, whole in reader:
+        likely = int((seen + len(whole)) * (1 + reader.share_left))
         for records in whole.batches(BATCH):
             part = columns(buffer, records, payload_bytes, addresses=addresses)
             seen += len(records)
@@ -132,17 +133,17 @@ def read_capture(
             snap_cut += int(part.short.sum())
             rule, number = _recognised(buffer, part, rules)
             t_ns = records.t_ns[part.row]
-            parts.append(
-                (flows.number(buffer, part, t_ns), t_ns, part.key, part.ip_id, part.head,
-                 part.tag, part.size, rule, number)
+            stored.add(
+                flows.number(buffer, part, t_ns), t_ns, part.key, part.ip_id, part.head, part.tag,
+                part.size, rule, number, likely=likely,
             )  # fmt: skip
-    if not parts:
+    if not flows.names:
         raise InputError(
             "holds no packets" if not seen else f"holds no IP packet among its {seen}",
             remedy="capture on the interface that carries the traffic",
             file=path,
         )
-    flow, t_ns, key, ip_id, head, tag, size, rule, number = _joined(parts)
+    flow, t_ns, key, ip_id, head, tag, size, rule, number = stored.columns
     fragments = flows.gather_fragments(flow)
     return Capture(
         path, tuple(flows.names), np.array(flows.ids, dtype=np.uint64),
@@ -153,13 +154,32 @@ def read_capture(
     )  # fmt: skip
 
 
-def _joined(parts: Sequence[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
-    """The columns of all parts, which are given up one column after the other."""
-    found = []
-    for each in [list(column) for column in zip(*parts, strict=True)]:
-        found.append(np.concatenate(each))
-        each.clear()
-    return found
+class _Stored:
+    """Columns that grow. Memory that was asked for but not written to takes no room."""
+
+    def __init__(self) -> None:
+        self._arrays: list[NDArray[Any]] = []
+        self._counts: list[int] = []
+
+    def add(self, *parts: NDArray[Any], likely: int) -> None:
+        """Append to each column. ``likely``: how long they will be, about."""
+        if not self._arrays:
+            self._arrays = [np.empty(0, dtype=part.dtype) for part in parts]
+            self._counts = [0] * len(parts)
+        for which, part in enumerate(parts):
+            array, start = self._arrays[which], self._counts[which]
+            end = start + len(part)
+            if end > len(array):
+                longer = np.empty(max(end + end // 4, likely + likely // 16), dtype=array.dtype)
+                longer[:start] = array[:start]
+                self._arrays[which] = array = longer
+            array[start:end] = part
+            self._counts[which] = end
+
+    @property
+    def columns(self) -> list[NDArray[Any]]:
+        """What was added."""
+        return [array[:count] for array, count in zip(self._arrays, self._counts, strict=True)]
 
 
 def _recognised(

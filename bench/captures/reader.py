@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -41,7 +42,8 @@ class CaptureReader:
     Iterate it once: each item is the buffer and the records in it, valid until the next. Then
     ``truncated`` tells whether the last record was cut (used up to there), ``dropped`` how many
     packets the taps say they missed, ``without_time`` how many had no time stamp and were left
-    out, and ``resolution_s`` the coarsest step of the stamps.
+    out, and ``resolution_s`` the coarsest step of the stamps. ``share_left``: how much of the file
+    comes after the item, as a multiple of what has come.
 
     Iterating raises:
         InputError: no such file, empty, not a capture, or damaged; names file and remedy.
@@ -52,6 +54,7 @@ class CaptureReader:
     dropped: int = field(default=0, init=False)
     without_time: int = field(default=0, init=False)
     resolution_s: float = field(default=0.0, init=False)
+    share_left: float = field(default=0.0, init=False)
 
     def __iter__(self) -> Iterator[tuple[Bytes, Records]]:
         try:
@@ -82,6 +85,8 @@ class CaptureReader:
                 raise self._error(
                     f"is damaged{where}: {damage.why}", "capture again, or cut the file before it"
                 ) from damage
+            size = os.fstat(file.fileno()).st_size
+            self.share_left = max(0.0, size / max(1, place + used) - 1)
             self._note(walker.interfaces, walker.dropped, walker.without_time)
             for records in found:
                 if len(records):
