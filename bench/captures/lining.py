@@ -75,26 +75,33 @@ def meet(left: Hashes, right: Hashes) -> Meeting:
     agree in these bits agree in full is then looked up.
     """
     bits = max(len(left), len(right), 1).bit_length()
-    packed = _packed(left, right, bits)
-    same = (packed[1:] ^ packed[:-1]) < np.uint64(1 << (bits + 1))
-    two = same.copy()
-    two[1:] &= ~same[:-1]
-    two[:-1] &= ~same[1:]
-    at = np.flatnonzero(two)
+    couples, rest = _couples(_packed(left, right, bits), bits)
     tap, mask = np.uint64(1 << bits), np.uint64((1 << bits) - 1)
-    first, second = packed[at], packed[at + 1]
-    both = ((first & tap) == 0) & ((second & tap) != 0)
-    near, far = _places(first[both], mask), _places(second[both], mask)
+    near, far = (_places(each, mask) for each in couples)
+    del couples
     exact = left[near] == right[far]
     if not exact.all():
         near, far = near[exact], far[exact]
     near, far = _risen(near, far)
-    more = np.zeros(len(packed), dtype=bool)
+    return _rest(near, far, left, right, (rest & tap) != 0, _places(rest, mask))
+
+
+def _couples(packed: Hashes, bits: int) -> tuple[tuple[Hashes, Hashes], Hashes]:
+    """Entries that are two of a key, one of either tap; and all of keys that stand more often."""
+    same = (packed[1:] ^ packed[:-1]) < np.uint64(1 << (bits + 1))
+    two = same.copy()
+    two[1:] &= ~same[:-1]
+    two[:-1] &= ~same[1:]
     same &= ~two
+    more = np.zeros(len(packed), dtype=bool)
     more[1:] = same
     more[:-1] |= same
     rest = packed[more]
-    return _rest(near, far, left, right, (rest & tap) != 0, _places(rest, mask))
+    del same, more
+    # Sorted, the entry of the right tap is the second of the two.
+    tap = np.uint64(1 << bits)
+    two &= (packed[:-1] & tap) < (packed[1:] & tap)
+    return (packed[:-1][two], packed[1:][two]), rest
 
 
 def _risen(left: Ints, right: Ints) -> tuple[Ints, Ints]:

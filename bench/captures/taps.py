@@ -30,7 +30,7 @@ _FEW_EARLY = 0.1
 """So many of a stream's packets may seem to arrive before they are sent, where others like them
 were sent before the capture."""
 
-_WORKERS = min(4, os.cpu_count() or 1)
+_WORKERS = min(2, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,6 +122,8 @@ def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int 
         stream for at in shared for stream in streams(left, right, at, near[at[0]], far[at[1]])
     ]
     with ThreadPoolExecutor(_WORKERS) as pool:
+        # The largest first, while little is kept: that is where memory peaks.
+        found.sort(key=lambda stream: -len(stream.left) - len(stream.right))
         told = list(pool.map(lambda stream: _tell(left, right, stream), found))
     _check_ways(left, right, _shifts(left, found, told))
     flows = [each.flow for each in told if each is not None]
