@@ -101,7 +101,9 @@ class Numbers:
 
     def _sorted(self) -> list[Ints]:
         whole = np.flatnonzero((self.run >= 0) & ~self.duplicate)
-        order = whole[np.lexsort((self.extended[whole], self.run[whole]))]
+        order = whole
+        if np.any(np.diff(self.extended[whole]) < 0) or np.any(np.diff(self.run[whole]) < 0):
+            order = whole[np.lexsort((self.extended[whole], self.run[whole]))]
         return (
             np.split(self.extended[order], np.flatnonzero(np.diff(self.run[order])) + 1)
             if len(order)
@@ -141,6 +143,8 @@ def numbers_of(number: NDArray[np.integer], t_ns: Ints, bits: int = RTP_BITS) ->
     for own in range(int(run.max(initial=-1)) + 1):
         rows = np.flatnonzero(run == own)
         values = extended[rows]
+        if np.all(np.diff(values) > 0):
+            continue
         again = np.ones(len(rows), dtype=np.bool_)
         again[np.unique(values, return_index=True)[1]] = False
         duplicate[rows] = again
@@ -223,7 +227,7 @@ def media_clock(payload_type: int | None, timestamp: NDArray[np.integer], t_ns: 
     rates = []
     for part in (slice(0, middle), slice(middle, None), slice(None)):
         own, when = ticks[part], t_ns[part]
-        if len(own) < _LEAST_CLOCK_STEPS or len(np.unique(own)) < _LEAST_CLOCK_STEPS // 2:
+        if np.count_nonzero(np.diff(own)) < _LEAST_CLOCK_STEPS:
             return MediaClock(None, None)
         rates.append(_slope(when - when[0], own - own[0]))
     if t_ns[-1] - t_ns[0] < _LEAST_CLOCK_S * NS_PER_S:

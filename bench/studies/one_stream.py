@@ -123,32 +123,31 @@ def parts_of(capture: Capture, rules: Sequence[StreamRule]) -> Iterator[Part]:
     changes = (np.diff(capture.flow[order]) != 0) | (np.diff(rule[order]) != 0)
     for rows in np.split(order, np.flatnonzero(changes) + 1):
         flow, own = int(capture.flow[rows[0]]), int(rule[rows[0]])
-        sources = _sources(capture, rows)
-        for ssrc, mine in sources:
-            yield Part(flow, own, ssrc, mine)
-        left = rows if not sources else np.setdiff1d(rows, np.concatenate([r for _, r in sources]))
-        if len(left):
-            left = left[np.argsort(capture.t_ns[left], kind="stable")]
-            yield Part(flow, own, None, left)
+        left = np.ones(len(rows), dtype=np.bool_)
+        for ssrc, places in _sources(capture, rows):
+            left[places] = False
+            yield Part(flow, own, ssrc, rows[places])
+        if left.any():
+            yield Part(flow, own, None, rows[left])
 
 
 def _sources(capture: Capture, rows: Ints) -> list[tuple[int, Ints]]:
-    """RTP sources of a flow with their packets, in order of appearance."""
+    """RTP sources of a flow: SSRC, and places in ``rows`` of its packets."""
     if capture.names[capture.flow[rows[0]]].protocol != "UDP":
         return []
-    could = rows[capture.head[rows] >> np.uint64(62) == 2]
-    tags, first, place, count = np.unique(
-        capture.tag[could], return_index=True, return_inverse=True, return_counts=True
-    )
-    by_tag = np.split(np.argsort(place, kind="stable"), np.cumsum(count)[:-1])
+    could = np.flatnonzero(capture.head[rows] >> np.uint64(62) == 2)
+    if len(could) < _FEWEST_RTP:
+        return []
+    order = could[np.argsort(capture.tag[rows[could]], kind="stable")]
+    tags = capture.tag[rows[order]]
     found = []
-    for at in np.argsort(first).tolist():
-        if count[at] < _FEWEST_RTP:
+    for places in np.split(order, np.flatnonzero(np.diff(tags)) + 1):
+        if len(places) < _FEWEST_RTP:
             continue
-        mine = could[by_tag[at]]
+        mine = rows[places]
         steps = np.abs(np.diff(unwrapped(_sequence(capture, mine), 16)))
         if np.mean(steps < MAX_DROPOUT) >= _IN_SEQUENCE and np.any(steps > 0):
-            found.append((int(tags[at]), mine))
+            found.append((int(capture.tag[mine[0]]), places))
     return found
 
 
@@ -257,7 +256,8 @@ def _by_rtp(
     """Clock, jitter and frames."""
     head, t_ns = capture.head[part.rows], capture.t_ns[part.rows]
     timestamp = (head & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    types = np.unique(head >> np.uint64(48) & np.uint64(0x7F)).astype(int).tolist()
+    kinds = np.bincount((head >> np.uint64(48) & np.uint64(0x7F)).astype(np.intp))
+    types = np.flatnonzero(kinds).tolist()
     marker = (head >> np.uint64(55) & np.uint64(1)).astype(np.bool_)
     clock = media_clock(types[0] if len(types) == 1 else None, timestamp, t_ns)
     if clock.rate_hz is None:
