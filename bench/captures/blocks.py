@@ -116,11 +116,15 @@ def _signed(values: NDArray[np.uint64]) -> Ints:
 
 @dataclass(slots=True)
 class PcapWalker:
-    """Walks the records of a pcap file after its header of 24 bytes."""
+    """Walks the records of a pcap file after its header of 24 bytes.
+
+    ``header``: bytes before each packet: 16, or 24 in the files of a patched libpcap.
+    """
 
     order: Order
     link: int
     units: int
+    header: int = 16
     without_time: int = 0
 
     @property
@@ -139,7 +143,7 @@ class PcapWalker:
         Raises:
             Damaged: bytes that are no record.
         """
-        found = walk(_PcapRecords(buffer, end, self.order, self.units), end)
+        found = walk(_PcapRecords(buffer, end, self), end)
         return [self._records(buffer, found.places)], found.used
 
     def _records(self, buffer: Bytes, at: Ints) -> Records:
@@ -151,24 +155,25 @@ class PcapWalker:
             raise Damaged(int(at[wrong][0]), "a record header that makes no sense")
         t_ns = _signed(seconds) * NS_PER_S + _signed(part) * (NS_PER_S // self.units)
         link = np.full(len(at), self.link, dtype=np.int64)
-        return Records(at + 16, _signed(captured), _signed(length), link, t_ns)
+        return Records(at + self.header, _signed(captured), _signed(length), link, t_ns)
 
 
 class _PcapRecords:
     """The records of a pcap file, as a chain."""
 
-    def __init__(self, buffer: Bytes, end: int, order: Order, units: int) -> None:
-        self._data, self._end, self._order, self._units = buffer.data, end, order, units
-        self._words: NDArray[np.uint32] = unaligned(buffer, order, "u4")
+    def __init__(self, buffer: Bytes, end: int, walker: PcapWalker) -> None:
+        self._data, self._end, self._order = buffer.data, end, walker.order
+        self._units, self._header = walker.units, walker.header
+        self._words: NDArray[np.uint32] = unaligned(buffer, walker.order, "u4")
         self._day = int(self._words[0])
 
     def follow(self, at: int, stop: int, most: int) -> tuple[list[int], int]:
         """Walk one by one; as :meth:`bench.captures.walking.Chain.follow`."""
         length_of, data = struct.Struct(self._order + "I").unpack_from, self._data
         places: list[int] = []
-        end = self._end
-        while at < stop and at + 16 <= end and len(places) < most:
-            following = at + 16 + length_of(data, at + 8)[0]
+        end, header = self._end, self._header
+        while at < stop and at + header <= end and len(places) < most:
+            following = at + header + length_of(data, at + 8)[0]
             if following > end:
                 if following - at > MOST_PACKET:
                     raise Damaged(at, "a packet longer than any")
@@ -179,7 +184,7 @@ class _PcapRecords:
 
     def following(self, at: Ints) -> Ints:
         """Where the records end."""
-        return at + 16 + self._words[at + 8]
+        return at + self._header + self._words[at + 8]
 
     def candidates(self, at: Ints) -> Mask:
         """Headers with a time near the first one's, and lengths that a packet has."""

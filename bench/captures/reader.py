@@ -31,7 +31,12 @@ PIECE = 2 * MOST_BLOCK
 SLACK = 128
 """Bytes behind the end of the buffer that may be read (and mean nothing)."""
 
-_PCAP = {0xA1B2C3D4: 1_000_000, 0xA1B23C4D: 1_000_000_000}
+# magic numbers, with stamps per second, and bytes of a record's header
+_PCAP = {
+    0xA1B2C3D4: (1_000_000, 16),
+    0xA1B23C4D: (1_000_000_000, 16),
+    0xA1B2CD34: (1_000_000, 24),  # libpcap with Kuznetzov's patches
+}
 _PACKED = {b"\x1f\x8b": "gzip", b"(\xb5": "zstd", b"BZ": "bzip2", b"\xfd7": "xz"}
 
 
@@ -112,7 +117,7 @@ class CaptureReader:
                 return PcapngWalker(), 0
             if magic in _PCAP and len(head) == 24:
                 link = struct.unpack_from(order + "I", head, 20)[0] & 0xFFFF
-                return PcapWalker(order, link, _PCAP[magic]), 24
+                return PcapWalker(order, link, *_PCAP[magic]), 24
         if head[:2] in _PACKED:
             raise self._error(f"is packed ({_PACKED[head[:2]]})", "unpack it first")
         raise self._error(

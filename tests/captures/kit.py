@@ -144,3 +144,14 @@ def numbered(count: int, *, size: int = 100, ends: tuple[str, str] = ("10.0.0.1"
 def save(path: Path, data: bytes) -> Path:
     path.write_bytes(data)
     return path
+
+
+def patched_pcap(frames: Frames, order: str = "<") -> bytes:
+    """As libpcap with Kuznetzov's patches writes it: interface and type of each packet."""
+    parts = [struct.pack(order + "IHHiIII", 0xA1B2CD34, 2, 4, 0, 0, 262144, 1)]
+    for t_ns, frame in frames:
+        seconds, rest = divmod(t_ns, 1_000_000_000)
+        size = len(frame)
+        parts.append(struct.pack(order + "IIIIIHBB", seconds, rest // 1000, size, size, 2, 8, 0, 0))
+        parts.append(frame)
+    return b"".join(parts)
