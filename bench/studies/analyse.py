@@ -53,7 +53,8 @@ class Question:
     ``nat``: addresses and ports may differ between the taps. ``clock``: what is known of the
     taps' clocks. ``bin_s``: of the throughput. ``survival_s``: an interruption counts as downtime
     beyond it. ``deadline_s``: later is lost, for on-time delivery. ``asked``: catalogue entries to
-    judge. ``overlap``: judge the time that both captures cover, whatever lies outside.
+    judge. ``overlap``: judge the time that both captures cover, whatever lies outside. ``fit``: fit
+    models of loss, which takes up to half a second per stream.
     """
 
     device: DeviceProfile | None = None
@@ -65,6 +66,7 @@ class Question:
     deadline_s: float | None = None
     asked: Asked = _NOTHING_ASKED
     overlap: bool = False
+    fit: bool = True
 
     @property
     def rules(self) -> tuple[StreamRule, ...]:
@@ -246,6 +248,7 @@ class _Work:
         figures = stream_figures(
             flow, bin_s=question.bin_s, survival_s=question.survival_s,
             deadline_s=question.deadline_s, headers_bytes=headers_bytes(stream),
+            fit=question.fit,
         )  # fmt: skip
         problems = stream_problems(stream, flow, self._taps, overlap=question.overlap)
         first = stream.parts[0]

@@ -11,7 +11,7 @@ from bench.captures.matching import Arrival, Fate
 from bench.captures.taps import Comparison
 from bench.measure.pairing import Flow
 from bench.studies.analyse_streams import Stream, Way
-from bench.units import show_duration
+from bench.units import NS_PER_S, show_duration
 
 COVER = (
     "cut both captures to the same time (editcap -A … -B …), or judge only the time that both "
@@ -21,13 +21,24 @@ COVER = (
 _EDGE = 3
 """The taps of one path end within so many delays of each other where they end together."""
 
+_PAUSES = 10
+"""A tap that sees nothing for so many times its usual pause may not have been capturing."""
+
+_MOST_HOLES = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """From the first to the last packet of any kind at a tap, ns."""
+    """From the first to the last packet of any kind at a tap, ns.
+
+    ``pause_ns``: longer than it usually is between two packets. ``holes``: when it saw nothing for
+    longer than that, while the other tap saw packets: start, end.
+    """
 
     start_ns: int
     end_ns: int
+    pause_ns: int
+    holes: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +57,22 @@ class Taps:
 
 def taps_of(paired: Comparison) -> Taps:
     """When the taps captured, as far as their packets show."""
-    watched = [
-        Watched(int(capture.t_ns.min()), int(capture.t_ns.max()))
-        for capture in (paired.left, paired.right)
-    ]
-    steps = paired.left.resolution_s, paired.right.resolution_s
-    return Taps(watched[0], watched[1], steps)
+    left, right = paired.left, paired.right
+    steps = left.resolution_s, right.resolution_s
+    return Taps(_watched(left.t_ns, right.t_ns), _watched(right.t_ns, left.t_ns), steps)
+
+
+def _watched(t_ns: NDArray[np.int64], other_ns: NDArray[np.int64]) -> Watched:
+    gaps = np.diff(t_ns)
+    pause = _PAUSES * _usual_ns(gaps)
+    at = np.flatnonzero(gaps > pause)
+    at = at[np.argsort(-gaps[at], kind="stable")[:_MOST_HOLES]]
+    starts, ends = t_ns[at], t_ns[at + 1]
+    # Stamps of several interfaces may be a little out of order: the other tap's are sorted.
+    there = other_ns if bool(np.all(other_ns[1:] >= other_ns[:-1])) else np.sort(other_ns)
+    seen = np.searchsorted(there, ends - pause // 2) - np.searchsorted(there, starts + pause // 2)
+    holes = zip(starts[seen > 0].tolist(), ends[seen > 0].tolist(), strict=True)
+    return Watched(int(t_ns.min()), int(t_ns.max()), pause, tuple(sorted(holes)))
 
 
 def capture_problems(paired: Comparison) -> list[str]:
@@ -80,8 +101,8 @@ def stream_problems(stream: Stream, flow: Flow, taps: Taps, *, overlap: bool) ->
         taps: both taps.
         overlap: only the time that both captures cover is judged; what lies outside is left out.
     """
-    problems = []
     sending, receiving = taps.of(stream.direction)
+    problems = _hidden(stream, flow, sending, receiving, overlap=overlap)
     outside, inside = _unseen(stream, sending, receiving)
     if inside:
         problems.append(f"{inside} packets arrived that the sending tap did not see")
@@ -106,6 +127,26 @@ def stream_problems(stream: Stream, flow: Flow, taps: Taps, *, overlap: bool) ->
         problems.append(
             f"{skipped} numbers are missing among the packets that the sending tap saw: lost "
             "before it, or missed by it"
+        )
+    return problems
+
+
+def _hidden(
+    stream: Stream, flow: Flow, sending: Watched, receiving: Watched, *, overlap: bool
+) -> list[str]:
+    """Times of which the sending tap tells nothing, so that losses in them leave no trace."""
+    problems = []
+    edge = sending.pause_ns + _EDGE * _usual_ns((flow.received_ns - flow.sent_ns)[flow.arrived])
+    late, early = sending.start_ns - receiving.start_ns, receiving.end_ns - sending.end_ns
+    for ahead, what in ((late, "begins {} after"), (early, "ends {} before")):
+        if ahead > edge and not overlap:
+            words = what.format(show_duration(ahead / NS_PER_S))
+            problems.append(f"the sending tap's capture {words} the receiving one's; {COVER}")
+    holes = [end - start for start, end in sending.holes if end - start > edge]
+    if holes and not stream.numbered:
+        problems.append(
+            f"the sending tap saw nothing for up to {show_duration(max(holes) / NS_PER_S)}, "
+            f"{len(holes)} times, while the other saw packets: what was lost then is not known"
         )
     return problems
 

@@ -112,7 +112,7 @@ def streams_of(paired: Comparison, rules: Sequence[StreamRule], only: str | None
             if parts:
                 found.append(Stream(rule.name, way, rule, parts))
     several = _several(paired)
-    for flow in paired.flows:
+    for flow in sorted(paired.flows, key=lambda flow: not flow.forward):
         if flow.rule < 0 or not rules:
             name = str(flow.name)
             if name in several and flow.ssrc is not None:
