@@ -58,7 +58,8 @@ def pictures(path: Path) -> Iterator[Picture]:
     """
     av = _library()
     try:
-        with av.open(str(path)) as container:
+        # With its protocol: a name like "a:b.mp4" is none of another.
+        with av.open(f"file:{path}") as container:
             if not container.streams.video:
                 raise InputError("holds no video stream", remedy="give a recorded video", file=path)
             stream = container.streams.video[0]

@@ -80,9 +80,11 @@ def _video(video: Data) -> list[str]:
         if video[name]:
             parts.append(f"{count(video[name])} {name}")
     share = quantity(video["frozen_share"], "1")
+    number = len(video["freezes"])
+    freezes = "1 freeze" if number == 1 else f"{count(number)} freezes"
     lines = [
         f"{video['kind']} by {video['method']}: {', '.join(parts)}; "
-        f"{count(len(video['freezes']))} freezes, {quantity(video['frozen'], 's')} in all "
+        f"{freezes}, {quantity(video['frozen'], 's')} in all "
         f"({share}), longest time without a new picture {quantity(video['longest_gap'], 's')}"
         + ("" if video["conclusive"] else "; INCONCLUSIVE")
     ]

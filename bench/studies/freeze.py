@@ -124,7 +124,7 @@ def rtp_freeze(
     notes = _open_note(found, "the stream may also have ended")
     gap, median = _gaps(whole, until_ns)
     return VideoFreeze(
-        RTP_GAP, "whole frames by RTP timestamp", frames, len(whole), broken,
+        RTP_GAP, "whole frames", frames, len(whole), broken,
         frames - broken - len(whole), None, None, median, gap, freeze_s, None, found,
         origin_ns, (int(whole.min()) - origin_ns) / NS_PER_S, (until_ns - origin_ns) / NS_PER_S,
         not notes, tuple(notes),

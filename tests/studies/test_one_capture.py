@@ -149,6 +149,18 @@ def test_without_numbers_there_are_counts_rate_and_gaps_only(kit, tmp_path):
     assert any("no numbers" in note for note in found["notes"])
 
 
+def test_tcp_has_counts_and_gaps(kit, tmp_path):
+    """Also where what would be the RTP header's place looks like one."""
+    rows = [
+        (kit.START_NS + n * MS, kit.ethernet(kit.ipv4(kit.tcp(bytes(9), sequence=n), protocol=6)))
+        for n in range(100)
+    ]
+    rows = [(at, frame[:38] + b"\x80\x60" + frame[40:]) for at, frame in rows]
+    (stream,) = analysed(kit, tmp_path, rows)["streams"]
+    assert stream["stream"].startswith("TCP")
+    assert (stream["packets"], stream["numbers"], stream["ssrc"]) == (100, None, None)
+
+
 def test_sources_of_one_flow_are_streams_of_their_own(kit, tmp_path):
     one, first, _ = audio(kit, seed=1, ssrc=7)
     two, second, _ = audio(kit, seed=2, ssrc=9, start=30)
@@ -475,6 +487,26 @@ def test_a_video_cut_short_is_refused_or_read(tmp_path, keep):
     path.write_bytes(whole[:keep])
     with pytest.raises(InputError, match=r"cannot be decoded|holds no"):
         analyse_one(path)
+
+
+@needs_av
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_a_damaged_video_is_refused_or_read(tmp_path, data):
+    whole = tmp_path / "whole.mkv"
+    if not whole.exists():
+        encoded(whole, range(30), range(30))
+    content = bytearray(whole.read_bytes())
+    for _ in range(data.draw(st.integers(1, 30))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "a:b.mkv"
+    path.write_bytes(content)
+    try:
+        json.dumps(analyse_one(path).to_json(), allow_nan=False)
+    except InputError:
+        return
 
 
 @needs_av
