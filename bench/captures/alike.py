@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.captures.blocks import Ints
-from bench.captures.headers import Mask
+from bench.captures.walking import Mask
 
 LOST, ARRIVED, AMBIGUOUS = 0, 1, 3
 """Of a packet sent; as :class:`bench.captures.matching.Fate`."""

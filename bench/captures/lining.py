@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.captures.blocks import Ints
-from bench.captures.headers import Hashes, Mask, mixed
+from bench.captures.headers import mixed
+from bench.captures.network import Hashes
+from bench.captures.walking import Mask
 
 _PIECE = 1 << 16
 _ZERO = np.uint64(0)

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from bench.captures.alike import NARROW_NS, WIDE_NS, Anchors, Copies, settle
 from bench.captures.blocks import Ints
-from bench.captures.headers import Hashes, Mask
 from bench.captures.lining import Alike, Lines, line_up
+from bench.captures.network import Hashes
+from bench.captures.walking import Mask
 
 MISSING = -1
 """Stands in place of an arrival that was not seen."""
@@ -202,24 +203,42 @@ def _doubted(sent_ns: Ints, got_ns: Ints, lines: Lines, sending: Watch) -> Ints:
     zone = _delays(delay, received, got_ns, lines, rows, sending)
     if zone is None:
         return rows
-    early, late = received < sending.start_ns + zone.most, received > sending.end_ns + zone.least
+    early = np.flatnonzero(received < sending.start_ns + zone.most)
+    late = np.flatnonzero(received > sending.end_ns + zone.least)
     doubted = zone.odd(delay, early, late)
-    if bool(np.any(received[1:] < received[:-1])):
-        calm = received[~early & ~late]
-        moved = int((np.maximum.accumulate(calm) - calm).max(initial=0))
-        limit = max(WIDE_NS, 4 * moved, zone.most - zone.least)
-        newest = np.maximum.accumulate(np.where(late, _ALWAYS.start_ns, received))
-        oldest = np.minimum.accumulate(np.where(early, _ALWAYS.end_ns, received)[::-1])[::-1]
-        doubted |= (early & (newest - received > limit)) | (late & (received - oldest > limit))
+    doubted[_out_of_order(received, early, late, zone.most - zone.least)] = True
     if len(lines.again):
         at = got_ns[lines.again]
         touched = np.zeros(len(lines.place), dtype=bool)
         outside = (at < sending.start_ns + zone.most) | (at > sending.end_ns + zone.least)
         touched[lines.again_of[outside]] = True
-        touched[lines.again_of] |= (early | late)[np.searchsorted(rows, lines.again_of)]
+        touched[lines.again_of] |= np.isin(
+            np.searchsorted(rows, lines.again_of), np.concatenate([early, late])
+        )
         doubted |= touched[rows]
     found: Ints = rows[doubted]
     return found
+
+
+def _out_of_order(received: Ints, early: Ints, late: Ints, spread: int) -> Ints:
+    """Which early arrivals come long before what was sent before them, and late ones long after."""
+    soon, overdue = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    if len(early):
+        before = received[: early[-1] + 1].copy()
+        before[late[late < len(before)]] = _ALWAYS.start_ns
+        soon = np.maximum.accumulate(before)[early] - received[early]
+    if len(late):
+        after = received[late[0] :].copy()
+        after[early[early >= late[0]] - late[0]] = _ALWAYS.end_ns
+        overdue = received[late] - np.minimum.accumulate(after[::-1])[::-1][late - late[0]]
+    if max(soon.max(initial=0), overdue.max(initial=0)) <= WIDE_NS:
+        return early[:0]
+    calm = np.ones(len(received), dtype=bool)
+    calm[early], calm[late] = False, False
+    arrived = received[calm]
+    moved = int((np.maximum.accumulate(arrived) - arrived).max(initial=0))
+    limit = max(WIDE_NS, 4 * moved, spread)
+    return np.concatenate([early[soon > limit], late[overdue > limit]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,13 +252,15 @@ class _Delays:
     most: int
     repeats: bool
 
-    def odd(self, delay: Ints, early: Mask, late: Mask) -> Mask:
+    def odd(self, delay: Ints, early: Ints, late: Ints) -> Mask:
         """Delays that no packet had that was surely sent within the capture."""
         spread = self.most - self.least
-        odd = early & (delay < self.least - max(NARROW_NS, spread // 4))
-        odd |= (delay < 0) & (self.least >= 0)
+        odd = np.zeros(len(delay), dtype=bool)
+        if self.least >= 0:
+            np.less(delay, 0, out=odd)
+        odd[early] |= delay[early] < self.least - max(NARROW_NS, spread // 4)
         if self.repeats:
-            odd |= late & (delay > self.most + max(WIDE_NS, spread))
+            odd[late] |= delay[late] > self.most + max(WIDE_NS, spread)
         return odd
 
 
@@ -336,26 +357,31 @@ def _settle(
 
 def _mark_in_flight(found: Pairs, watch: Watch) -> None:
     """Packets that may have passed the receiving tap while it was not capturing are not lost."""
-    if not bool(np.any(found.fate == Fate.LOST.value)):
+    lost = np.flatnonzero(found.fate == Fate.LOST.value)
+    if not len(lost):
         return
     arrived = np.flatnonzero(found.place >= 0)
-    sent, received = found.sent_ns[arrived], found.got_ns[found.place[arrived]]
-    delays = received - sent
+    delays = found.got_ns[found.place[arrived]] - found.sent_ns[arrived]
     least, most = (int(delays.min()), int(delays.max())) if len(delays) else (0, 0)
-    late = (found.sent_ns + most > watch.end_ns) & (found.sent_ns >= _overtaken(sent, received))
-    early = found.sent_ns + least < watch.start_ns
-    found.fate[(found.fate == Fate.LOST.value) & (late | early)] = Fate.IN_FLIGHT.value
+    sent = found.sent_ns[lost]
+    late = sent + most > watch.end_ns
+    if late.any():
+        late &= sent >= _overtaken(found, arrived)
+    found.fate[lost[late | (sent + least < watch.start_ns)]] = Fate.IN_FLIGHT.value
 
 
-def _overtaken(sent_ns: Ints, received_ns: Ints) -> int:
+def _overtaken(found: Pairs, arrived: Ints) -> int:
     """What was sent before this can no longer be on its way.
 
     Packets sent later have arrived, by more than any packet that did arrive was overtaken.
     """
-    if not len(sent_ns):
-        return int(np.iinfo(np.int64).min)
-    in_order = sent_ns
-    if bool(np.any(received_ns[1:] < received_ns[:-1])):
-        in_order = sent_ns[np.argsort(received_ns, kind="stable")]
-    newest = np.maximum.accumulate(in_order)
-    return int(newest[-1] - (newest - in_order).max())
+    if not len(arrived):
+        return _ALWAYS.start_ns
+    places = found.place[arrived]
+    sent = found.sent_ns[arrived]
+    if bool(np.any(places[1:] < places[:-1])):
+        by_arrival = np.full(len(found.got_ns), -1, dtype=np.int64)
+        by_arrival[places] = arrived
+        sent = found.sent_ns[by_arrival[by_arrival >= 0]]
+    newest = np.maximum.accumulate(sent)
+    return int(newest[-1] - (newest - sent).max())

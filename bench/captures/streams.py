@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from bench.captures.blocks import Ints
 from bench.captures.flows import Capture
-from bench.captures.headers import Hashes, Mask, mixed
+from bench.captures.headers import mixed
 from bench.captures.lining import Meeting, meet
+from bench.captures.network import Hashes
+from bench.captures.walking import Mask
 
 _FEWEST_RTP = 16
 """Packets of a flow, and per source, below which it is not taken for RTP."""

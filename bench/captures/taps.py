@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from bench.captures.alike import FEW
 from bench.captures.blocks import Ints
 from bench.captures.flows import Capture, FlowName, read_capture
-from bench.captures.headers import Hashes, Mask
 from bench.captures.lining import lines
 from bench.captures.matching import Fate, Pairs, Watch, pair_lines
+from bench.captures.network import Hashes
 from bench.captures.rules import StreamRule
 from bench.captures.streams import Met, RtpColumns, Stream, by_flow, met, rtp_columns, streams
 from bench.captures.translation import associate
+from bench.captures.walking import Mask
 from bench.errors import InputError
 from bench.units import NS_PER_S, show_duration
 
@@ -137,7 +138,8 @@ def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int 
     undirected = sum(len(each.left) for each in rest), sum(len(each.right) for each in rest)
     return Comparison(
         left, right, tuple(flows), undirected,
-        _unshared(left, {at[0] for at in shared}), _unshared(right, {at[1] for at in shared}),
+        _unshared(left, near, {at[0] for at in shared}),
+        _unshared(right, far, {at[1] for at in shared}),
     )  # fmt: skip
 
 
@@ -207,12 +209,13 @@ def _by_name(left: Capture, right: Capture) -> list[tuple[int, int]]:
     return [(index, there[key]) for index, key in enumerate(left.ids.tolist()) if key in there]
 
 
-def _unshared(capture: Capture, shared: set[int]) -> tuple[tuple[FlowName, int], ...]:
-    counts = np.bincount(capture.flow, minlength=len(capture.names)).tolist()
+def _unshared(
+    capture: Capture, rows: list[Ints], shared: set[int]
+) -> tuple[tuple[FlowName, int], ...]:
     alone = [
-        (capture.names[index], count)
-        for index, count in enumerate(counts)
-        if index not in shared and count
+        (capture.names[index], len(each))
+        for index, each in enumerate(rows)
+        if index not in shared and len(each)
     ]
     return tuple(sorted(alone, key=lambda each: (-each[1], str(each[0]))))
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from bench.captures.blocks import Ints
 from bench.captures.flows import Capture
-from bench.captures.headers import Mask
 from bench.captures.lining import meet
+from bench.captures.walking import Mask
 from bench.errors import InputError
 
 _CLEAR = 2
