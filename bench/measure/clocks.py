@@ -30,8 +30,8 @@ _BESIDE = 4
 _STEP_S = 1e-3
 """A smaller step is called one only where the path cannot explain it."""
 
-_WANDER = 1e-5
-"""The drift itself changes by no more than this over the stretches beside a step."""
+_QUARTZ_DRIFT = 2e-4
+"""Two quartz clocks of 100 ppm each: what is proven to jump does so beyond that."""
 
 _MOST_DRIFT = 1e-3
 """No two clocks of computers drift apart faster (s per s)."""
@@ -180,12 +180,10 @@ def _steps(forward: Apparent, backward: Apparent, resolution_s: float) -> tuple[
     t_s, upper, lower = _stretches(forward, backward)
     if len(t_s) < 3:
         return ()
-    middle = (upper + lower) / 2
-    trend = float(np.median(np.diff(middle) / np.diff(t_s))) * (t_s - t_s[0])
     seen = [
         found
         for at in range(1, len(t_s) - 1)
-        if (found := _step(at, t_s, lower - trend, upper - trend, resolution_s)) is not None
+        if (found := _step(at, t_s, lower, upper, resolution_s)) is not None
     ]
     chosen: list[_Seen] = []
     for each in seen:
@@ -212,20 +210,19 @@ def _step(at: int, t_s: Floats, lower: Floats, upper: Floats, resolution_s: floa
     Nearly: the middle moves much more than it does on either side, and the round trip does not.
     """
     left, right = slice(max(0, at - _BESIDE), at), slice(at + 1, at + 1 + _BESIDE)
-    middle, half = (upper + lower) / 2, (upper - lower) / 2
+    half, middle = (upper - lower) / 2, (upper + lower) / 2
+    middle = middle - float(np.median(np.diff(middle) / np.diff(t_s))) * (t_s - t_s[at])
     size = float(np.median(middle[right]) - np.median(middle[left]))
     noise = float(np.ptp(middle[left]) + np.ptp(middle[right]))
-    reach = _WANDER * float(t_s[right][-1] - t_s[left][0]) + resolution_s
-    low, high = (
-        [float(lower[side].max()) for side in (left, right)],
-        [float(upper[side].min()) for side in (left, right)],
-    )
+    reach = _QUARTZ_DRIFT * float(t_s[right][-1] + t_s[1] - t_s[0] - t_s[left][0]) + resolution_s
+    low = [float(lower[side].max()) for side in (left, right)]
+    high = [float(upper[side].min()) for side in (left, right)]
     whole = low[0] <= high[0] and low[1] <= high[1]  # neither side has a step of its own
     if whole and (low[1] > high[0] + reach or high[1] < low[0] - reach):
         return _Seen(at, size, noise, True)
     trip = abs(float(np.median(half[right]) - np.median(half[left])))
     enough = len(middle[left]) == len(middle[right]) == _BESIDE
-    clear = abs(size) > max(_STEP_S, 3 * noise, reach) and trip < abs(size) / 4
+    clear = abs(size) > max(_STEP_S, 3 * noise, resolution_s) and trip < abs(size) / 4
     return _Seen(at, size, noise, False) if enough and clear else None
 
 

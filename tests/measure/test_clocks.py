@@ -123,3 +123,14 @@ def test_resolution_widens():
     forward, backward = path(lambda t: 0 * t)
     exact, coarse = (compare_clocks(forward, backward, resolution_s=r) for r in (0.0, 1e-3))
     assert coarse.half_s == pytest.approx(exact.half_s + 1e-3)
+
+
+@pytest.mark.parametrize("noise", [1e-5, 2e-3, 0.02])
+def test_noise_is_no_step(noise):
+    for seed in range(40):
+        n = (100, 300, 1000)[seed % 3]
+        given = path(lambda t: 0 * t, n=n, there=1e-4, back=1e-4, noise=noise, seed=seed)
+        found = compare_clocks(*given)
+        assert not found.steps
+        assert found.even
+        assert found.lower_s <= 0 <= found.upper_s
