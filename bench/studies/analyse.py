@@ -35,6 +35,7 @@ from bench.studies.analyse_judge import (
 )
 from bench.studies.analyse_notes import file_name, notes_of
 from bench.studies.analyse_streams import Stream, Way, streams_of
+from bench.studies.analyse_trips import RoundTrip, Trips, trips_of
 from bench.units import NS_PER_S
 
 _NOTHING_KNOWN = GivenClock()
@@ -97,7 +98,8 @@ class StreamResult:
     """One stream in one direction with its figures.
 
     ``flows``: the 5-tuples that carried it, one per link; ``seen_as``: their names at the other
-    tap where addresses were translated. ``problems``: what stands against judging it.
+    tap where addresses were translated. ``round_trip``: of TCP, at the
+    sender's tap. ``problems``: what stands against judging it.
     """
 
     stream: str
@@ -107,6 +109,7 @@ class StreamResult:
     ssrc: int | None
     numbered: bool
     figures: StreamFigures
+    round_trip: RoundTrip | None
     problems: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -120,6 +123,7 @@ class StreamResult:
             "seen_as": list(self.seen_as),
             "ssrc": self.ssrc,
             "numbered": self.numbered,
+            "round_trip": to_json(self.round_trip),
             "problems": list(self.problems),
         }
         found: dict[str, Any] = to_json(self.figures)
@@ -196,7 +200,7 @@ def analyse(
         )  # fmt: skip
     clock = clock_of(paired, question.clock)
     against = (*capture_problems(paired), *clock.problems())
-    taps = taps_of(paired)
+    taps, trips = taps_of(paired), trips_of(paired, streams)
     sources = (
         _source(near, paired.unshared_left, paired.undirected[0]),
         _source(far, paired.unshared_right, paired.undirected[1]),
@@ -205,7 +209,7 @@ def analyse(
     session = f"{sources[0].file},{sources[1].file}"
     evidence = Evidence(clock, taps.steps_s, against, session)
     del near, far, paired
-    work = _Work(question, taps, evidence, each, len(streams) == 1)
+    work = _Work(question, (taps, trips), evidence, each, len(streams) == 1)
     count = len(streams)
     while streams:
         stream = streams.pop(0)
@@ -233,12 +237,14 @@ class _Work:
     """Goes through the streams, one in memory at a time."""
 
     def __init__(
-        self, question: Question, taps: Taps, evidence: Evidence, each: Each | None, alone: bool
-    ) -> None:
+        self, question: Question, seen: tuple[Taps, Trips], evidence: Evidence,
+        each: Each | None, alone: bool,
+    ) -> None:  # fmt: skip
         self.results: list[StreamResult] = []
         self.verdicts: list[Verdict] = []
         self.notes: list[str] = []
-        self._question, self._taps, self._evidence = question, taps, evidence
+        self._question, self._evidence = question, evidence
+        self._taps, self._trips = seen
         self._each, self._alone = each, alone
 
     def take(self, stream: Stream) -> None:
@@ -256,7 +262,8 @@ class _Work:
             stream.name, stream.direction,
             tuple(str(part.name) for part in stream.parts),
             tuple(str(p.far_name) for p in stream.parts if p.far_name is not None),
-            first.ssrc, stream.numbered, figures, tuple(problems),
+            first.ssrc, stream.numbered, figures,
+            self._trips.get((first.name, first.forward)), tuple(problems),
         )  # fmt: skip
         self.results.append(result)
         self._note(stream)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from bench.captures.matching import Fate
 from bench.captures.taps import Comparison
-from bench.units import NS_PER_S, duration_s, show_duration
-
-_MOST_NS = 1 << 62
+from bench.measure.clocks import Apparent, compare_clocks
+from bench.units import duration_s, show_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,9 @@ class Clock:
     ``uncertainty_s``: the true offset lies within this of it; ``None`` where that is not known.
     ``origin``: where the uncertainty is from. ``lower_s``, ``upper_s``: between these the offset
     lies by the smallest delays of both directions, ``None`` where one direction has none.
-    ``drift``: s per s that the difference grows by; ``None`` where it cannot be told. ``steps_s``:
-    sudden changes of it.
+    ``drift``: s per s that the difference grows by, between ``drift_low`` and ``drift_high``;
+    ``None`` where it cannot be told. ``steps_s``: sudden changes of it. ``even``: an even drift
+    explains all packets.
     """
 
     offset_s: float
@@ -29,19 +31,37 @@ class Clock:
     lower_s: float | None = None
     upper_s: float | None = None
     drift: float | None = None
+    drift_low: float | None = None
+    drift_high: float | None = None
     steps_s: tuple[float, ...] = ()
+    even: bool = True
 
     def problems(self) -> tuple[str, ...]:
         """Why nothing may be judged by these clocks."""
-        return tuple(
+        found = [
             f"the difference between the taps' clocks jumps by {show_duration(abs(step))}"
             for step in self.steps_s
-        )
+        ]
+        half_s = self.uncertainty_s or 0.0
+        low, high = self.offset_s - half_s, self.offset_s + half_s
+        if self.lower_s is not None and self.lower_s > high:
+            found.append(
+                f"packets arrive before they are sent unless the right clock is ahead by "
+                f"{show_duration(self.lower_s)}"
+            )
+        if self.upper_s is not None and self.upper_s < low:
+            found.append(
+                f"packets arrive before they are sent unless the right clock is ahead by at most "
+                f"{show_duration(self.upper_s)}"
+            )
+        return tuple(found)
 
     def notes(self) -> list[str]:
         """What a reader must know of them."""
         if self.lower_s is None or self.upper_s is None:
             return ["packets went one way only: the captures do not tell how far the clocks differ"]
+        if not self.even:
+            return ["no even drift of the clocks explains all packets: they wander, or one was set"]
         return []
 
 
@@ -81,26 +101,32 @@ def given_clock(offset: str | None, uncertainty: str | None) -> GivenClock:
 
 
 def clock_of(paired: Comparison, given: GivenClock) -> Clock:
-    """What is given and what the packets tell.
-
-    No packet arrives before it is sent: the smallest delay of one direction bounds the offset from
-    above, that of the other from below.
-    """
-    least: dict[bool, int] = {}
-    for flow in paired.flows:
-        arrived = flow.pairs.fate == Fate.ARRIVED.value
-        if arrived.any():
-            delays = flow.pairs.received_ns[arrived] - flow.pairs.sent_ns[arrived]
-            least[flow.forward] = min(least.get(flow.forward, _MOST_NS), int(delays.min()))
-    upper = least[True] / NS_PER_S if True in least else None
-    lower = -least[False] / NS_PER_S if False in least else None
+    """What is given, and what the packets of all streams tell."""
+    steps_s = paired.left.resolution_s + paired.right.resolution_s
+    forward, backward = (_apparent(paired, way) for way in (True, False))
+    seen = compare_clocks(forward, backward, resolution_s=steps_s)
     uncertainty_s, origin = given.uncertainty_s, "given"
     if uncertainty_s is None:
         origin = ""
-        if lower is not None and upper is not None:
-            uncertainty_s, origin = max(-lower, upper), "smallest delays of both directions"
+        if seen.lower_s is not None and seen.upper_s is not None:
+            uncertainty_s = max(abs(seen.lower_s), abs(seen.upper_s))
+            origin = "by the smallest delays of both directions"
     return Clock(
         given.offset_s, uncertainty_s, origin,
-        None if lower is None else given.offset_s + lower,
-        None if upper is None else given.offset_s + upper,
+        None if seen.lower_s is None else given.offset_s + seen.lower_s,
+        None if seen.upper_s is None else given.offset_s + seen.upper_s,
+        seen.drift, seen.drift_low, seen.drift_high,
+        tuple(step.size_s for step in seen.steps), seen.even,
     )  # fmt: skip
+
+
+def _apparent(paired: Comparison, forward: bool) -> Apparent:
+    """The packets of one direction: when the left tap saw them, and their delay by the stamps."""
+    times, delays = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    for flow in paired.flows:
+        if flow.forward == forward:
+            arrived = flow.pairs.fate == Fate.ARRIVED.value
+            sent, got = flow.pairs.sent_ns[arrived], flow.pairs.received_ns[arrived]
+            times.append(sent if forward else got)
+            delays.append(got - sent)
+    return Apparent(np.concatenate(times), np.concatenate(delays))

@@ -305,8 +305,12 @@ def _clock_term(metric: str, seconds: float, gap_s: float, clock: Clock) -> Unce
         half_s = clock.uncertainty_s / math.sqrt(3)
         return UncertaintyTerm("clock", half_s, f"offset between the taps, {clock.origin}")
     over_s = seconds if metric == "pdv-p999" else gap_s
-    drift = QUARTZ_DRIFT * over_s
-    origin = "two free-running quartz clocks, 100 ppm each, rectangular"
-    if clock.uncertainty_s is not None and 2 * clock.uncertainty_s < drift:
-        drift, origin = 2 * clock.uncertainty_s, f"offset between the taps, {clock.origin}"
-    return UncertaintyTerm("clock", drift / math.sqrt(3), origin)
+    drift, origin = QUARTZ_DRIFT, "two free-running quartz clocks, 100 ppm each, rectangular"
+    if clock.drift_low is not None and clock.drift_high is not None:
+        seen = max(abs(clock.drift_low), abs(clock.drift_high))
+        if seen < drift:
+            drift, origin = seen, "drift between the taps' clocks by the packets, rectangular"
+    half_s = drift * over_s
+    if clock.uncertainty_s is not None and 2 * clock.uncertainty_s < half_s:
+        half_s, origin = 2 * clock.uncertainty_s, f"offset between the taps, {clock.origin}"
+    return UncertaintyTerm("clock", half_s / math.sqrt(3), origin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -249,6 +250,55 @@ def test_a_stream_of_the_device_that_is_not_there_is_inconclusive(tmp_path):
     assert found["audio-to-doctor"].verdict is Outcome.PASS
     assert found["audio-to-patient"].verdict is Outcome.INCONCLUSIVE
     assert "no packets of the stream" in found["audio-to-patient"].reason
+
+
+def test_a_clock_that_is_set_while_capturing_backs_nothing(tmp_path):
+    there, back = kit.stream(), kit.back()
+    half = kit.frames.START_NS + 4000 * MS
+
+    def stepped(rows):
+        return [(t + (3 * MS if t > half else 0), frame) for t, frame in rows]
+
+    paths = kit.save(tmp_path, (there[0], stepped(there[1])), (back[0], stepped(back[1])))
+    for options in ({}, {"clock": given_clock(None, None)}):
+        found = one(paths, DELAY, **options)
+        assert found.verdict is Outcome.INCONCLUSIVE
+        assert "clocks jumps by 3 ms" in found.reason
+
+
+def test_a_given_offset_that_the_packets_contradict_is_not_believed(tmp_path):
+    paths = kit.save(tmp_path, kit.stream(delay_ns=140 * MS), kit.back())
+    assert one(paths, DELAY, clock=given_clock("10ms", "1ms")).verdict is Outcome.PASS
+    with pytest.raises(InputError, match=r"negative|before they are sent|same way"):
+        one(paths, DELAY, clock=given_clock("-30ms", "1ms"))
+
+
+def test_round_trips_of_tcp_are_taken_at_the_sender(tmp_path):
+    def segment(ports, sequence, acknowledgement, payload):
+        head = struct.pack(">HHIIHHHH", *ports, sequence, acknowledgement, 0x5010, 100, 0, 0)
+        return head + payload
+
+    def rows(ports, ends, at_ms, numbers, payload):
+        found = []
+        for t_ms, (sequence, acknowledgement) in zip(at_ms, numbers, strict=True):
+            body = segment(ports, sequence, acknowledgement, payload)
+            frame = kit.frames.ethernet(kit.frames.ipv4(body, ends, protocol=6))
+            found.append((kit.frames.START_NS + t_ms * MS, frame))
+        return found
+
+    here, there = ("10.0.0.1", "10.0.0.2"), (40000, 443)
+    counts = [(1 + 100 * n, 1) for n in range(20)]
+    acks = [(1, 101 + 100 * n) for n in range(20)]
+    data = [rows(there, here, [20 * n + d for n in range(20)], counts, bytes(100)) for d in (0, 5)]
+    back = [
+        rows(there[::-1], here[::-1], [20 * n + d for n in range(20)], acks, b"") for d in (12, 8)
+    ]
+    paths = kit.save(tmp_path, data, back)
+    found = {each["direction"]: each for each in analyse(*paths, Question()).to_json()["streams"]}
+    trip = found["left-to-right"]["round_trip"]
+    assert trip["n"] == 20
+    assert trip["rtt"]["p50"] == pytest.approx(0.012)
+    assert found["right-to-left"]["round_trip"] is None
 
 
 # ---- which stream is meant -------------------------------------------------------------------
