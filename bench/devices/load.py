@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
-from bench.devices.profile import AlarmProfile, Declaration, DeviceProfile, Priority, Stream
+from bench.devices.profile import AlarmProfile, Declaration, DeviceProfile, Priority, Stream, Wire
 from bench.network.scenario import Side
 from bench.tables import Table, read_toml
 from bench.units import duration_s, ratio, size_bytes
@@ -88,6 +89,8 @@ def load_profile(path: Path) -> DeviceProfile:
     _unique(top, "streams", "names", [s.name for s in streams])
     _unique(top, "streams", "ports", [s.port for s in streams])
     _unique(top, "alarms", "names", [a.name for a in alarms])
+    if machine and any(stream.wire for stream in streams):
+        top.fail("streams", "describe their wire", "leave it out: a simulated device has its own")
     if len(streams) > 255:
         top.fail("streams", "are more than 255", "describe the device with fewer streams")
     return DeviceProfile(
@@ -110,7 +113,8 @@ def load_profile(path: Path) -> DeviceProfile:
 
 def _stream(table: Table, code: int) -> Stream:
     table.only(
-        ["name", "title", "source", "port", "kinds", "payload", "period"], ["packets", "option"]
+        ["name", "title", "source", "port", "kinds", "payload", "period"],
+        ["packets", "option", "wire"],
     )
     payload = size_bytes(table.text("payload"), field=table.field("payload"), file=table.file)
     smallest, largest = _PAYLOAD_BYTES
@@ -130,6 +134,32 @@ def _stream(table: Table, code: int) -> Stream:
         period_s=period_s,
         packets=_whole(table, "packets", 1, 4096, default=1),
         option=table.text("option", ""),
+        wire=_wire(table.table("wire")) if "wire" in table.data else None,
+    )
+
+
+def _wire(table: Table) -> Wire:
+    table.only([], ["protocol", "starts_with", "number"])
+    starts_with = table.text("starts_with", "").replace(" ", "").lower()
+    if not re.fullmatch(r"(?:[0-9a-f]{2}){0,8}", starts_with):
+        table.fail("starts_with", "is not up to 8 bytes in hexadecimal digits", "like 5442 0100")
+    protocol = table.choice("protocol", ("udp", "tcp"), "udp")
+    found = Wire(cast(Literal["udp", "tcp"], protocol), starts_with)
+    if "number" not in table.data:
+        return found
+    if protocol == "tcp":
+        table.fail("number", "needs packets, and TCP has none", "leave it out for TCP")
+    number = table.table("number")
+    number.only(["offset", "bytes"], ["order"])
+    size = _whole(number, "bytes", 1, 8)
+    if size not in (1, 2, 4, 8):
+        number.fail("bytes", "is no size of a number", "give 1, 2, 4 or 8")
+    order = number.choice("order", ("network", "little"), "network")
+    return replace(
+        found,
+        number_offset=_whole(number, "offset", 0, _PAYLOAD_BYTES[1] - size),
+        number_bytes=size,
+        number_order=cast(Literal["network", "little"], order),
     )
 
 

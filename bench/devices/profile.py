@@ -25,6 +25,22 @@ HEADERS_BYTES = 14 + 20 + 8
 
 
 @dataclass(frozen=True, slots=True)
+class Wire:
+    """How the packets of a real device's stream are told from others, and numbered.
+
+    ``starts_with``: the first bytes of the payload as hexadecimal digits, at most 8 bytes.
+    ``number_offset``: byte of the payload at which the application's own number starts, None
+    where it has none; ``number_bytes`` long, in ``number_order``.
+    """
+
+    protocol: Literal["udp", "tcp"] = "udp"
+    starts_with: str = ""
+    number_offset: int | None = None
+    number_bytes: int = 4
+    number_order: Literal["network", "little"] = "network"
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """One flow of a device.
 
@@ -32,6 +48,7 @@ class Stream:
     a stream may serve several. ``option`` names the option that switches it on, empty if always.
     ``payload_bytes`` is one packet's UDP payload; ``packets`` of them leave together every
     ``period_s`` (a video frame). ``code`` is the stream's index in recordings and on the wire.
+    ``wire``: what a real device's packets look like; a simulated one's are the bench's own.
     """
 
     name: str
@@ -44,6 +61,7 @@ class Stream:
     period_s: float
     packets: int = 1
     option: str = ""
+    wire: Wire | None = None
 
     @property
     def direction(self) -> Direction:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from bench.captures.rules import SequenceField, StreamRule
-from bench.devices.profile import DeviceProfile
+from bench.devices.profile import DeviceProfile, Stream, Wire
 from bench.devices.wire import MAGIC, VERSION
 
-UDP = 17
+TCP, UDP = 6, 17
 
 NUMBER = SequenceField(offset=4, bytes=4, order=">")
 """Where the simulated devices number their messages (:data:`bench.devices.wire.HEADER`)."""
@@ -16,14 +18,24 @@ def rules_of(profile: DeviceProfile) -> tuple[StreamRule, ...]:
     """One rule per stream of the profile, whichever options are on.
 
     A simulated device's packets begin with its wire header, which names the stream and numbers
-    its messages. Of a real device only the ports are known.
+    its messages. Of a real device the port is known, and what its profile says of the ``wire``.
     """
     return tuple(
         wire_rule(stream.name, stream.port, stream.code)
         if profile.simulated
-        else StreamRule(stream.name, UDP, stream.port)
+        else _declared_rule(stream)
         for stream in profile.streams
     )
+
+
+def _declared_rule(stream: Stream) -> StreamRule:
+    wire = stream.wire or Wire()
+    number = None
+    if wire.number_offset is not None:
+        order: Literal[">", "<"] = ">" if wire.number_order == "network" else "<"
+        number = SequenceField(wire.number_offset, wire.number_bytes, order)
+    protocol = TCP if wire.protocol == "tcp" else UDP
+    return StreamRule(stream.name, protocol, stream.port, bytes.fromhex(wire.starts_with), number)
 
 
 def wire_rule(name: str, port: int, code: int) -> StreamRule:

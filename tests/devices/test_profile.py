@@ -4,11 +4,15 @@ from importlib import resources
 
 import pytest
 
+from bench.captures.rules import SequenceField, StreamRule
 from bench.devices import registry
 from bench.devices.load import DECLARED, load_profile
+from bench.devices.profile import Stream
+from bench.devices.rules import rules_of
 from bench.devices.traits import DEFECTS, parse_defect, traits_of
 from bench.errors import InputError
 from bench.requirements.loader import load_catalogue
+from bench.sessions.codec import from_json, to_json
 
 TEXT = (resources.files("bench.devices") / "data" / "telesurgery-robot.toml").read_text()
 
@@ -148,3 +152,69 @@ def test_everything_that_the_catalogue_wants_declared_can_be(tmp_path):
     declares = load_profile(path).declares
     assert declares["top_stream_rate_bps"] == 3e5
     assert (declares["display_error"], declares["connections"]) == (0.1, 3)
+
+
+REAL = TEXT.replace('machine = "telesurgery-robot"\n', "")
+FORCE = '[[streams]]\nname = "force-feedback"'
+
+WIRE = """
+[streams.wire]
+starts_with = "5442 0101"
+number = { offset = 4, bytes = 4 }
+"""
+
+
+def real_device(tmp_path, wire=WIRE):
+    """The robot as a real device, with a wire for its second stream."""
+    path = tmp_path / "real.toml"
+    path.write_text(
+        REAL.replace(
+            '[[streams]]\nname = "force-feedback"', f'{wire}\n[[streams]]\nname = "force-feedback"'
+        )
+    )
+    return load_profile(path)
+
+
+def test_a_real_device_says_how_its_packets_are_told_and_numbered(tmp_path):
+    rules = {rule.name: rule for rule in rules_of(real_device(tmp_path))}
+    number = SequenceField(4, 4, ">")
+    assert rules["haptic-command"] == StreamRule(
+        "haptic-command", 17, 7001, bytes.fromhex("54420101"), number
+    )
+    assert rules["control"] == StreamRule("control", 17, 7000)
+    other = WIRE.replace("bytes = 4", 'bytes = 2, order = "little"')
+    rules = {rule.name: rule for rule in rules_of(real_device(tmp_path, other))}
+    assert rules["haptic-command"].sequence == SequenceField(4, 2, "<")
+    tcp = '[streams.wire]\nprotocol = "tcp"'
+    rules = {rule.name: rule for rule in rules_of(real_device(tmp_path, tcp))}
+    assert rules["haptic-command"] == StreamRule("haptic-command", 6, 7001)
+
+
+def test_a_wire_survives_a_recording(tmp_path):
+    stream = real_device(tmp_path).stream("haptic-command")
+    assert from_json(Stream, to_json(stream), file="session.json") == stream
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("5442 0101", "54420", "starts_with"),
+        ("5442 0101", "00" * 9, "8 bytes"),
+        ("bytes = 4", "bytes = 3", "1, 2, 4 or 8"),
+        ("bytes = 4", 'bytes = 4, order = "big"', "network, little"),
+        ("offset = 4", "offset = 1470", "offset"),
+        ("offset = 4", "offzet = 4", "offset"),
+        ("starts_with", "start", "starts_with"),
+        ("[streams.wire]", '[streams.wire]\nprotocol = "tcp"', "TCP"),
+        ("[streams.wire]", '[streams.wire]\nprotocol = "sctp"', "udp, tcp"),
+    ],
+)
+def test_a_wire_that_cannot_be_is_refused(tmp_path, old, new, expected):
+    with pytest.raises(InputError) as caught:
+        real_device(tmp_path, WIRE.replace(old, new))
+    assert expected in caught.value.line()
+    assert "real.toml" in caught.value.line()
+
+
+def test_a_simulated_device_has_the_wire_of_the_bench(broken):
+    assert "simulated" in broken(FORCE, f"{WIRE}\n{FORCE}")
