@@ -59,17 +59,16 @@ class Records:
     def __len__(self) -> int:
         return len(self.at)
 
+    def select(self, rows: Ints | slice) -> Records:
+        """Some of the packets."""
+        return Records(
+            self.at[rows], self.captured[rows], self.length[rows], self.link[rows], self.t_ns[rows]
+        )
+
     def batches(self, count: int) -> Iterator[Records]:
         """The same packets, at most ``count`` at a time."""
         for start in range(0, len(self), count):
-            rows = slice(start, start + count)
-            yield Records(
-                self.at[rows],
-                self.captured[rows],
-                self.length[rows],
-                self.link[rows],
-                self.t_ns[rows],
-            )
+            yield self.select(slice(start, start + count))
 
 
 @dataclass(slots=True)
@@ -101,6 +100,13 @@ class Interface:
 def numbers(buffer: Bytes, at: Ints, order: Order, kind: str = "u4") -> NDArray[np.uint64]:
     """The unsigned numbers at byte places ``at``, whatever their alignment."""
     return unaligned(buffer, order, kind)[at].astype(np.uint64)
+
+
+def stretches(buffer: Bytes, at: Ints, size: int) -> Bytes:
+    """The ``size`` bytes from each place, side by side; shape ``(n, size)``."""
+    view = np.ndarray((max(0, len(buffer) - size + 1),), f"V{size}", buffer=buffer, strides=(1,))
+    found: Bytes = view[at].view(np.uint8).reshape(len(at), size)
+    return found
 
 
 def unaligned(buffer: Bytes, order: Order, kind: str) -> NDArray[Any]:
@@ -147,15 +153,15 @@ class PcapWalker:
         return [self._records(buffer, found.places)], found.used
 
     def _records(self, buffer: Bytes, at: Ints) -> Records:
-        seconds, part, captured, length = (
-            numbers(buffer, at + place, self.order) for place in (0, 4, 8, 12)
-        )
+        fields = stretches(buffer, at, 16).view(self.order + "u4").astype(np.int64).T
+        seconds, part, captured, length = fields
         wrong = (part >= self.units) | (captured > MOST_PACKET) | (length == 0)
         if wrong.any():
             raise Damaged(int(at[wrong][0]), "a record header that makes no sense")
-        t_ns = _signed(seconds) * NS_PER_S + _signed(part) * (NS_PER_S // self.units)
+        t_ns = seconds * NS_PER_S
+        t_ns += part * (NS_PER_S // self.units)
         link = np.full(len(at), self.link, dtype=np.int64)
-        return Records(at + self.header, _signed(captured), _signed(length), link, t_ns)
+        return Records(at + self.header, captured, length, link, t_ns)
 
 
 class _PcapRecords:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.captures.blocks import Bytes, Ints, Records, numbers
+from bench.captures.blocks import Bytes, Ints, Records, numbers, stretches
 from bench.captures.network import TCP, UDP, Hashes, be, network, network_start
 from bench.captures.walking import Mask
 
@@ -24,6 +24,9 @@ PAYLOAD_BYTES = 64
 """How many payload bytes at most tell one packet from another."""
 
 ETHERNET_BYTES = 14
+
+_ETHERNET = 1
+_IPV4_AS_LIES = 0x0008
 
 _MIX = [
     np.uint64(value)
@@ -120,26 +123,30 @@ def columns(
         plain: whether packets of the usual kind are read the quick way; the columns are the same.
     """
     end = records.at + records.captured
-    start, kind = network_start(buffer, records, end)
-    words = _words(buffer, start, 3)
-    quick = _is_plain(words, start, kind, end) if plain else np.zeros(len(start), dtype=bool)
+    start, places = records.at + ETHERNET_BYTES, np.arange(len(records))
+    words = _words(buffer, start, 3, before=1)
+    # bytes 12 and 13 of the frame
+    kind = np.where(words[:, 0] >> np.uint64(48) == _IPV4_AS_LIES, 4, 0)
+    kind[records.link != _ETHERNET] = 0
+    quick = _is_plain(words[:, 1:], start, kind, end) if plain else np.zeros(len(start), dtype=bool)
     if bool(quick.all()):
-        return _columns(buffer, _plain(buffer, words, start), end, payload_bytes, addresses)
-    rows, others = np.flatnonzero(quick), np.flatnonzero(~quick)
-    found = _general(buffer, start[others], kind[others], end[others])
-    found = _with_rows(found, others)
-    if len(rows):
-        found = _merged(_with_rows(_plain(buffer, words[rows], start[rows]), rows), found)
-    return _columns(buffer, found, end[found.row], payload_bytes, addresses)
+        packets = _plain(buffer, words[:, 1:], start, places)
+        return _columns(buffer, packets, end, payload_bytes, addresses)
+    rows, others = places[quick], places[~quick]
+    found = [_plain(buffer, words[rows, 1:], start[rows], rows)]
+    end_, (start, kind) = end[others], network_start(buffer, records.select(others), end[others])
+    words = _words(buffer, start, 3)
+    quick = _is_plain(words, start, kind, end_) if plain else np.zeros(len(start), dtype=bool)
+    found.append(_plain(buffer, words[quick], start[quick], others[quick]))
+    left = ~quick
+    found.append(_general(buffer, start[left], kind[left], end_[left], others[left]))
+    packets = _merged(found)
+    return _columns(buffer, packets, end[packets.row], payload_bytes, addresses)
 
 
-def _words(buffer: Bytes, at: Ints, count: int) -> Hashes:
-    """``count`` little-endian words from each place; shape ``(n, count)``."""
-    size = 8 * count
-    view: NDArray[np.void] = np.ndarray(
-        (len(buffer) - size + 1,), f"V{size}", buffer=buffer, strides=(1,)
-    )
-    found: Hashes = view[at].view("<u8").reshape(len(at), count)
+def _words(buffer: Bytes, at: Ints, count: int, before: int = 0) -> Hashes:
+    """``count`` little-endian words from each place, and some before it; shape ``(n, ...)``."""
+    found: Hashes = stretches(buffer, at - 8 * before, 8 * (before + count)).view("<u8")
     return found
 
 
@@ -160,8 +167,8 @@ def _total(first: Hashes) -> Ints:
     return (first >> np.uint64(16)).astype(np.uint16).byteswap().astype(np.int64)
 
 
-def _plain(buffer: Bytes, words: Hashes, start: Ints) -> _Packets:
-    """Packets as :func:`_is_plain` finds them; ``row`` counts them."""
+def _plain(buffer: Bytes, words: Hashes, start: Ints, rows: Ints) -> _Packets:
+    """Packets as :func:`_is_plain` finds them; ``rows`` becomes their ``row``."""
     first, second, third = words[:, 0], words[:, 1], words[:, 2]
     flow = _flow4(third, second & np.uint64(0xFFFFFFFF0000FF00))
     protocol = (second >> np.uint64(8)).astype(np.uint8)
@@ -172,7 +179,7 @@ def _plain(buffer: Bytes, words: Hashes, start: Ints) -> _Packets:
         body[tcp] = at + np.maximum((be(buffer, at + 12, "u1") >> 4) * 4, 20)
     zero = np.zeros(len(start), dtype=np.int64)
     return _Packets(
-        np.arange(len(start)), flow, _total(first),
+        rows, flow, _total(first),
         (first >> np.uint64(32)).astype(np.uint16).byteswap(), start, start + 20, body, protocol,
         (third >> np.uint64(32)).astype(np.uint32).byteswap(), zero, zero.view(np.uint64),
         np.zeros(len(start), dtype=bool),
@@ -187,8 +194,8 @@ def _flow4(target: Hashes, source: Hashes) -> Hashes:
     return mixed(mixed(target, _MIX[2]), source)
 
 
-def _general(buffer: Bytes, start: Ints, kind: Ints, end: Ints) -> _Packets:
-    """Packets of any kind, without those that are no IP or are cut; ``row`` of those given."""
+def _general(buffer: Bytes, start: Ints, kind: Ints, end: Ints, rows: Ints) -> _Packets:
+    """Packets of any kind, without those that are no IP or are cut; ``row`` among ``rows``."""
     found = network(buffer, start, kind, end)
     later = found.later
     udp = (found.protocol == UDP) & ~later
@@ -213,8 +220,8 @@ def _general(buffer: Bytes, start: Ints, kind: Ints, end: Ints) -> _Packets:
     known = np.where(version == 4, protocol << 16 | ip_id, part >> 16).astype(np.uint64)
     datagram = np.where(found.fragment[keep], _chain(ends, known) | np.uint64(1), np.uint64(0))
     return _Packets(
-        keep, flow, at + found.payload[keep] - start[keep], ip_id.astype(np.uint16), start[keep],
-        at, at + skip[keep], protocol.astype(np.uint8), ports, part, datagram, later[keep],
+        rows[keep], flow, at + found.payload[keep] - start[keep], ip_id.astype(np.uint16),
+        start[keep], at, at + skip[keep], protocol.astype(np.uint8), ports, part, datagram, later[keep],
     )  # fmt: skip
 
 
@@ -230,18 +237,12 @@ def _chain(ends: Hashes, more: Hashes) -> Hashes:
     return more
 
 
-def _with_rows(packets: _Packets, rows: Ints) -> _Packets:
-    """With ``row`` meant among the ``rows`` given."""
-    values = {each.name: getattr(packets, each.name) for each in fields(packets)}
-    return _Packets(**{**values, "row": rows[packets.row]})
-
-
-def _merged(one: _Packets, two: _Packets) -> _Packets:
-    """Both, in order of their rows."""
-    order = np.argsort(np.concatenate([one.row, two.row]), kind="stable")
+def _merged(parts: list[_Packets]) -> _Packets:
+    """All of them, in order of their rows."""
+    order = np.argsort(np.concatenate([each.row for each in parts]), kind="stable")
     names = [each.name for each in fields(_Packets)]
     return _Packets(
-        *(np.concatenate([getattr(one, name), getattr(two, name)])[order] for name in names)
+        *(np.concatenate([getattr(each, name) for each in parts])[order] for name in names)
     )
 
 

@@ -27,9 +27,6 @@ STRIDE = 96
 _WINDOW = 4
 """A walker looks for a start among so many records' bytes, about."""
 
-_LOOK = 256
-"""Places looked at in one go for a start."""
-
 
 class Chain(Protocol):
     """A format's records in one buffer."""
@@ -73,7 +70,7 @@ def walk(chain: Chain, end: int, *, step: int = 1) -> Walk:
         rest, at = chain.follow(at, end, end)
         return Walk(np.array(known + rest, dtype=np.int64), at)
     parts = [np.array(known, dtype=np.int64)]
-    starts = _starts(chain, at, end, at * STRIDE // SAMPLE, at * _WINDOW // SAMPLE, step)
+    starts = _starts(chain, at, end, max(16, at // SAMPLE), step)
     places, counts, landings = _lockstep(chain, starts, np.append(starts[1:], end), end)
     ends, lane = np.cumsum(counts), 0
     for broken in [*np.flatnonzero(landings[:-1] != starts[1:]).tolist(), len(starts) - 1]:
@@ -120,12 +117,16 @@ def _rejoin(
         at = here
 
 
-def _starts(chain: Chain, at: int, end: int, stride: int, window: int, step: int) -> Ints:
-    """Where walkers start: ``at``, and the first place that looks right in each further window."""
-    left = np.arange(at + stride, end - window - _LOOK - stride // 4, stride) // step * step
+def _starts(chain: Chain, at: int, end: int, usual: int, step: int) -> Ints:
+    """Where walkers start: ``at``, and the first place that looks right in each further window.
+
+    ``usual``: bytes of a record, about.
+    """
+    look, stride = -(-usual // step) * step, STRIDE * usual
+    left = np.arange(at + stride, end - stride // 2, stride) // step * step
     found = [np.array([at], dtype=np.int64)]
-    for offset in range(0, window, _LOOK):
-        places = left[:, None] + np.arange(offset, offset + _LOOK, step)[None, :]
+    for offset in range(0, _WINDOW * look, look):
+        places = left[:, None] + np.arange(offset, offset + look, step)[None, :]
         right = chain.candidates(places.ravel()).reshape(places.shape)
         some = right.any(axis=1)
         found.append(left[some] + offset + right[some].argmax(axis=1) * step)
