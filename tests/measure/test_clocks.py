@@ -60,7 +60,7 @@ def test_the_drift_lies_inside(drift, seed):
             assert found.lower_s - 1e-6 <= 0.1 + drift * t <= found.upper_s + 1e-6
 
 
-@pytest.mark.parametrize("size", [0.1, -0.1, 0.03, -0.03, 0.006, -0.006])
+@pytest.mark.parametrize("size", [0.1, -0.1, 0.03, -0.03, 0.02, -0.02, 0.006, -0.006])
 @pytest.mark.parametrize("at", [20.0, 41.0])
 def test_a_step_is_found_where_it_was(size, at):
     found = compare_clocks(*path(lambda t: np.where(t < at, 0.2, 0.2 + size)))

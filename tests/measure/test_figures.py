@@ -173,6 +173,16 @@ def test_late_is_lost_for_delivery_in_time():
     assert found.loss == 0.2
 
 
+def test_doubt_counts_at_its_worse_end_for_delivery_and_availability(doubtful):
+    arrived, unclear = ("A", 5, 5, False, True), ("?", 5, 5, True, True)
+    flow = doubtful.flow_from([arrived] * 5 + [unclear] * 5 + [arrived] * 10)
+    found = figures(flow)
+    assert (found.on_time.ratio, found.on_time.best) == (0.75, 1.0)
+    assert found.on_time.longest_run == 5
+    assert found.availability.failures == 1
+    assert (found.loss_low, found.loss, found.loss_high) == (0.0, 0.0, 0.25)
+
+
 def test_an_outage_at_the_end_is_a_gap():
     assert figures(made([5] * 10 + [None] * 10)).longest_gap == pytest.approx(0.1)
     flying = made([5] * 10 + [None] * 10, in_flight=range(10, 20))

@@ -271,6 +271,13 @@ def test_an_outage_to_the_end_counts():
     assert found.down_s == pytest.approx(0.020 - 0.005)
 
 
+def test_an_outage_that_a_late_packet_ends_is_one():
+    """Without a deadline: packet 1 ends the outage of packet 0 at 70 ms, all others lie in it."""
+    seen = flow([None, 60, None, 0, None, 0, 0, 0, 0])
+    begin, end = interruptions(seen, None)
+    assert ((begin // MS).tolist(), (end // MS).tolist()) == ([0], [70])
+
+
 def test_no_availability_without_time():
     assert availability(flow([2]), 0.005, 0.005) is None
     assert availability(flow([]), 0.005, 0.005) is None

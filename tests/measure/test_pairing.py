@@ -200,3 +200,16 @@ def test_copies_on_two_links_merge_at_every_way_the_doubt_may_end(copies):
                     assert merged.may_be_lost[i]
             else:
                 assert merged.received_ns[i] == truth.get(seq, MISSING)
+
+
+def test_a_sure_copy_on_one_link_settles_that_none_is_lost():
+    found = pairs("?A", [5, 30], [20, 30], [1, 0])
+    merged = by_sequence(dataclasses.replace(found, seq=np.array([0, 0])))
+    assert merged.ambiguous.tolist() == [True]
+    assert merged.may_be_lost.tolist() == [False]
+    assert (merged.earliest_ns.tolist(), merged.latest_ns.tolist()) == ([5], [30])
+    assert merged.worst().received_ns.tolist() == [30]
+    late = pairs("?A", [31, 30], [40, 30], [1, 0])
+    merged = by_sequence(dataclasses.replace(late, seq=np.array([0, 0])))
+    assert not merged.ambiguous.any()
+    assert merged.received_ns.tolist() == [30]
