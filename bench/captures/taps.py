@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -30,8 +29,6 @@ _MOST_BACK_NS = 100_000_000
 _FEW_EARLY = 0.1
 """So many of a stream's packets may seem to arrive before they are sent, where others like them
 were sent before the capture."""
-
-_WORKERS = min(2, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +89,8 @@ def read_captures(
     def read(path: Path) -> Capture:
         return read_capture(path, rules=rules, addresses=not nat)
 
-    found = read(left), read(right)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(read, (left, right)))
     least = min(each.least_payload for each in found)
     again = [
         each if each.least_payload == least
@@ -122,10 +120,9 @@ def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int 
     found = [
         stream for at in shared for stream in streams(left, right, at, near[at[0]], far[at[1]])
     ]
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        # The largest first, while little is kept: that is where memory peaks.
-        found.sort(key=lambda stream: -len(stream.left) - len(stream.right))
-        told = list(pool.map(lambda stream: _tell(left, right, stream), found))
+    # One by one, the largest first: two at once would need much more memory for little time.
+    found.sort(key=lambda stream: -len(stream.left) - len(stream.right))
+    told = [_tell(left, right, stream) for stream in found]
     _check_ways(left, right, _shifts(left, found, told))
     flows = [each.flow for each in told if each is not None]
     known, rest = _known_delays(flows), []
