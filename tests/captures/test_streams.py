@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -262,3 +265,53 @@ def test_a_receiver_that_captured_longer_is_no_clock_error(kit, tmp_path):
     (flow,) = compare(*read_captures(*saved(kit, tmp_path, rows, right))).flows
     assert flow.pairs.fate[200] == Fate.LOST.value
     assert flow.pairs.count(Arrival.UNMATCHED) == 1
+
+
+# Beside tshark
+
+
+def tshark_counts(path):
+    """Packets by addresses, ports and RTP source, as tshark counts them."""
+    names = ("ip.src", "udp.srcport", "ip.dst", "udp.dstport", "rtp.ssrc")
+    command = ["tshark", "-r", str(path), "-d", "udp.port==2000,rtp", "-T", "fields"]
+    command += [part for name in names for part in ("-e", name)]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    return Counter(tuple(line.split("\t")) for line in text.splitlines())
+
+
+def our_counts(found, side):
+    counts = Counter()
+    for flow in found.flows:
+        sender = flow.forward == (side == "left")
+        ssrc = "" if flow.ssrc is None else f"0x{flow.ssrc:08x}"
+        name = flow.name
+        key = (name.source, str(name.source_port), name.destination, str(name.destination_port))
+        counts[(*key, ssrc)] = len(flow.pairs.sent_ns if sender else flow.pairs.got_ns)
+    return counts
+
+
+@pytest.mark.skipif(
+    shutil.which("tshark") is None,
+    reason="NOT COMPARED WITH TSHARK: it is not installed (apt-get install tshark)",
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_tshark_counts_the_same_packets_of_every_stream(kit, tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    voice = [
+        packet(kit, kit.rtp(65_000 + n // 2, bytes([n % 251] * 40), ssrc=(11, 22)[n % 2]))
+        for n in range(2000)
+    ]
+    there = rows_of(kit, voice) + other(kit)
+    back = rows_of(
+        kit, [packet(kit, struct.pack(">I", n), ENDS[::-1], (2001, 1001)) for n in range(500)]
+    )
+    lost = {
+        name: set(np.flatnonzero(rng.random(2000) < 0.05).tolist()) for name in ("there", "back")
+    }
+    again = [(t + 20 * MS + 1000, frame) for t, frame in there[::97]]
+    left = there + carried(back, 30 * MS, lost["back"])
+    right = carried(there, 20 * MS, lost["there"]) + again + back
+    paths = saved(kit, tmp_path, left, right)
+    found = compare(*read_captures(*paths))
+    for side, path in zip(("left", "right"), paths, strict=True):
+        assert our_counts(found, side) == tshark_counts(path)
