@@ -221,7 +221,8 @@ def _general(buffer: Bytes, start: Ints, kind: Ints, end: Ints, rows: Ints) -> _
     datagram = np.where(found.fragment[keep], _chain(ends, known) | np.uint64(1), np.uint64(0))
     return _Packets(
         rows[keep], flow, at + found.payload[keep] - start[keep], ip_id.astype(np.uint16),
-        start[keep], at, at + skip[keep], protocol.astype(np.uint8), ports, part, datagram, later[keep],
+        start[keep], at, at + skip[keep], protocol.astype(np.uint8), ports, part, datagram,
+        later[keep],
     )  # fmt: skip
 
 
