@@ -181,12 +181,19 @@ def met(left: Capture, right: Capture, stream: Stream) -> Met:
     least = min(len(stream.left), len(stream.right))
     for keys in _keys(left, right, stream):
         meeting = meet(*keys)
-        if best is None or _KEPT * meeting.common > best.common:
+        if best is None or _better(meeting, best):
             best = meeting
         if meeting.common >= _KEPT * least:
             break
     assert best is not None
     return Met(left.t_ns[stream.left], right.t_ns[stream.right], best)
+
+
+def _better(meeting: Meeting, best: Meeting) -> bool:
+    """Whether less in the key tells clearly more packets apart, or where none, lets more pair."""
+    if len(meeting.left) or len(best.left):
+        return _KEPT * len(meeting.left) > len(best.left)
+    return _KEPT * meeting.common > best.common
 
 
 def _keys(left: Capture, right: Capture, stream: Stream) -> Iterator[list[Hashes]]:

@@ -112,6 +112,28 @@ def test_numbers_that_wrap_pair_by_what_else_the_packets_hold(kit, tmp_path):
     assert delays(flow) == {20 * MS}
 
 
+def test_captures_that_overlap_little_do_not_pair_across_the_wrap(kit, tmp_path):
+    """By the number alone more packets would pair: those of different turns of the counter."""
+    frames = [
+        packet(kit, b"DV" + bytes([n % 256]) + struct.pack(">I", n * 4) + bytes(20))
+        for n in range(2000)
+    ]
+    rows = rows_of(kit, frames)
+    paths = saved(kit, tmp_path, rows[:1100], carried(rows)[1000:])
+    (flow,) = compare(*read_captures(*paths, rules=[rule(1)])).flows
+    assert flow.pairs.count(Fate.ARRIVED) == 100
+    assert flow.pairs.count(Fate.LOST) == flow.pairs.count(Fate.AMBIGUOUS) == 0
+    assert delays(flow) == {20 * MS}
+
+
+def test_a_path_that_changes_some_payloads_loses_none(kit, tmp_path):
+    left, right = numbered(kit, 300, 4, b"before"), numbered(kit, 300, 4, b"behind")
+    mixed = [right[n] if n % 3 == 0 else left[n] for n in range(300)]
+    paths = saved(kit, tmp_path, left, carried(mixed))
+    (flow,) = compare(*read_captures(*paths, rules=[rule(4)])).flows
+    assert flow.pairs.count(Fate.ARRIVED) == 300
+
+
 @pytest.mark.parametrize("same_hosts", [True, False])
 def test_numbers_that_wrap_alone_are_never_paired_across_the_wrap(kit, tmp_path, same_hosts):
     """Nothing else in the packet: only delays of other flows can tell the turn of the counter."""
