@@ -66,6 +66,9 @@ def analyse(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report with plots there.")
     ] = None,
+    freeze: Annotated[
+        _Text, typer.Option(metavar="TIME", help="One capture: a picture so long is frozen.")
+    ] = None,
     catalogue: CatalogueFiles = None,
     as_json: Json = False,
 ) -> int:
@@ -84,12 +87,14 @@ def analyse(
             "--survival": survival, "--deadline": deadline, "--require": require,
             "--overlap": overlap, "--parquet": parquet, "--html": html, "--only": only,
         }  # fmt: skip
-        return _analyse_one(captures[0], question, pair_only, as_json)
+        return _analyse_one(captures[0], question, pair_only, freeze, as_json)
     if len(captures) > 2:
         raise InputError(
             f"{len(captures)} captures are given", remedy="give the left one and the right one",
             field="analyse",
         )  # fmt: skip
+    if freeze is not None:
+        raise InputError("is for one capture", remedy="leave it out", field="--freeze")
     return _analyse_two(captures, question, known, (parquet, html), as_json, allow_inconclusive)
 
 
@@ -142,7 +147,11 @@ def _analyse_two(
 
 
 def _analyse_one(
-    path: Path, question: Question, pair_only: Mapping[str, object], as_json: bool
+    path: Path,
+    question: Question,
+    pair_only: Mapping[str, object],
+    freeze: str | None,
+    as_json: bool,
 ) -> int:
     for name, value in pair_only.items():
         if value:
@@ -152,8 +161,11 @@ def _analyse_one(
             )  # fmt: skip
     from bench.report.analyse_one import print_one
     from bench.studies.one_capture import analyse_one
+    from bench.units import duration_s
 
-    data = analyse_one(path, rules=question.rules, bin_s=question.bin_s).to_json()
+    freeze_s = None if freeze is None else duration_s(freeze, field="--freeze")
+    found = analyse_one(path, rules=question.rules, bin_s=question.bin_s, freeze_s=freeze_s)
+    data = found.to_json()
     if as_json:
         print(json.dumps(data, allow_nan=False))
     else:

@@ -59,7 +59,13 @@ def clock_line(clock: Data) -> str:
 
 def figures_of(stream: Data) -> dict[str, str]:
     """The columns of one stream, in order."""
-    delay = stream["delay"]
+    delay, asked = stream["delay"], {}
+    if stream.get("on_time"):
+        asked["on time"] = quantity(stream["on_time"]["ratio"], "1")
+    if stream.get("availability"):
+        asked["available"] = quantity(stream["availability"]["ratio"], "1")
+    if stream.get("round_trip"):
+        asked["round trip p50"] = quantity(stream["round_trip"]["rtt"]["p50"], "s")
     lost = f"{count(stream['lost'])} ({quantity(stream['loss'], '1')})"
     return {
         "sent": count(stream["sent"]),
@@ -73,6 +79,7 @@ def figures_of(stream: Data) -> dict[str, str]:
         "jitter": quantity(stream["rfc3550_jitter"], "s"),
         "rate": quantity(stream["throughput"], "bit/s"),
         "gap": quantity(stream["longest_gap"], "s"),
+        **asked,
         "others": others(stream) or NONE,
     }
 
@@ -104,7 +111,8 @@ def _direction(console: Console, way: str, streams: Sequence[Data]) -> None:
 
 def _table(rows: Sequence[tuple[str, dict[str, str]]], width: int) -> Table | None:
     """A table of what fits; ``None`` where not even the delays do: a cut number misleads."""
-    columns = {name: [figures[name] for _, figures in rows] for name in rows[0][1]}
+    heads = dict.fromkeys(name for _, figures in rows for name in figures)
+    columns = {name: [figures.get(name, NONE) for _, figures in rows] for name in heads}
     names = [name for name, _ in rows]
     first = min(_LONGEST_NAME, max(len(name) for name in names))
     widths = {k: max(len(k), *(len(v) for v in values)) for k, values in columns.items()}

@@ -17,7 +17,7 @@ from bench.report.analyse import WAYS, clock_line, figures_of, shown_name, sourc
 from bench.report.analyse_plots import stream_plot
 from bench.report.analyse_series import Drawn, drawn
 from bench.report.html import write_whole
-from bench.report.words import count
+from bench.report.words import NONE, count
 from bench.requirements.model import Requirement
 
 MOST_PLOTS = 24
@@ -107,7 +107,7 @@ def render(
 
 def _group(way: str, streams: Sequence[Mapping[str, Any]], series: Series) -> dict[str, Any]:
     rows = [(shown_name(each), figures_of(each)) for each in streams if each["direction"] == way]
-    columns = list(rows[0][1]) if rows else []
+    columns = list(dict.fromkeys(name for _, figures in rows for name in figures))
     plots = [
         {
             "title": each.name,
@@ -121,6 +121,9 @@ def _group(way: str, streams: Sequence[Mapping[str, Any]], series: Series) -> di
     return {
         "way": way if rows else f"{way}: no streams",
         "columns": columns,
-        "rows": [{"name": name, "cells": list(cells.values())} for name, cells in rows],
+        "rows": [
+            {"name": name, "cells": [cells.get(each, NONE) for each in columns]}
+            for name, cells in rows
+        ],
         "plots": plots,
     }

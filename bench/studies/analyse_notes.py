@@ -49,7 +49,7 @@ def _capture_notes(capture: Capture) -> list[str]:
         notes.append(f"{capture.without_time} packets without time stamp left out")
     if capture.others:
         notes.append(f"{capture.others} packets that are no whole IP packet left out")
-    if capture.snap_cut:
+    if capture.snap_cut and capture.least_payload < PAYLOAD_BYTES:
         notes.append(
             f"{capture.snap_cut} packets whose payload is cut, to {capture.least_payload} bytes at "
             f"least (up to {PAYLOAD_BYTES} are used)"

@@ -103,6 +103,16 @@ def test_a_copy_on_a_second_link_saves_a_packet(tmp_path):
     assert (stream["links"], stream["sent"], stream["lost"]) == (2, 400, 1)
 
 
+def test_translated_addresses_are_followed_where_asked_to(tmp_path):
+    there, back = kit.stream(lost={4}), kit.back()
+    outside = kit.stream(lost={4}, hosts=("192.0.2.9", "10.0.0.2"), ports=(55555, 2000))
+    paths = kit.save(tmp_path, (there[0], outside[1]), back)
+    found = analyse(*paths, Question(nat=True, only="10.0.0.1:1000 >")).to_json()
+    (stream,) = found["streams"]
+    assert stream["seen_as"] == ["UDP 192.0.2.9:55555 > 10.0.0.2:2000"]
+    assert (stream["sent"], stream["lost"]) == (400, 1)
+
+
 def test_verdicts_pass_fail_and_stay_open(tmp_path):
     clean = kit.save(tmp_path, kit.stream(), kit.back())
     assert one(clean, LOSS).verdict is Outcome.PASS
