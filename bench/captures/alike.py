@@ -231,7 +231,7 @@ def settle(
     if path.count >= FEW and not path.foreign:
         _decide_narrow(found, near, far, path, wide, unseen)
         if path.count >= MANY and path.calm:
-            _decide_in_order(found, wide, unseen)
+            _decide_in_order(found, near, far, path, wide, unseen)
     _possible(found, far, wide)
     return found
 
@@ -316,8 +316,10 @@ def _decide_narrow(
     found.kind[unclear & ~left & ~unseen] = DUPLICATE
 
 
-def _decide_in_order(found: Settled, wide: _Reach, unseen: Mask) -> None:
-    """On a calm path: as many arrivals as packets, in order."""
+def _decide_in_order(
+    found: Settled, near: Copies, far: Copies, path: _Path, wide: _Reach, unseen: Mask
+) -> None:
+    """On a calm path: as many arrivals as packets, in order, with delays like the others'."""
     rows, places = np.flatnonzero(found.fate == AMBIGUOUS), np.flatnonzero(found.kind == UNCLEAR)
     if not len(rows) or not len(places):
         return
@@ -334,7 +336,9 @@ def _decide_in_order(found: Settled, wide: _Reach, unseen: Mask) -> None:
     even = complete & (end - begin == sent)
     position = begin[part] + np.arange(len(rows)) - starts[part]
     position = np.minimum(position, len(places) - 1)
-    fits = (position >= first) & (position < last)
+    margin = max(NARROW_NS, path.spread // 4)
+    delay = far.t_ns[places[position]] - near.t_ns[rows]
+    fits = (delay >= path.least - margin) & (delay <= path.most + margin)
     even &= np.bincount(part, weights=~fits) == 0
     chosen = even[part]
     _join(found, rows[chosen], places[position[chosen]])

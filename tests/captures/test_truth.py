@@ -196,3 +196,22 @@ def test_what_was_overtaken_by_all_later_packets_is_lost_not_in_flight():
         "IN_FLIGHT",
         "IN_FLIGHT",
     ]
+
+
+def test_an_arrival_too_many_is_no_duplicate_while_a_packet_nearby_has_none():
+    """A late packet next to its like: its arrival could be taken for a copy of the other's."""
+    sent = [(n * MS, 1000 + n) for n in range(400)]
+    sent[100], sent[102] = (100 * MS, 7), (102 * MS, 7)
+    delay = [22_500_000 if n == 100 else 20 * MS for n in range(400)]
+    got = sorted(
+        (t + late, key, n) for n, ((t, key), late) in enumerate(zip(sent, delay, strict=True))
+    )
+    near = Tap(np.array([t for t, _ in sent]), np.array([key for _, key in sent], dtype=np.uint64))
+    far = Tap(
+        np.array([t for t, _, _ in got]), np.array([key for _, key, _ in got], dtype=np.uint64)
+    )
+    found = pair(near, far, Watch(*ALWAYS))
+    for row in (100, 102):
+        assert Fate(found.fate[row]) is Fate.AMBIGUOUS
+        assert (found.earliest_ns[row], found.latest_ns[row]) == (122 * MS, 122_500_000)
+    assert found.count(Fate.LOST) == found.count(Arrival.DUPLICATE) == 0
