@@ -45,18 +45,20 @@ Found = dict[str, Any]
 
 
 def run_ours(way: str, left: Path, right: Path) -> Found:
-    """In this process: once to warm up where ``pair`` or ``analyse`` is timed."""
-    from bench.captures.matching import Fate
-    from bench.captures.taps import compare, read_captures
-    from bench.studies.analyse import Question, analyse
-
-    start = time.perf_counter()
+    """In this process; imports are not timed, and each way takes only its own."""
     if way == "pair":
+        from bench.captures.matching import Fate
+        from bench.captures.taps import compare, read_captures
+
+        start = time.perf_counter()
         found = compare(*read_captures(left, right))
         seconds = time.perf_counter() - start
         packets = len(found.left) + len(found.right)
         paired = sum(flow.pairs.count(Fate.ARRIVED) for flow in found.flows)
     else:
+        from bench.studies.analyse import Question, analyse
+
+        start = time.perf_counter()
         result = analyse(left, right, Question())
         seconds = time.perf_counter() - start
         told = result.to_json()
@@ -146,7 +148,8 @@ def at_size(folder: Path, size: int) -> list[Found]:
 
 def show(found: Found) -> None:
     """A line per way, for people."""
-    print(f"{found['host']}, load {found['load']:.1f} on {found['processors']} processors")
+    load = f"load {found['load']:.1f} before, {found['load_after']:.1f} after"
+    print(f"{found['host']}, {found['processors']} processors, {load}")
     for each in found["ways"]:
         if "missing" in each:
             print(f"{each['way']:8} not run: {each['missing']}")
@@ -192,6 +195,7 @@ def main() -> None:
             path.unlink()
         for size in (*LINEAR, *([LARGE] if given.large else [])):
             found["sizes"] += at_size(folder, size)
+        found["load_after"] = os.getloadavg()[0]
     if given.json:
         print(json.dumps(found))
     else:
