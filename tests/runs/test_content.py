@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
+from bench.devices.profile import Wire
 from bench.runs.content import in_order, recording_hash, run_hash
 from bench.runs.folder import RunFolder
 from bench.runs.reader import read_recording, read_run
@@ -65,6 +66,8 @@ def test_everything_else_counts(make_recording, session):
         replace(recording, scenario="other"),
         replace(recording, packets=PacketTable(recording.packets.rows[:-1])),
     ]
+    streams = [replace(recording.device.streams[0], wire=Wire()), *recording.device.streams[1:]]
+    others.append(replace(recording, device=replace(recording.device, streams=tuple(streams))))
     hashes = {recording_hash(r) for r in [recording, *others]}
     assert len(hashes) == len(others) + 1
 
@@ -77,6 +80,9 @@ def test_rows_in_order_are_not_copied():
     assert np.array_equal(in_order(swapped), rows)
 
 
+STREAM_FIELDS = "code kinds name option packets payload_bytes period_s port source title"
+
+
 def test_hash_is_what_its_description_says(make_recording, session):
     """Computed here in another way: stored runs carry it, so its meaning must not drift."""
     recording = make_recording(session, 50)
@@ -84,11 +90,15 @@ def test_hash_is_what_its_description_says(make_recording, session):
     def canonical(value):
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
+    device = asdict(recording.device)
+    for stream in device["streams"]:
+        assert stream.pop("wire") is None
+        assert " ".join(sorted(stream)) == STREAM_FIELDS, "stored runs would no longer be valid"
     events = [asdict(event) for event in recording.events]
     head = {
         "session": recording.session_id,
         "scenario": recording.scenario,
-        "device": asdict(recording.device),
+        "device": device,
         "schedule": asdict(recording.schedule),
         "changes": [asdict(change) for change in recording.changes],
         "health": asdict(recording.health),
