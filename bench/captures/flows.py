@@ -240,19 +240,20 @@ class _Flows:
         if not self._fragments:
             return 0
         rows, t_ns, datagram, later = (np.concatenate(each) for each in zip(*self._fragments))  # noqa: B905
-        first = np.flatnonzero(~later)
-        first = first[np.lexsort((t_ns[first], datagram[first]))]
-        left = 0
-        for row in np.flatnonzero(later).tolist():
-            low = int(np.searchsorted(datagram[first], datagram[row]))
-            high = int(np.searchsorted(datagram[first], datagram[row], side="right"))
-            apart = np.abs(t_ns[first[low:high]] - t_ns[row])
-            if not len(apart) or int(apart.min()) > _REASSEMBLY_NS:
-                left += 1
-            else:
-                flow[rows[row]] = flow[rows[first[low + int(apart.argmin())]]]
+        order = np.lexsort((t_ns, datagram))
+        rows, t_ns, datagram, later = (each[order] for each in (rows, t_ns, datagram, later))
+        place, count = np.arange(len(rows)), len(rows)
+        before = np.maximum.accumulate(np.where(later, 0, place))
+        behind = np.minimum.accumulate(np.where(later, count - 1, place)[::-1])[::-1]
+        apart = []
+        for first in (before, behind):
+            known = ~later[first] & (datagram[first] == datagram)
+            apart.append(np.where(known, np.abs(t_ns[first] - t_ns), _REASSEMBLY_NS + 1))
+        nearest = np.where(apart[0] <= apart[1], before, behind)
+        found = later & (np.minimum(*apart) <= _REASSEMBLY_NS)
+        flow[rows[found]] = flow[rows[nearest[found]]]
         self._drop_empty(flow)
-        return left
+        return int(np.count_nonzero(later & ~found))
 
     def _drop_empty(self, flow: NDArray[np.int32]) -> None:
         some = np.bincount(flow, minlength=len(self.names)) > 0

@@ -245,6 +245,20 @@ def test_fragments_without_their_first_are_counted(kit, tmp_path):
     assert found.fragments == 2
 
 
+def test_an_identification_that_comes_again_means_the_nearest_first_fragment(kit, tmp_path):
+    frames, names = [], []
+    for n in range(6):
+        ports = (1000 + n, 2000)
+        first, *later = fragments(kit, 7, bytes(80), ports)
+        second = 1_000_000_000 * 20 * n
+        pieces = [*later, first] if n % 2 else [first, *later]
+        frames += [(second + place, piece) for place, piece in enumerate(pieces)]
+        names += [ports[0]] * len(pieces)
+    found = read_capture(kit.save(tmp_path / "a.pcap", kit.pcap(frames)))
+    assert found.fragments == 0
+    assert [found.names[n].source_port for n in found.flow] == names
+
+
 def test_ipv6_fragments(kit, tmp_path):
     whole = kit.udp(bytes(range(40)))
 
