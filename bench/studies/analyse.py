@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -185,45 +186,63 @@ def analyse(
     """
     tell = tell or (lambda text: None)
     _check_two(left, right)
+    with ThreadPoolExecutor(2) as pool:
+        digests = [pool.submit(_digest, path) for path in (left, right)]
+        found = _analysed(left, right, question, each, tell)
+        known = [digest.result() for digest in digests]
+    return replace(
+        found,
+        left=replace(found.left, sha256=known[0]),
+        right=replace(found.right, sha256=known[1]),
+    )
+
+
+def _analysed(
+    left: Path, right: Path, question: Question, each: Each | None, tell: Tell
+) -> Analysis:
+    """All but the checksums."""
     tell(f"reading {left.name} and {right.name}")
     near, far = read_captures(left, right, rules=question.rules, nat=question.nat)
     tell(f"pairing {len(near)} and {len(far)} packets")
     offset_ns = round(question.clock.offset_s * NS_PER_S)
     paired = compare(near, far, nat=question.nat, offset_ns=offset_ns)
     streams = streams_of(paired, question.rules, question.only)
-    check_alone(question.asked, streams)
-    turned = check_sides(question.device, streams)
-    if turned and question.asked.requirements:
-        raise InputError(
-            turned, remedy="give the capture of the patient's side first",
-            file=f"{left.name}, {right.name}",
-        )  # fmt: skip
+    turned = _check_streams(question, streams, f"{left.name}, {right.name}")
     clock = clock_of(paired, question.clock)
     against = (*capture_problems(paired), *clock.problems())
-    taps, trips = taps_of(paired), trips_of(paired, streams)
+    seen = taps_of(paired), trips_of(paired, streams)
     sources = (
         _source(near, paired.unshared_left, paired.undirected[0]),
         _source(far, paired.unshared_right, paired.undirected[1]),
     )
-    notes = [*notes_of(paired), *clock.notes(), *([turned] if turned else [])]
-    session = f"{sources[0].file},{sources[1].file}"
-    evidence = Evidence(clock, taps.steps_s, against, session)
+    notes = [*notes_of(paired), *clock.notes(), *turned]
+    evidence = Evidence(clock, seen[0].steps_s, against, f"{sources[0].file},{sources[1].file}")
     del near, far, paired
-    work = _Work(question, (taps, trips), evidence, each, len(streams) == 1)
+    work = _Work(question, seen, evidence, each, len(streams) == 1)
     count = len(streams)
     while streams:
         stream = streams.pop(0)
         tell(f"stream {count - len(streams)} of {count}: {stream.name}")
         work.take(stream)
     work.finish()
-    requirements = tuple(
-        (entry.id, tuple(v.stream for v in work.verdicts if v.requirement == entry.id))
-        for entry in question.asked.requirements
-    )
     return Analysis(
-        *sources, clock, tuple(work.results), requirements, work.ordered(),
+        *sources, clock, tuple(work.results), work.answered(), work.ordered(),
         (*notes, *work.notes),
     )  # fmt: skip
+
+
+def _check_streams(question: Question, streams: list[Stream], files: str) -> list[str]:
+    """What is to be noted of the streams as a whole.
+
+    Raises:
+        InputError: it cannot be told on which stream to judge, or from which side it comes.
+    """
+    check_alone(question.asked, streams)
+    turned = check_sides(question.device, streams)
+    if turned and question.asked.requirements:
+        remedy = "give the capture of the patient's side first"
+        raise InputError(turned, remedy=remedy, file=files)
+    return [turned] if turned else []
 
 
 def _check_two(left: Path, right: Path) -> None:
@@ -298,6 +317,13 @@ class _Work:
     def _wanted(self, name: str) -> bool:
         return self._question.only is None or self._question.only in name
 
+    def answered(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """What was asked, each with the streams that it was judged on."""
+        return tuple(
+            (entry.id, tuple(v.stream for v in self.verdicts if v.requirement == entry.id))
+            for entry in self._question.asked.requirements
+        )
+
     def ordered(self) -> tuple[Verdict, ...]:
         """The verdicts in the order in which they were asked for."""
         order = [entry.id for entry in self._question.asked.requirements]
@@ -305,13 +331,20 @@ class _Work:
 
 
 def _source(capture: Capture, unshared: Any, undirected: int) -> Source:
-    with capture.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Source(
-        file_name(capture), digest, len(capture), capture.others, capture.truncated,
+        file_name(capture), "", len(capture), capture.others, capture.truncated,
         capture.dropped, capture.without_time, capture.snap_cut, capture.fragments,
         capture.resolution_s, tuple((str(name), count) for name, count in unshared), undirected,
     )  # fmt: skip
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; empty where it cannot be read, which reading it says."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 def _source_json(source: Source) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import struct
@@ -60,6 +61,9 @@ def test_figures_of_both_directions_are_the_truth(tmp_path):
     data = analyse(*paths, Question()).to_json()
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert list(data) == ["captures", "clock", "streams", "requirements", "verdicts", "notes"]
+    for side, path in zip(("left", "right"), paths, strict=True):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        assert data["captures"][side]["sha256"] == digest
     there, other = data["streams"]
     assert set(there) >= KEYS
     assert set(there["delay"]) >= {"min", "p50", "p99", "p999", "max", "mean"}
@@ -104,9 +108,12 @@ def test_a_copy_on_a_second_link_saves_a_packet(tmp_path):
 
 
 def test_translated_addresses_are_followed_where_asked_to(tmp_path):
-    there, back = kit.stream(lost={4}), kit.back()
-    outside = kit.stream(lost={4}, hosts=("192.0.2.9", "10.0.0.2"), ports=(55555, 2000))
-    paths = kit.save(tmp_path, (there[0], outside[1]), back)
+    there = kit.stream(lost={4})
+    words = {"hosts": ("192.0.2.9", "10.0.0.2")}
+    outside = kit.stream(lost={4}, ports=(55555, 2000), **words)
+    inside = kit.back(payload=lambda n: kit.plain(100_000 + n))
+    far_answers = kit.back(ports=(2000, 55555), payload=lambda n: kit.plain(100_000 + n), **words)
+    paths = kit.save(tmp_path, (there[0], outside[1]), (inside[0], far_answers[1]))
     found = analyse(*paths, Question(nat=True, only="10.0.0.1:1000 >")).to_json()
     (stream,) = found["streams"]
     assert stream["seen_as"] == ["UDP 192.0.2.9:55555 > 10.0.0.2:2000"]
