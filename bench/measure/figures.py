@@ -289,7 +289,7 @@ def _pattern(lost: NDArray[np.bool_], fit: bool) -> LossPattern:
     if fit:
         at = np.flatnonzero(lost)
         used = lost if len(at) <= _FITTED_LOSSES else lost[: at[_FITTED_LOSSES]]
-        chosen = fit_loss(used).chosen
+        chosen = fit_loss(used, thorough=False).chosen
         found = {"model": chosen.name}
         if chosen.model is not None:
             found |= {

@@ -23,6 +23,10 @@ _DECISIVE = 10.0
 _MOST_LOSSES = 5_000
 """Hidden states are fitted to the packets up to this many losses; more would only take longer."""
 
+_FEW_RUNS = 20
+_SURE, _FOLLOWS = 1e-3, 3.3
+"""Error probability of either test by which hidden states are tried."""
+
 
 @dataclass(frozen=True, slots=True)
 class FittedLoss:
@@ -62,10 +66,16 @@ class LossFit:
     chosen: FittedLoss
 
 
-def fit_loss(lost: NDArray[np.bool_]) -> LossFit:
-    """Fit every model to the packets in order of sending; shape ``(n,)``, n >= 1."""
+def fit_loss(lost: NDArray[np.bool_], *, thorough: bool = True) -> LossFit:
+    """Fit models to the packets in order of sending.
+
+    Args:
+        lost: shape ``(n,)``, n >= 1.
+        thorough: every model; else hidden states, which take a third of a second, only where the
+            runs of losses and of arrivals are not as a chain of two seen states makes them.
+    """
     n, k = len(lost), int(lost.sum())
-    models = _models(lost, n, k)
+    models = _models(lost, n, k, thorough)
     chosen = models[0]
     for each in models[1:]:
         if each.bic < chosen.bic - _DECISIVE:
@@ -87,7 +97,7 @@ def _bound(function: object, k: float, n: float) -> float:
     return float(function(k, n))
 
 
-def _models(lost: NDArray[np.bool_], n: int, k: int) -> list[FittedLoss]:
+def _models(lost: NDArray[np.bool_], n: int, k: int, thorough: bool) -> list[FittedLoss]:
     if k == 0:
         return [_judged("none", None, 0, 0.0, n)]
     ratio = k / n
@@ -97,7 +107,7 @@ def _models(lost: NDArray[np.bool_], n: int, k: int) -> list[FittedLoss]:
         return found
     simple = _gilbert(lost)
     found.append(_judged("gilbert", simple[0], 2, simple[1], n))
-    if n - k < 5:
+    if n - k < 5 or (not thorough and _explained(lost)):
         return found
     return found + _hidden(lost, simple[0], n)
 
@@ -113,6 +123,37 @@ def _runs(lost: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Length of each run of losses."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], lost, [False]]).astype(np.int8)))
     return np.asarray(edges[1::2] - edges[::2], dtype=np.int64)
+
+
+def _explained(lost: NDArray[np.bool_]) -> bool:
+    """Whether runs of losses and of arrivals have geometric lengths that do not follow each other.
+
+    The chain whose states are seen makes them so; hidden states are told by what departs from it.
+    """
+    return all(_geometric(runs[1:-1]) for runs in (_runs(lost), _runs(~lost)))
+
+
+def _geometric(lengths: NDArray[np.int64]) -> bool:
+    """Chi-squared test of the lengths, and the correlation of their logarithms in a row."""
+    if len(lengths) < _FEW_RUNS:
+        return True
+    share = 1 / float(lengths.mean())
+    if share == 1.0:
+        return True
+    edges = np.unique(np.ceil(np.log1p(-np.arange(1, 10) / 10) / math.log1p(-share)))
+    below = np.concatenate([[0.0], -np.expm1(edges * math.log1p(-share)), [1.0]])
+    expected = np.diff(below) * len(lengths)
+    seen = np.diff(np.concatenate([[0], np.searchsorted(np.sort(lengths), edges, "right"),
+                                   [len(lengths)]]))  # fmt: skip
+    wide = expected >= 5
+    if wide.sum() > 2:
+        distance = float(((seen - expected)[wide] ** 2 / expected[wide]).sum())
+        if special.chdtrc(int(wide.sum()) - 2, distance) < _SURE:
+            return False
+    logs = np.log(lengths) - float(np.log(lengths).mean())
+    power = float((logs**2).sum())
+    follows = float((logs[1:] * logs[:-1]).sum()) / power if power else 0.0
+    return abs(follows) * math.sqrt(len(lengths)) < _FOLLOWS
 
 
 def _runs_test(n: int, k: int, bursts: int) -> tuple[float | None, float | None]:

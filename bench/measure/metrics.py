@@ -10,11 +10,11 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import signal
 
 from bench.devices.profile import HEADERS_BYTES
 from bench.measure.losses import runs
 from bench.measure.pairing import Flow
+from bench.measure.smoothing import smoothed
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -104,12 +104,13 @@ def jitter_of(transit_ns: Ints) -> tuple[float, float, float]:
     n = len(transit_ns) - 1
     if n < 1:
         return math.nan, math.nan, math.nan
-    state, largest, total = np.zeros(1), 0.0, 0.0
+    last, largest, total = 0.0, 0.0, 0.0
     for start in range(0, n, _PIECE):
         differences = np.abs(np.diff(transit_ns[start : start + _PIECE + 1])) / 1e9
-        found, state = signal.lfilter([1 / 16], [1.0, -15 / 16], differences, zi=state)
+        found = smoothed(differences, last)
+        last = float(found[-1])
         largest, total = max(largest, float(found.max())), total + float(found.sum())
-    return float(found[-1]), largest, total / n
+    return last, largest, total / n
 
 
 def rfc3550_jitter(flow: Flow) -> float:

@@ -12,8 +12,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import lfilter
 
+from bench.measure.smoothing import smoothed
 from bench.units import NS_PER_S
 
 Ints = NDArray[np.int64]
@@ -261,5 +261,4 @@ def interarrival_jitter(t_ns: Ints, timestamp: NDArray[np.integer], rate_hz: flo
         return np.zeros(0)
     sent_s = np.diff(unwrapped(timestamp, 32)) / rate_hz
     difference = np.abs(np.diff(t_ns) / NS_PER_S - sent_s)
-    found: Floats = np.asarray(lfilter([1 / 16], [1, -15 / 16], difference), dtype=np.float64)
-    return found
+    return smoothed(difference)

@@ -408,3 +408,25 @@ def test_the_likelihood_is_the_greatest():
         [model.p_good_to_bad, model.p_bad_to_good, model.loss_bad], method="Powell",
     )  # fmt: skip
     assert found.chosen.log_likelihood == pytest.approx(-best.fun, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "hidden"),
+    [
+        ((0.01, 0.99, 0.0, 1.0), False),
+        ((0.01, 0.4, 0.0, 1.0), False),
+        ((0.01, 0.1, 0.0, 0.5), True),
+        ((0.002, 0.02, 0.0, 0.2), True),
+        ((0.005, 0.05, 0.002, 0.4), True),
+    ],
+)
+def test_hidden_states_are_tried_where_what_is_seen_does_not_suffice(parameters, hidden):
+    p, r, good, bad = parameters
+    rng = np.random.default_rng(7)
+    state, lost = False, np.zeros(20_000, dtype=bool)
+    for at, (change, loss) in enumerate(rng.random((20_000, 2))):
+        state = change >= r if state else change < p
+        lost[at] = loss < (bad if state else good)
+    quick, thorough = fit_loss(lost, thorough=False), fit_loss(lost)
+    assert quick.chosen == thorough.chosen
+    assert (len(quick.ranking) == len(thorough.ranking)) is hidden
