@@ -187,3 +187,42 @@ def test_no_damage_to_one_capture_makes_a_pass(pairs, tmp_path, case, kind, side
     paths[side].write_bytes(data)
     with contextlib.suppress(InputError):
         assert Outcome.PASS not in outcome(paths, case)
+
+
+REAL = Path(__file__).parents[1] / "captures" / "data"
+"""0.35 s of what the local bench's taps saw of the simulated robot, 6 % of the commands lost."""
+
+
+def real_pair():
+    return [REAL / f"loss-step-{name}.pcapng" for name in ("patient", "doctor")]
+
+
+def test_the_whole_real_pair_fails():
+    assert real_outcome(real_pair()) == {Outcome.FAIL}
+
+
+def real_outcome(paths):
+    device = kit.DEVICE
+    asked = find_asked(("000-t2-force-loss",), device, CATALOGUE)
+    found = analyse(
+        *paths,
+        Question(device=device, only="haptic-command", clock=given_clock(None, "1us"), asked=asked),
+    )
+    json.dumps(found.to_json(), allow_nan=False)
+    return {verdict.verdict for verdict in found.verdicts}
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(side=st.integers(0, 1), deeds=st.lists(damage, min_size=1, max_size=4))
+def test_no_damage_to_a_real_capture_makes_a_pass(tmp_path, side, deeds):
+    paths = real_pair()
+    data = paths[side].read_bytes()
+    for deed in deeds:
+        if data:
+            data = damaged(data, "pcapng", *deed)
+    paths[side] = tmp_path / paths[side].name
+    paths[side].write_bytes(data)
+    with contextlib.suppress(InputError):
+        assert Outcome.PASS not in real_outcome(paths)
