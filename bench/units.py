@@ -206,6 +206,8 @@ def show_duration(seconds: float | None) -> str:
     """A duration for people: ``2.30 ms``, ``1.2 s``; an em dash for none."""
     if seconds is None or math.isnan(seconds):
         return "—"
+    if math.isinf(seconds):
+        return "∞" if seconds > 0 else "−∞"
     magnitude = abs(seconds)
     if magnitude >= 7200:
         return f"{seconds / 3600:.1f} h"

@@ -19,11 +19,15 @@ from bench.captures.recognise import recognise
 from bench.captures.rules import StreamRule
 from bench.captures.walking import Mask
 from bench.errors import InputError
+from bench.units import show_duration
 
 BATCH = 1 << 14
 """Packets taken at once: their columns fit into a processor's cache."""
 
 _SLOTS = 1 << 14
+
+_MOST_BACK_NS = 100_000_000
+"""Packets of several interfaces or processors may be out of order in a file by less than this."""
 
 _REASSEMBLY_NS = 60_000_000_000
 """Fragments belong to a datagram no longer than this (RFC 8200, 4.5); then numbers come again."""
@@ -152,6 +156,24 @@ def read_capture(
         without_time=reader.without_time, resolution_s=reader.resolution_s, least_payload=least,
         snap_cut=snap_cut, fragments=fragments,
     )  # fmt: skip
+
+
+def check_clock(capture: Capture) -> None:
+    """Refuse a capture during which the clock was set.
+
+    Raises:
+        InputError: time goes back by more than several interfaces or processors explain.
+    """
+    back = capture.t_ns[1:] - capture.t_ns[:-1]
+    if not len(back) or int(back.min()) > -_MOST_BACK_NS:
+        return
+    at = int(back.argmin())
+    raise InputError(
+        f"time goes back by {show_duration(-int(back[at]) / 1e9)} after packet {at + 1}: the clock "
+        "was set while capturing, or the packets are not in order",
+        remedy="capture again with a clock that is only slewed, or sort the file by time",
+        file=capture.path,
+    )
 
 
 class _Stored:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.captures.alike import FEW
 from bench.captures.blocks import Ints
-from bench.captures.flows import Capture, FlowName, read_capture
+from bench.captures.flows import Capture, FlowName, check_clock, read_capture
 from bench.captures.lining import lines
 from bench.captures.matching import Fate, Pairs, Watch, pair_lines
 from bench.captures.network import Hashes
@@ -22,9 +21,6 @@ from bench.captures.translation import associate
 from bench.captures.walking import Mask
 from bench.errors import InputError
 from bench.units import NS_PER_S, show_duration
-
-_MOST_BACK_NS = 100_000_000
-"""Packets of several interfaces or processors may be out of order in a file by less than this."""
 
 _FEW_EARLY = 0.1
 """So many of a stream's packets may seem to arrive before they are sent, where others like them
@@ -89,8 +85,7 @@ def read_captures(
     def read(path: Path) -> Capture:
         return read_capture(path, rules=rules, addresses=not nat)
 
-    with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(read, (left, right)))
+    found = read(left), read(right)
     least = min(each.least_payload for each in found)
     again = [
         each if each.least_payload == least
@@ -112,7 +107,7 @@ def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int 
         InputError: no common packets, the files in wrong order, or clocks that cannot be right.
     """
     for capture in (left, right):
-        _check_clock(capture)
+        check_clock(capture)
     if offset_ns:
         right = replace(right, t_ns=right.t_ns - offset_ns)
     near, far = by_flow(left), by_flow(right)
@@ -253,19 +248,6 @@ def _middle(delays: Ints) -> float:
     there, back = delays[delays > 0], delays[delays < 0]
     most = there if len(there) >= len(back) else back
     return float(np.median(most)) if len(most) else 0.0
-
-
-def _check_clock(capture: Capture) -> None:
-    back = capture.t_ns[1:] - capture.t_ns[:-1]
-    if not len(back) or int(back.min()) > -_MOST_BACK_NS:
-        return
-    at = int(back.argmin())
-    raise InputError(
-        f"time goes back by {show_duration(-int(back[at]) / 1e9)} after packet {at + 1}: the clock "
-        "was set while capturing, or the packets are not in order",
-        remedy="capture again with a clock that is only slewed, or sort the file by time",
-        file=capture.path,
-    )
 
 
 def _check_ways(left: Capture, right: Capture, shifts: dict[FlowName, float]) -> None:

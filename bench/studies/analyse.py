@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -34,9 +33,10 @@ from bench.studies.analyse_judge import (
     judged,
     unseen,
 )
-from bench.studies.analyse_notes import file_name, notes_of
+from bench.studies.analyse_notes import notes_of
 from bench.studies.analyse_streams import Stream, Way, streams_of
 from bench.studies.analyse_trips import RoundTrip, Trips, trips_of
+from bench.studies.capture_files import digest, file_name
 from bench.units import NS_PER_S
 
 _NOTHING_KNOWN = GivenClock()
@@ -189,7 +189,7 @@ def analyse(
     with ThreadPoolExecutor(2) as pool:
         digests = [pool.submit(_digest, path) for path in (left, right)]
         found = _analysed(left, right, question, each, tell)
-        known = [digest.result() for digest in digests]
+        known = [answer.result() for answer in digests]
     return replace(
         found,
         left=replace(found.left, sha256=known[0]),
@@ -332,7 +332,7 @@ class _Work:
 
 def _source(capture: Capture, unshared: Any, undirected: int) -> Source:
     return Source(
-        file_name(capture), "", len(capture), capture.others, capture.truncated,
+        file_name(capture.path), "", len(capture), capture.others, capture.truncated,
         capture.dropped, capture.without_time, capture.snap_cut, capture.fragments,
         capture.resolution_s, tuple((str(name), count) for name, count in unshared), undirected,
     )  # fmt: skip
@@ -341,8 +341,7 @@ def _source(capture: Capture, unshared: Any, undirected: int) -> Source:
 def _digest(path: Path) -> str:
     """SHA-256 of a file; empty where it cannot be read, which reading it says."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest(path)
     except OSError:
         return ""
 

@@ -20,8 +20,8 @@ from bench.errors import InputError
 from bench.network.impairment import DIRECTIONS, Direction, Impairment
 from bench.network.impairment_files import from_plain, to_plain
 from bench.studies.emulate_control import Client, ControlSocket, check_path
-from bench.studies.emulate_signals import ProcessEnds, Signals, children_deaf
 from bench.studies.emulate_words import WAYS, Asked, directions_of
+from bench.studies.signals import ProcessEnds, Signals, children_deaf
 from bench.units import NS_PER_S
 from instruments.emulators.base import (
     DirectionReport,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from bench.measure.fitting import DirectionFit, Passage, fit_direction
 from bench.network.delays import Delay
 from bench.network.impairment import Direction, GilbertElliott, Impairment, LossModel
 from bench.sessions.codec import to_json
+from bench.studies.capture_files import capture_notes, digest, file_name, text_of
 
 DIRECTION: dict[bool, Direction] = {True: "to-doctor", False: "to-patient"}
 """Where packets go that the left tap, on the patient side, saw first; and the others."""
@@ -138,7 +138,7 @@ def fit(
             ) from error
     sources = tuple(_source(capture) for capture in (near, far))
     return Fit(
-        _shown(name or f"{left.stem}-{right.stem}"), sources[0], sources[1], len(paired.flows),
+        text_of(name or f"{left.stem}-{right.stem}"), sources[0], sources[1], len(paired.flows),
         paired.undirected, directions, tuple(_notes(paired)),
     )  # fmt: skip
 
@@ -199,34 +199,19 @@ def _passage(flows: list[SharedFlow], resolution_s: float) -> Passage:
     )
 
 
-def _shown(name: str) -> str:
-    """A file's name as text, also where its bytes are none."""
-    return name.encode("utf-8", "replace").decode("utf-8")
-
-
 def _source(capture: Capture) -> Source:
-    with capture.path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     return Source(
-        _shown(capture.path.name), digest, len(capture), capture.others, capture.truncated,
-        capture.dropped, capture.without_time, capture.resolution_s,
+        file_name(capture.path), digest(capture.path), len(capture), capture.others,
+        capture.truncated, capture.dropped, capture.without_time, capture.resolution_s,
     )  # fmt: skip
 
 
 def _notes(paired: Comparison) -> list[str]:
-    notes = []
-    for capture in (paired.left, paired.right):
-        file = capture.path.name
-        if capture.truncated:
-            notes.append(f"{file}: the last record is cut; used up to there")
-        if capture.dropped:
-            notes.append(
-                f"{file}: the tap missed {capture.dropped} packets, which count as lost on the path"
-            )
-        if capture.without_time:
-            notes.append(f"{file}: {capture.without_time} packets without time stamp left out")
-        if capture.others:
-            notes.append(f"{file}: {capture.others} packets that are no whole IP packet left out")
+    notes = [
+        f"{file_name(capture.path)}: {text}"
+        for capture in (paired.left, paired.right)
+        for text in capture_notes(capture)
+    ]
     if any(paired.undirected):
         notes.append(
             f"{paired.undirected[0]} and {paired.undirected[1]} packets of flows in which all look "

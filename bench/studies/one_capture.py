@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from bench.captures.flows import Capture, read_capture
+from bench.captures.flows import check_clock, read_capture
 from bench.captures.rules import StreamRule
 from bench.captures.video import is_video
-from bench.errors import InputError
 from bench.measure.figures import RateBins
 from bench.sessions.codec import to_json
+from bench.studies.capture_files import capture_notes, digest, file_name
 from bench.studies.freeze import VideoFreeze, decoded_freeze
 from bench.studies.one_stream import OneStream, one_stream, parts_of
-from bench.units import show_duration
-
-_MOST_BACK_NS = 100_000_000
-"""Packets of several interfaces or processors may be out of order in a file by less than this."""
 
 ONE_PLACE = (
     "one capture shows one place: delay, its variation between two places, and where packets were "
@@ -93,7 +86,7 @@ def analyse_one(
     if is_video(path):
         return _video(path, freeze_s)
     capture = read_capture(path, rules=rules)
-    _check_clock(capture)
+    check_clock(capture)
     start_ns, end_ns = int(capture.t_ns.min()), int(capture.t_ns.max())
     streams = tuple(
         one_stream(capture, part, rules, bin_s=bin_s, freeze_s=freeze_s)
@@ -101,11 +94,11 @@ def analyse_one(
     )
     streams = tuple(sorted(streams, key=lambda stream: stream.start or 0.0))
     source = OneSource(
-        _name(path), _digest(path), "capture", len(capture), start_ns, (end_ns - start_ns) / 1e9,
+        file_name(path), digest(path), "capture", len(capture), start_ns, (end_ns - start_ns) / 1e9,
         capture.others, capture.truncated, capture.dropped, capture.without_time,
         capture.snap_cut, capture.fragments, capture.resolution_s,
     )  # fmt: skip
-    notes = [ONE_PLACE, *_capture_notes(capture)]
+    notes = [ONE_PLACE, *capture_notes(capture)]
     for stream in streams:
         notes += [f"{stream.stream}: {text}" for text in stream.notes]
     return OneAnalysis(source, streams, tuple(notes))
@@ -113,46 +106,10 @@ def analyse_one(
 
 def _video(path: Path, freeze_s: float | None) -> OneAnalysis:
     found: VideoFreeze = decoded_freeze(path, freeze_s=freeze_s)
-    name = _name(path)
+    name = file_name(path)
     stream = OneStream(
         name, start=found.start, end=found.end, duration=found.end - found.start,
         longest_gap=found.longest_gap, bins=RateBins(0.0), video=found,
     )  # fmt: skip
-    source = OneSource(name, _digest(path), "video", duration=found.end - found.start)
+    source = OneSource(name, digest(path), "video", duration=found.end - found.start)
     return OneAnalysis(source, (stream,), (VIDEO_ONLY, *found.notes))
-
-
-def _check_clock(capture: Capture) -> None:
-    back = np.diff(capture.t_ns)
-    if len(back) and int(back.min()) <= -_MOST_BACK_NS:
-        at = int(back.argmin())
-        raise InputError(
-            f"time goes back by {show_duration(-int(back[at]) / 1e9)} after packet {at + 1}: the "
-            "clock was set while capturing, or the packets are not in order",
-            remedy="capture again with a clock that is only slewed, or sort the file by time",
-            file=capture.path,
-        )
-
-
-def _capture_notes(capture: Capture) -> list[str]:
-    notes = []
-    if capture.truncated:
-        notes.append("the last record is cut; used up to there")
-    if capture.dropped:
-        notes.append(f"the tap missed {capture.dropped} packets, which count as lost")
-    if capture.without_time:
-        notes.append(f"{capture.without_time} packets without time stamp left out")
-    if capture.others:
-        notes.append(f"{capture.others} packets that are no whole IP packet left out")
-    if capture.fragments:
-        notes.append(f"{capture.fragments} IP fragments whose stream is not known")
-    return notes
-
-
-def _name(path: Path) -> str:
-    return path.name.encode("utf-8", "replace").decode("utf-8")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

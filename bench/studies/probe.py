@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from bench.errors import InputError
-from bench.studies.emulate_signals import Signals
 from bench.studies.probe_figures import figures
 from bench.studies.probe_words import Sending
+from bench.studies.signals import Signals
 from bench.units import NS_PER_S, ns
 from instruments.emulators.timing import set_timer_slack
 from instruments.probes.clock_state import ClockState, clock_state

@@ -32,7 +32,6 @@ from bench.report.emulate import Display, warnings
 from bench.studies import emulate
 from bench.studies.emulate import _Session, run_emulation
 from bench.studies.emulate_control import Client, ControlSocket, check_path
-from bench.studies.emulate_signals import Signals
 from bench.studies.emulate_words import (
     Asked,
     Words,
@@ -42,6 +41,7 @@ from bench.studies.emulate_words import (
     read_backend,
     read_seed,
 )
+from bench.studies.signals import Signals
 from instruments.emulators.base import ChangeReport, DirectionReport, EmulatorError, EmulatorReport
 
 
