@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib.util
 import json
 import os
 import shutil
@@ -19,15 +18,14 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.rtnl import TC_H_ROOT
 
 from bench.benches.local.kernel import enter_own_namespaces
+from benchmarks.uml import ROOT, in_uml
 
 RATES_BPS = (8_000_000, 16_000_000)
 _LIMIT_BYTES, _BURST_BYTES = 30_000, 1600
@@ -37,19 +35,15 @@ _PARMS, _BURST = 1, 6
 
 Found = dict[str, dict[str, float | str | None]]
 
-_BOOT = Path(__file__).parents[1] / "tests" / "instruments" / "uml_boot.py"
 _GUEST = """
-import glob, json, os, subprocess, sys
-from pathlib import Path
+import json, os, sys
 
 os.environ["PATH"] = {path!r}
-kernel = glob.glob("/usr/lib/uml/modules/*/kernel")[0]
-for module in ("net/sched/sch_netem", "net/sched/sch_tbf", "drivers/net/veth"):
-    if Path(f"{{kernel}}/{{module}}.ko").exists():
-        subprocess.run(["insmod", f"{{kernel}}/{{module}}.ko"], check=True)
 sys.path.insert(0, {root!r})
 from benchmarks.changes import compare
+from benchmarks.uml import insert
 
+insert("net/sched/sch_netem", "net/sched/sch_tbf", "drivers/net/veth")
 print("NETEM-RESULT " + json.dumps(compare({times})), flush=True)
 """
 
@@ -164,24 +158,8 @@ def compare_in_uml(times: int) -> Found:
     Raises:
         SystemExit: it does not boot here, or gives no result; says why.
     """
-    spec = importlib.util.spec_from_file_location("uml_boot", _BOOT)
-    assert spec is not None
-    assert spec.loader is not None
-    uml_boot = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(uml_boot)
-    with tempfile.TemporaryDirectory() as folder:
-        guest = Path(folder) / "guest.py"
-        path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-        guest.write_text(_GUEST.format(path=path, root=str(_BOOT.parents[2]), times=times))
-        try:
-            found, console = uml_boot.guest_result(
-                lambda: Path(tempfile.mkdtemp(dir=folder)), guest
-            )
-        except uml_boot.Unavailable as error:
-            raise SystemExit(str(error)) from None
-    if "failed" in found:
-        raise SystemExit(f"{found['failed']}\n{console[-2000:]}")
-    return dict(found)
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return dict(in_uml(_GUEST.format(path=path, root=str(ROOT), times=times)))
 
 
 def main() -> None:

@@ -1,0 +1,97 @@
+"""The userspace emulator beside netem on the same work, in one boot of User-Mode Linux.
+
+``python -m benchmarks.netem_uml [--json]``: that kernel has netem and one processor, and keeps time
+badly, so the figures say how the two compare there, not what either reaches on a host. The work is
+the scenario of the three-way test: packets of 64 to 1400 bytes through constant delay, four laws of
+jitter, two of loss and a rate; a trial in which the guest stalled is repeated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from benchmarks.uml import ROOT, in_uml
+
+_GUEST = """
+import json, os, sys
+
+os.environ["PATH"] = {path!r}
+sys.path[:0] = [{root!r}, {root!r} + "/tests/instruments"]
+from benchmarks.netem_uml import measured
+
+print("NETEM-RESULT " + json.dumps(measured()), flush=True)
+"""
+
+
+def _work() -> ModuleType:
+    """The scenario, and how it is carried out in the guest."""
+    file = ROOT / "tests" / "instruments" / "three_way_guest.py"
+    spec = importlib.util.spec_from_file_location("three_way_guest", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measured() -> dict[str, dict[str, Any]]:
+    """In the guest: by emulator and cell, packets lost and the delay's quantiles in s."""
+    work = _work()
+    work.insmod()
+    work.prefer_the_kernel()
+    found: dict[str, dict[str, Any]] = {}
+    for backend in ("userspace", "netem"):
+        stage = work.Stage()
+        try:
+            usable, lacking, reason = work.attempts(backend, stage.carry_out, 2_500_000_000)
+        finally:
+            stage.close()
+        found[backend] = {name: {"why": reason} for name in lacking}
+        for cells, good, passed, _ in usable:
+            for place in work.laid_out(cells).places[1:]:
+                if place.cell in good:
+                    found[backend][place.cell.name] = _figures(passed, place)
+    return found
+
+
+def _figures(passed: Any, place: Any) -> dict[str, Any]:
+    own = passed.part(place.first, place.end)
+    delay_s = (own.seen_ns - own.sent_ns[own.seen]) / 1e9
+    quantiles = np.quantile(delay_s, [0.5, 0.99]) if len(delay_s) else (None, None)
+    return {
+        "sent": place.end - place.first,
+        "lost": place.end - place.first - len(np.unique(own.seen)),
+        "p50_s": None if quantiles[0] is None else float(quantiles[0]),
+        "p99_s": None if quantiles[1] is None else float(quantiles[1]),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    found = in_uml(_GUEST.format(path=path, root=str(ROOT)))
+    if arguments.json:
+        print(json.dumps(found))
+        return
+    for name in found["netem"]:
+        for backend, rows in found.items():
+            row = rows[name]
+            if "why" in row:
+                print(f"{name:14} {backend:10} not shown: {row['why']}")
+                continue
+            delay = f"p50 {1e3 * row['p50_s']:7.3f} ms   p99 {1e3 * row['p99_s']:7.3f} ms"
+            print(f"{name:14} {backend:10} lost {row['lost']:4} of {row['sent']:4}   {delay}")
+
+
+if __name__ == "__main__":
+    main()
