@@ -32,8 +32,8 @@ from typing import Any
 from rich.progress import Progress as Bar
 
 from bench.benches.virtual import VirtualBench
+from bench.devices.defects import DEFECTS
 from bench.devices.registry import find_device
-from bench.devices.traits import DEFECTS
 from bench.judge.assess import assess
 from bench.judge.verdict import Verdict
 from bench.measure.floor import measure_floor

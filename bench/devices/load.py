@@ -9,61 +9,20 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, cast
 
-from bench.devices.profile import AlarmProfile, Declaration, DeviceProfile, Priority, Stream, Wire
+from bench.devices.figures import DECLARES, LIMITS, MACHINE_LIMITS, NETWORK_LIMITS, SUFFIX
+from bench.devices.profile import (
+    FUNCTIONS,
+    AlarmProfile,
+    Declaration,
+    DeviceProfile,
+    Priority,
+    Stream,
+    Wire,
+)
 from bench.network.scenario import Side
 from bench.tables import Table, read_toml
 from bench.units import duration_s, ratio, size_bytes
 
-_LIMITS: Mapping[str, str] = {
-    "command_delay": "duration",
-    "command_delay_window": "duration",
-    "command_delay_packets": "number",
-    "command_loss": "ratio",
-    "command_loss_window": "duration",
-    "command_loss_packets": "number",
-    "command_silence_alarm": "duration",
-    "command_silence": "duration",
-    "safe_state_silence": "duration",
-    "command_age": "duration",
-    "link_silence": "duration",
-    "switch_back_after": "duration",
-    "clear_after": "duration",
-    "clear_ratio": "number",
-    "alarm_signal": "duration",
-    "alarm_minimum": "duration",
-    "operator_rearm": "duration",
-    "position_jump": "length",
-}
-_DECLARES: Mapping[str, str] = {
-    "hold_within": "duration",
-    "loss_action_within": "duration",
-    "safe_state_within": "duration",
-    "switchover_gap": "duration",
-    "reconnect_within": "duration",
-    "local_stop_within": "duration",
-    "command_age": "duration",
-    "position_jump": "length",
-    "quality_action_within": "duration",
-    "freeze_shown_within": "duration",
-    "switch_back_within": "duration",
-    "takeover_within": "duration",
-    "display_period": "duration",
-    "display_error": "ratio",
-    "false_alarm_rate": "ratio",
-    "log_time_error": "duration",
-    "skew": "duration",
-    "encryption_delay": "duration",
-    "restore_within": "duration",
-    "restore_point": "duration",
-    "top_stream_rate": "rate",
-    "connections": "number",
-    "access_methods": "number",
-}
-_SUFFIX = {"duration": "_s", "length": "_m", "rate": "_bps"}
-DECLARED = frozenset(key + _SUFFIX.get(kind, "") for key, kind in _DECLARES.items())
-"""The keys of ``declares`` as requirements name them (``D:x``), with the SI suffix."""
-
-_MACHINE_LIMITS = frozenset(_LIMITS)
 _CLASSES = ("diagnosis", "therapy", "emergency", "monitoring", "rehabilitation")
 _PAYLOAD_BYTES = (22, 1472)
 _SHORTEST_PERIOD_S = 1e-4
@@ -79,11 +38,14 @@ def load_profile(path: Path) -> DeviceProfile:
     top = read_toml(path, "the device profile")
     top.only(["device", "streams"], ["limits", "declares", "alarms", "declarations"])
     device = top.table("device")
-    device.only(["name", "title", "class", "manufacturer", "model", "version"], ["machine"])
+    device.only(
+        ["name", "title", "class", "manufacturer", "model", "version"],
+        ["machine", "functions", "watched"],
+    )
     limits, declares = top.table("limits"), top.table("declares")
     machine = device.text("machine", "")
     if machine:
-        limits.only(_MACHINE_LIMITS)
+        limits.only(MACHINE_LIMITS.get(machine, NETWORK_LIMITS))
     streams = tuple(_stream(t, code) for code, t in enumerate(top.tables("streams", "name")))
     alarms = tuple(_alarm(t) for t in top.tables("alarms", "name"))
     _unique(top, "streams", "names", [s.name for s in streams])
@@ -102,13 +64,30 @@ def load_profile(path: Path) -> DeviceProfile:
         version=device.text("version"),
         machine=machine,
         streams=streams,
-        limits=_figures(limits, _LIMITS),
+        functions=_functions(device),
+        watched=_watched(device, streams),
+        limits=_figures(limits, LIMITS),
         alarms=alarms,
-        declares=_figures(declares, _DECLARES),
+        declares=_figures(declares, DECLARES),
         declarations={
             name: _declaration(table) for name, table in top.named("declarations").items()
         },
     )
+
+
+def _functions(device: Table) -> tuple[str, ...]:
+    found = device.texts("functions") if "functions" in device.data else ()
+    for name in found:
+        if name not in FUNCTIONS:
+            device.fail("functions", f"name {name!r}, which is none", f"use {', '.join(FUNCTIONS)}")
+    return found
+
+
+def _watched(device: Table, streams: tuple[Stream, ...]) -> str:
+    name = device.text("watched", streams[0].name if streams else "")
+    if name not in {stream.name for stream in streams}:
+        device.fail("watched", "is no stream of the device", "name one of its streams")
+    return name
 
 
 def _stream(table: Table, code: int) -> Stream:
@@ -203,9 +182,7 @@ def _figures(table: Table, known: Mapping[str, str]) -> dict[str, float]:
         "number": _number,
         "rate": _rate_bps,
     }
-    return {
-        key + _SUFFIX.get(known[key], ""): readers[known[key]](table, key) for key in table.data
-    }
+    return {key + SUFFIX.get(known[key], ""): readers[known[key]](table, key) for key in table.data}
 
 
 def _duration(table: Table, key: str) -> float:

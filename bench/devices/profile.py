@@ -20,6 +20,12 @@ from bench.network.scenario import Side
 Priority = Literal["high", "medium", "low"]
 """Alarm priorities of IEC 60601-1-8:2006+A1+A2, clause 6.1.2."""
 
+FUNCTIONS: Mapping[str, str] = {
+    "motion": "moves a part on remote command, with contacts for motion and brake",
+    "standby-link": "has a second network to switch to",
+}
+"""What a device may be able to do, as far as tests need it: by name, in words."""
+
 HEADERS_BYTES = 14 + 20 + 8
 """Ethernet, IPv4 and UDP headers in front of a payload, as a tap captures them."""
 
@@ -122,6 +128,9 @@ class DeviceProfile:
     """A device as its manufacturer describes it.
 
     ``machine`` names the simulated device's state machines, empty for a real device.
+    ``functions``: of :data:`FUNCTIONS`, what the device does; a test that needs another does not
+    apply to it. ``watched``: the stream towards the patient by which the device judges its network,
+    and the bench when a fault began.
     ``limits``: thresholds on which the device acts, SI. ``declares``: promises (``D:x``), SI.
     ``declarations``: reports by requirement (``EMC-1``).
     ``defects``: deliberate defects and their sizes, for proving that the bench can fail a device.
@@ -138,6 +147,8 @@ class DeviceProfile:
     limits: Mapping[str, float]
     alarms: tuple[AlarmProfile, ...]
     declares: Mapping[str, float]
+    functions: tuple[str, ...] = ()
+    watched: str = ""
     options: tuple[str, ...] = ()
     defects: Mapping[str, float] | None = None
     declarations: Mapping[str, Declaration] = field(default_factory=dict)

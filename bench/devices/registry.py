@@ -7,19 +7,19 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
+from bench.devices.defects import traits_of
 from bench.devices.load import load_profile
 from bench.devices.ports import Endpoint, Port
 from bench.devices.profile import DeviceProfile
-from bench.devices.telesurgery.doctor import DoctorSide
-from bench.devices.telesurgery.patient import PatientSide
-from bench.devices.traits import traits_of
+from bench.devices.robot.doctor import DoctorSide
+from bench.devices.robot.patient import PatientSide
 from bench.errors import InputError
 from bench.network.scenario import Side
 
 Maker = Callable[[DeviceProfile, Port], Endpoint]
 
 MACHINES: Mapping[str, Mapping[Side, Maker]] = {
-    "telesurgery-robot": {
+    "remote-robot": {
         "patient": lambda profile, port: PatientSide(profile, traits_of(profile), port),
         "doctor": lambda profile, port: DoctorSide(profile, traits_of(profile), port),
     },

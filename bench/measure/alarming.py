@@ -47,7 +47,7 @@ def mob_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     The limits stop holding at the first lost command or the first of several late ones.
     """
     window = ev.faulty_window(recording)
-    flow = ev.commands(recording)
+    flow = ev.watched(recording)
     late = ev.first_late_ns(flow, window, ev.device_limit(recording, "command_delay_s"))
     lost = ev.first_loss_ns(flow, window)
     exceeded = [t for t in (late, lost) if t is not None]

@@ -38,13 +38,15 @@ class Behaviour:
 
     ``events``: names of events it rests on beside contacts and taps, which are independent of
     the device; the device's own log otherwise appears in details only. ``alarm``: its limit is
-    the deadline of the alarm that answers the fault.
+    the deadline of the alarm that answers the fault. ``unit``: of the value; only times carry an
+    uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact.
     """
 
     trial: Trial
     reference_points: str
     events: tuple[str, ...] = ()
     alarm: bool = False
+    unit: str = "s"
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
@@ -91,7 +93,7 @@ def measure_behaviour(
     for recording in recordings:
         trouble = [*evidence_problems(recording), *(unsound or {}).get(recording.session_id, ())]
         try:
-            trouble += flow_problems(recording, ev.commands(recording), ev.COMMAND)
+            trouble += flow_problems(recording, ev.watched(recording), profile.watched)
             value, found = behaviour.trial(recording, alarm)
         except ev.Cannot as reason:
             trouble.append(str(reason))
@@ -102,9 +104,10 @@ def measure_behaviour(
         if value >= max(values):
             details = found
     worst = max(values, default=None)
+    timed = behaviour.unit == "s"
     return Measurement(
         value=worst,
-        unit="s",
+        unit=behaviour.unit,
         n=len(values),
         method=requirement,
         reference_points=behaviour.reference_points,
@@ -112,8 +115,8 @@ def measure_behaviour(
         upper=worst,
         confidence=confidence,
         extreme=worst,
-        budget=_event_budget(recordings, floor, behaviour),
-        required_terms=TIME_TERMS,
+        budget=_event_budget(recordings, floor, behaviour) if timed else (),
+        required_terms=TIME_TERMS if timed else (),
         independent=_independent(behaviour, recordings),
         trials=tuple(values),
         problems=tuple(problems),
@@ -140,10 +143,11 @@ def _event_budget(
     """
     if not recordings:
         return ()
-    terms = time_budget(recordings, ev.COMMAND, floor)
+    watched = recordings[0].device.watched
+    terms = time_budget(recordings, watched, floor)
     if all(recording.bench == "virtual" for recording in recordings):
         return (*terms, UncertaintyTerm("event", 0.0, "virtual clock: exact"))
-    found = floor.stream(ev.COMMAND) if floor is not None else None
+    found = floor.stream(watched) if floor is not None else None
     if found is None or not math.isfinite(found.p99):
         return terms
     width_s, origin = found.p99, "99th percentile of the noise floor, rectangular"

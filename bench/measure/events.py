@@ -12,7 +12,6 @@ from bench.network.scenario import Window
 from bench.sessions.recording import Event, Recording
 from bench.units import ns, show_duration
 
-COMMAND = "haptic-command"
 EDGE_NS = 5_000_000
 """Packets sent this shortly before a change may already meet it."""
 
@@ -87,9 +86,9 @@ def faulty_window(recording: Recording) -> Window:
     raise Cannot("the scenario holds no fault")
 
 
-def commands(recording: Recording) -> Flow:
-    """The haptic command stream between the taps."""
-    return flow_of(recording, COMMAND)
+def watched(recording: Recording) -> Flow:
+    """The stream by which the device judges its network (a robot's commands), between the taps."""
+    return flow_of(recording, recording.device.watched, "to-patient")
 
 
 def first_loss_ns(flow: Flow, window: Window) -> int | None:
@@ -143,11 +142,11 @@ def onset(recording: Recording, window: Window) -> int:
     Raises:
         Cannot: it never did.
     """
-    flow = commands(recording)
+    flow = watched(recording)
     if window.kind in ("ramp", "profile"):
         limit_s = device_limit(recording, "command_delay_s")
         watched_s = recording.device.limits.get("command_delay_window_s", 0.0)
-        count = round(watched_s / recording.device.stream(COMMAND).period_s)
+        count = round(watched_s / recording.device.stream(recording.device.watched).period_s)
         late = first_late_ns(flow, window, limit_s, max(CONSECUTIVE, count))
         if late is None:
             raise Cannot("the delay never passed the device's limit at the taps")

@@ -78,7 +78,7 @@ def fail_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
     limit_s = recording.device.declares.get("command_age_s")
     if limit_s is None:
         raise ev.Cannot("not declared: D:command_age_s")
-    flow = ev.commands(recording)
+    flow = ev.watched(recording)
     late = flow.arrived & (flow.received_ns - flow.sent_ns > ns(limit_s))
     offered = _while_moving(recording, flow.received_ns[late])
     if offered < STALE_OFFERED:
@@ -176,7 +176,7 @@ def loc_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
 
 def command_arrivals(recording: Recording) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     """When commands arrived at the patient's interface, on any link, ascending."""
-    code = recording.device.stream(ev.COMMAND).code
+    code = recording.device.stream(recording.device.watched).code
     rows: PacketTable = recording.packets.where(tap="patient", direction=0, stream=code)
     return rows.column("t_ns")
 

@@ -90,10 +90,7 @@ def settle(
 
 def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
     """What bench and device offer to tests that need something."""
-    kinds = {kind for stream in device.active_streams for kind in stream.kinds}
-    found = {"standby-link"}
-    if "force" in kinds:
-        found.add("haptics")
+    found = set(device.functions)
     if bench != "virtual":
         found.add("real-packets")
     return frozenset(found)

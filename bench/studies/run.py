@@ -15,7 +15,7 @@ from typing import Any
 from bench.benches.base import Bench
 from bench.benches.check import best_bench
 from bench.benches.choose import make_bench
-from bench.devices.profile import DeviceProfile
+from bench.devices.profile import FUNCTIONS, DeviceProfile
 from bench.devices.registry import MACHINES
 from bench.errors import InputError
 from bench.judge.assess import CONFIDENCE, assess
@@ -44,8 +44,8 @@ KPI_SESSIONS = 3
 REPEAT_BUDGET_S, FULL_REPEAT_BUDGET_S = 60.0, 1200.0
 """No session is repeated once the repeats of a run have taken this long."""
 
-CAPABILITIES = ("haptics", "real-packets", "standby-link")
-"""What a test may need of bench and device."""
+CAPABILITIES = (*FUNCTIONS, "real-packets")
+"""What a test may need of device and bench."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = pytest.mark.needs("haptics")
+pytestmark = pytest.mark.needs("motion")
 
 
 @pytest.mark.requirement("FAIL-1")

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.needs("haptics")
+@pytest.mark.needs("motion")
 @pytest.mark.requirement("LOC-1")
 @pytest.mark.scenario("local-stop")
 def test_local_stop_always_stops(recordings, judge):

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.needs("haptics")
+@pytest.mark.needs("motion")
 @pytest.mark.requirement("MOB-1")
 @pytest.mark.parametrize(
     "scenario",

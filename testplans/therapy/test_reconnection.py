@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.needs("haptics")
+@pytest.mark.needs("motion")
 @pytest.mark.requirement("REC-1")
 @pytest.mark.scenario("blackout")
 def test_reconnects_and_waits_for_rearm(recordings, judge):

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.needs("haptics", "standby-link")
+@pytest.mark.needs("motion", "standby-link")
 @pytest.mark.requirement("SW-1")
 @pytest.mark.parametrize(
     "scenario",

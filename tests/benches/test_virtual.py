@@ -7,6 +7,7 @@ from bench.benches import virtual
 from bench.benches.virtual import VirtualBench
 from bench.devices import registry
 from bench.network import library
+from bench.network.scenario import Segment
 from bench.sessions.packets import TAPS
 from bench.sessions.recording import Session
 
@@ -60,7 +61,7 @@ def test_one_seed_one_recording(name):
 
 @pytest.mark.parametrize("options", [(), ("video-3d",)])
 def test_frames_as_bursts_equal_frames_as_packets(monkeypatch, options):
-    scenario = library.radio_link_failure()
+    scenario = library.basic.radio_link_failure()
     bursts, _ = play(scenario, options=options)
     monkeypatch.setattr(virtual, "_ARRAY_BURST", 10**9)
     packets, _ = play(scenario, options=options)
@@ -91,7 +92,7 @@ def test_delay_on_the_link_is_what_the_scenario_asks_for():
 
 
 def test_holds_brakes_and_waits_for_rearm_in_a_blackout():
-    recording, _ = play(library.blackout())
+    recording, _ = play(library.basic.blackout())
     motion, brake = contacts(recording, "motion"), contacts(recording, "brake")
     assert [value for _, value in motion] == [0, 1, 0, 1]
     hold_s, resume_s = motion[2][0], motion[3][0]
@@ -104,7 +105,7 @@ def test_holds_brakes_and_waits_for_rearm_in_a_blackout():
 
 
 def test_executes_nothing_old_and_nothing_twice_over_a_switch():
-    recording, _ = play(library.primary_outage())
+    recording, _ = play(library.basic.primary_outage())
     executed = recording.packets.where(tap="actuator").rows
     sent = dict(
         recording.packets.where(tap="doctor", stream=COMMAND).rows[["seq", "t_ns"]].tolist()
@@ -117,12 +118,12 @@ def test_executes_nothing_old_and_nothing_twice_over_a_switch():
 
 
 def test_one_way_outage_moves_both_sides_to_the_standby():
-    scenario = library.primary_outage()
+    scenario = library.basic.primary_outage()
     step = scenario.steps[1]
     state = step.segments[0].links["primary"]
     up = library.steady().steps[1].segments[0].links["primary"]
     half = type(state)(state.to_patient, up.to_doctor)
-    segment = library.Segment("outage", 2.0, {"primary": half})
+    segment = Segment("outage", 2.0, {"primary": half})
     steps = (scenario.steps[0], library.Step("outage", "outage", "beyond", (segment,)))
     recording, _ = play(library.Scenario("half-open", "half-open", steps))
     for side in ("patient", "doctor"):
@@ -130,7 +131,7 @@ def test_one_way_outage_moves_both_sides_to_the_standby():
 
 
 def test_local_stop_is_obeyed_and_latched():
-    recording, _ = play(library.local_stop())
+    recording, _ = play(library.basic.local_stop())
     executed = recording.packets.where(tap="actuator").column("t_ns") / 1e9
     arrived = recording.packets.where(tap="patient", stream=COMMAND).column("t_ns") / 1e9
     assert ((executed > 2.3) & (executed <= 2.5)).sum() > 100

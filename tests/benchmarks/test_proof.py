@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from bench.devices.traits import DEFECTS
+from bench.devices.defects import DEFECTS
 from benchmarks import proof
 
 

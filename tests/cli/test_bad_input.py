@@ -64,8 +64,8 @@ def test_plan_that_cannot_be_read(bench, kit, tmp_path):
         ('command_age = "15ms"', 'comand_age = "15ms"', ["limits.comand_age", "unknown key"]),
         ('name = "control"', 'name = "control"\ncolour = "red"', ["streams[control].colour"]),
         ("[limits]", "[limits", ["is not TOML"]),
-        ('machine = "telesurgery-robot"', 'machine = "loom"', ["device.machine", "loom"]),
-        ('machine = "telesurgery-robot"', "", ["device.machine", "lab bench"]),
+        ('machine = "remote-robot"', 'machine = "loom"', ["device.machine", "loom"]),
+        ('machine = "remote-robot"', "", ["device.machine", "lab bench"]),
     ],
 )  # fmt: skip
 def test_device_file_that_cannot_be_used(bench, kit, tmp_path, old, new, parts):

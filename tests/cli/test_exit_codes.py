@@ -16,7 +16,7 @@ from dataclasses import replace
 from bench.devices import registry
 
 def patient(profile, port):
-    real = registry.MACHINES["telesurgery-robot"]["patient"](profile, port)
+    real = registry.MACHINES["remote-robot"]["patient"](profile, port)
     class Broken:
         def __getattr__(self, name):
             return getattr(real, name)
@@ -24,7 +24,7 @@ def patient(profile, port):
             raise ZeroDivisionError("a bug in the device")
     return Broken()
 
-registry.MACHINES["broken"] = registry.MACHINES["telesurgery-robot"] | {"patient": patient}
+registry.MACHINES["broken"] = registry.MACHINES["remote-robot"] | {"patient": patient}
 
 def robot():
     return replace(registry.find_device("telesurgery-robot"), name="broken", machine="broken")

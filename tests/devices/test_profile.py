@@ -6,10 +6,11 @@ import pytest
 
 from bench.captures.rules import SequenceField, StreamRule
 from bench.devices import registry
-from bench.devices.load import DECLARED, load_profile
+from bench.devices.defects import DEFECTS, parse_defect, traits_of
+from bench.devices.figures import DECLARED
+from bench.devices.load import load_profile
 from bench.devices.profile import Stream
 from bench.devices.rules import rules_of
-from bench.devices.traits import DEFECTS, parse_defect, traits_of
 from bench.errors import InputError
 from bench.requirements.loader import load_catalogue
 from bench.sessions.codec import from_json, to_json
@@ -154,7 +155,7 @@ def test_everything_that_the_catalogue_wants_declared_can_be(tmp_path):
     assert (declares["display_error"], declares["connections"]) == (0.1, 3)
 
 
-REAL = TEXT.replace('machine = "telesurgery-robot"\n', "")
+REAL = TEXT.replace('machine = "remote-robot"\n', "")
 FORCE = '[[streams]]\nname = "force-feedback"'
 
 WIRE = """

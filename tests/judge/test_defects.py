@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from bench.benches.virtual import VirtualBench
+from bench.devices.defects import DEFECTS
 from bench.devices.registry import find_device
-from bench.devices.traits import DEFECTS
 from bench.judge.assess import assess
 from bench.judge.verdict import Outcome
 from bench.measure.behaviours import BEHAVIOURS

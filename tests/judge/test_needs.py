@@ -89,7 +89,7 @@ def test_trials():
     assert needs.full_trials(0.99) == 90
     text = needs.trials_text(59, 600.0, "reconnections after 600 s")
     assert text == "59 reconnections after 600 s need 9.8 h"
-    assert scenario_s(library.blackout(600.0)) == 607.0
+    assert scenario_s(library.basic.blackout(600.0)) == 607.0
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_the_planned_counts_are_those_that_the_scope_names():
 
     catalogue = load_catalogue()
     steady = library.steady().steps[1].segments[0].links["primary"].to_doctor
-    plan = Plan(4000.0, 59, 0.95, frozenset({"haptics"}))
+    plan = Plan(4000.0, 59, 0.95, frozenset({"motion"}))
     metrics = {"000-t2-force-loss": "loss", "000-t2-force-delay": "delay-p99",
                "000-t2-force-jitter": "ipdv-p99"}  # fmt: skip
     candidates = [Candidate(name, "force-feedback", name, "steady-5g-slice") for name in metrics]

@@ -28,7 +28,7 @@ def settle(
     requirement, stream="force-feedback", *, noise=None, budget_s=40.0, needs=(), trials=1,
     catalogue=CATALOGUE, too_long=(), scenario="steady-5g-slice",
 ):  # fmt: skip
-    plan = Plan(budget_s, trials, 0.95, frozenset({"haptics"}), dict(too_long))
+    plan = Plan(budget_s, trials, 0.95, frozenset({"motion"}), dict(too_long))
     candidate = Candidate(requirement, stream, "t", scenario, needs)
     (item,) = decide([candidate], profile=ROBOT, requirements=catalogue, floor=noise,
                      steady=STEADY, plan=plan)  # fmt: skip
@@ -113,12 +113,12 @@ def test_what_does_not_apply():
     carried = settle("000-t2-video-3d-delay", "")
     assert carried.reason == "the device carries no stream of kind video-3d"
     assert "option" in carried.figure
-    needs = settle("LOC-1", "", needs=("haptics", "real-packets", "antenna"))
+    needs = settle("LOC-1", "", needs=("motion", "real-packets", "antenna"))
     assert needs.reason == "bench or device lacks real-packets, antenna"
 
 
 def test_a_behaviour_takes_the_trials_of_the_plan():
-    assert settle("LOC-1", "", needs=("haptics",), trials=59).planned_n == 59
+    assert settle("LOC-1", "", needs=("motion",), trials=59).planned_n == 59
 
 
 # ---- figures that no plan measures -----------------------------------------------------------

@@ -41,7 +41,7 @@ def device() -> DeviceProfile:
 
 @pytest.fixture(scope="session")
 def session(device: DeviceProfile) -> Session:
-    return Session("therapy", device, library.primary_outage(), 7)
+    return Session("therapy", device, library.basic.primary_outage(), 7)
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ from bench.runs.folder import RunFolder
 from bench.sessions.packets import ROW
 from bench.sessions.recording import Event, Session
 device = find_device("telesurgery-robot")
-session = Session("therapy", device, library.primary_outage(), 7)
+session = Session("therapy", device, library.basic.primary_outage(), 7)
 results = Path(sys.argv[1])
 rows = np.fromfile(sys.argv[2], dtype=ROW)
 identity = {"device": device, "bench": "virtual", "backend": "x"}

@@ -26,7 +26,7 @@ from bench.sessions.packets import ROW
 from bench.sessions.recording import Event, Session
 rows = np.fromfile(sys.argv[2], dtype=ROW)
 device = find_device("telesurgery-robot")
-session = Session("therapy", device, library.primary_outage(), 7)
+session = Session("therapy", device, library.basic.primary_outage(), 7)
 run = RunFolder.create(Path(sys.argv[1]), "killed", {"device": device, "seed": 7})
 writer = run.claim(session, "virtual", "virtual link")
 for count in range(1, len(rows) // 50 + 1):

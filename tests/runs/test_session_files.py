@@ -127,7 +127,7 @@ from bench.runs.packet_files import Columns, write_parquet
 from bench.sessions.packets import ROW
 rows = np.fromfile(sys.argv[1], dtype=ROW)
 device = find_device("telesurgery-robot")
-write_parquet(Path(sys.argv[2]), rows, Columns(device, library.primary_outage().links))
+write_parquet(Path(sys.argv[2]), rows, Columns(device, library.basic.primary_outage().links))
 """
 
 

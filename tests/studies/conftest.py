@@ -15,7 +15,7 @@ from bench.judge.scope import Candidate
 from bench.studies.ending import end_run
 from bench.studies.run import Run, RunOptions
 
-STOP = Candidate("LOC-1", "", "stop", "local-stop", ("haptics",))
+STOP = Candidate("LOC-1", "", "stop", "local-stop", ("motion",))
 SWITCH = Candidate("SW-1", "", "switch", "primary-outage")
 
 

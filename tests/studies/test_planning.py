@@ -100,8 +100,8 @@ def test_more_time_never_takes_anything_out(budget_s, more_s):
 
 
 def test_what_a_bench_offers():
-    assert capabilities(ROBOT, "virtual") == {"haptics", "standby-link"}
-    assert capabilities(ROBOT, "local") == {"haptics", "standby-link", "real-packets"}
+    assert capabilities(ROBOT, "virtual") == {"motion", "standby-link"}
+    assert capabilities(ROBOT, "local") == {"motion", "standby-link", "real-packets"}
 
 
 # ---- the words -------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The patient side of the telesurgery robot: it moves, and it decides when it must not."""
+"""The patient side of a remote robot: it moves, and it decides when it must not."""
 
 from __future__ import annotations
 
@@ -7,35 +7,31 @@ from typing import Any
 from bench.devices.arming import BRAKED, MOVING, Arming, Trigger, after
 from bench.devices.ports import Message, Port
 from bench.devices.profile import DeviceProfile
-from bench.devices.telesurgery.common import RobotSide
+from bench.devices.robot.streams import COMMAND
+from bench.devices.side import DeviceSide
+from bench.devices.supervision import NetworkSupervisor
 from bench.devices.traffic import periodic_sources
 from bench.devices.traits import Traits
-from bench.devices.watch import NetworkWatch, Persistence
+from bench.devices.watch import WatchReading
 from bench.units import ns
 
-_GUARD_NS = 10_000_000
-"""How often the command stream's silence is looked at."""
 
-
-class PatientSide(RobotSide):
+class PatientSide(DeviceSide):
     """Executes fresh commands while ENABLED; holds, brakes and stops on its own authority."""
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
         limits = self.limits
+        self.handlers |= {
+            profile.stream(COMMAND).code: self._on_command,
+            self.control: self._on_heartbeat,
+        }
         self._sources = [
             s for s in periodic_sources(profile.active_streams, "patient", port, self.links)
         ]
-        self._watch = NetworkWatch(
-            delay_window_s=limits["command_delay_window_s"],
-            loss_window_s=limits["command_loss_window_s"],
-            least_packets=int(limits["command_delay_packets"]),
+        self.network = NetworkSupervisor(
+            limits, self.alarms, port, on_look=self._on_look, on_guard=self._on_guard
         )
-        self._delay_over = Persistence(limits["clear_after_s"])
-        self._loss_over = Persistence(limits["clear_after_s"])
-        self._silent = Persistence(limits["clear_after_s"])
-        self._bucket_ns = ns(limits["command_delay_window_s"])
-        self._silence_alarm_ns = ns(limits["command_silence_alarm_s"])
         self._silence_ns = ns(limits["command_silence_s"])
         self._safe_ns = ns(limits["safe_state_silence_s"])
         self._age_ns = traits.command_age_s * 1e9
@@ -48,7 +44,6 @@ class PatientSide(RobotSide):
         self._rebase = False
         self._dropped: dict[str, int] = {}
         self._request_done = 0
-        self._look_due = self._guard_due = 0
 
     def start(self, now_ns: int) -> None:
         """Power on: brakes engaged, not moving, heartbeats and streams begin."""
@@ -57,24 +52,7 @@ class PatientSide(RobotSide):
         self.start_heartbeats(now_ns)
         for source in self._sources:
             source.start(now_ns)
-        self._look_due = now_ns + self._bucket_ns
-        self._guard_due = now_ns + _GUARD_NS
-        self.port.at(self._look_due, self._look)
-        self.port.at(self._guard_due, self._guard)
-
-    def receive(self, now_ns: int, link: int, message: Message) -> None:
-        """A packet arrived."""
-        self.links.last_heard_ns[link] = now_ns
-        if message.stream == self.command:
-            self._on_command(now_ns, message)
-        elif message.stream == self.control:
-            self._on_heartbeat(now_ns, message)
-
-    def receive_burst(
-        self, now_ns: int, link: int, message: Message, received: int, count: int
-    ) -> None:
-        """The doctor side sends no bursts that this side would use."""
-        self.links.last_heard_ns[link] = now_ns
+        self.network.start(now_ns)
 
     def operate(self, now_ns: int, action: str) -> None:
         """``local-stop`` and ``local-release``: the stop button beside the patient."""
@@ -92,8 +70,8 @@ class PatientSide(RobotSide):
         self._trigger(now_ns, Trigger.LOCAL_STOP)
         self.alarms.update(now_ns, "local-stop-active", True)
 
-    def _on_command(self, now_ns: int, message: Message) -> None:
-        self._watch.packet(now_ns, message.seq, message.sent_ns)
+    def _on_command(self, now_ns: int, link: int, message: Message) -> None:
+        self.network.watch.packet(now_ns, message.seq, message.sent_ns)
         if message.seq <= self._highest_seq:
             if self.traits.drops_old_sequence:
                 self._drop("old sequence")
@@ -146,49 +124,21 @@ class PatientSide(RobotSide):
             self._rebase = True
         return True
 
-    def _look(self, now_ns: int) -> None:
-        """Once per delay window: read the network and act on the declared limits."""
-        reading = self._watch.bucket()
-        limits, traits = self.limits, self.traits
-        limit = limits["command_delay_s"]
-        delay = reading.delay_s
-        late = self._delay_over.update(
-            now_ns,
-            delay is not None and delay > limit,
-            delay is not None and delay < limits["clear_ratio"] * limit,
-        )
-        loss_limit = limits["command_loss"]
-        lossy = self._loss_over.update(
-            now_ns,
-            reading.loss > loss_limit and reading.lost >= limits["command_loss_packets"],
-            reading.loss <= limits["clear_ratio"] * loss_limit,
-        )
-        silent = self._silent.present
-        self.alarms.update(now_ns, "network-delay", late, delay)
-        self.alarms.update(now_ns, "network-loss", lossy, reading.loss)
+    def _on_look(self, now_ns: int, reading: WatchReading) -> None:
+        """Once per delay window: act on the declared limits."""
+        network, traits = self.network, self.traits
+        late, lossy = network.delay.present, network.loss.present
         if (late and traits.holds_on_delay) or (lossy and traits.holds_on_loss):
             self._trigger(now_ns, Trigger.HOLD)
-        if not traits.needs_rearm and self.ready and not (late or lossy or silent):
+        if not traits.needs_rearm and self.ready:
             self._trigger(now_ns, Trigger.CLEAR)
             self._trigger(now_ns, Trigger.REARM)
         for reason, count in self._dropped.items():
             self.port.log(now_ns, "commands-dropped", {"reason": reason, "count": count})
         self._dropped.clear()
-        self._look_due = max(self._look_due, now_ns - self._bucket_ns) + self._bucket_ns
-        self.port.at(self._look_due, self._look)
 
-    def _guard(self, now_ns: int) -> None:
-        """Silence of the command stream: alarm, hold, and after longer silence the safe state."""
-        self._guard_due = max(self._guard_due, now_ns - _GUARD_NS) + _GUARD_NS
-        self.port.at(self._guard_due, self._guard)
-        last = self._watch.last_ns
-        if last < 0:
-            return
-        silence_ns = now_ns - last
-        silent = self._silent.update(
-            now_ns, silence_ns > self._silence_alarm_ns, silence_ns < self._silence_alarm_ns // 2
-        )
-        self.alarms.update(now_ns, "network-interrupted", silent, silence_ns / 1e9)
+    def _on_guard(self, now_ns: int, silence_ns: int) -> None:
+        """Silence of the command stream: hold, and after longer silence the safe state."""
         if silence_ns > self._silence_ns and self.traits.holds_on_silence:
             self._trigger(now_ns, Trigger.HOLD)
         if silence_ns > self._safe_ns and self.traits.reaches_safe_state:
@@ -197,13 +147,8 @@ class PatientSide(RobotSide):
     @property
     def ready(self) -> bool:
         """The network is good again, nothing is latched: an operator may re-arm."""
-        conditions = (self._delay_over, self._loss_over, self._silent)
-        return (
-            self.connected
-            and not self.stop_latched
-            and self._watch.last_ns >= 0
-            and not any(condition.present for condition in conditions)
-        )
+        network = self.network
+        return self.connected and not self.stop_latched and network.heard and not network.abnormal
 
     def heartbeat_body(self) -> dict[str, Any]:
         """State, position and readiness for the console."""
@@ -217,7 +162,7 @@ class PatientSide(RobotSide):
     def on_beat(self, now_ns: int) -> None:
         """Nothing beyond what both sides do."""
 
-    def _on_heartbeat(self, now_ns: int, message: Message) -> None:
+    def _on_heartbeat(self, now_ns: int, link: int, message: Message) -> None:
         body = message.body
         if body is None:
             return

@@ -1,7 +1,13 @@
-"""What both sides of the robot share: heartbeats on every link, supervision, the alarms."""
+"""What both sides of every simulated device share: heartbeats, link supervision, the alarms.
+
+A device is composed: a side of it is a :class:`DeviceSide` that holds the parts it needs
+(:mod:`~bench.devices.arming`, :mod:`~bench.devices.watch`, :mod:`~bench.devices.traffic` …) and
+says what each arriving stream does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bench.devices.alarms import AlarmSystem
@@ -13,14 +19,19 @@ from bench.units import ns
 
 LINK_NAMES = ("primary", "standby")
 CONTROL = "control"
-COMMAND = "haptic-command"
-FORCE = "force-feedback"
+"""The stream of heartbeats, state and requests that every simulated device has, both ways."""
+
+Handler = Callable[[int, int, Message], None]
+"""What an arriving packet does: ``(now_ns, link, message)``."""
 
 
-class RobotSide:
-    """The part of the robot that is the same on both sides.
+class DeviceSide:
+    """The part of a device that is the same on both sides.
 
-    Sub-classes give the heartbeat's body and what happens at every heartbeat.
+    Sub-classes fill :attr:`handlers`, give the heartbeat's body and what happens at every
+    heartbeat. Streams without a handler only show that their link works.
+
+    ``handlers``: by stream code.
     """
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
@@ -44,8 +55,7 @@ class RobotSide:
             muted=traits.muted,
         )
         self.control = profile.stream(CONTROL).code
-        self.command = profile.stream(COMMAND).code
-        self.force = profile.stream(FORCE).code
+        self.handlers: dict[int, Handler] = {}
         self.connected = False
         self._connect_after_ns = ns(traits.reconnect_after_s)
         self._usable_since: int | None = None
@@ -53,6 +63,22 @@ class RobotSide:
         self._period_ns = ns(profile.stream(CONTROL).period_s)
         self._beat_due = 0
         self._beat_seq = 0
+
+    def receive(self, now_ns: int, link: int, message: Message) -> None:
+        """A packet arrived."""
+        self.links.last_heard_ns[link] = now_ns
+        handler = self.handlers.get(message[0])
+        if handler is not None:
+            handler(now_ns, link, message)
+
+    def receive_burst(
+        self, now_ns: int, link: int, message: Message, received: int, count: int
+    ) -> None:
+        """A burst (a video frame) arrived, whole or not."""
+        self.links.last_heard_ns[link] = now_ns
+
+    def operate(self, now_ns: int, action: str) -> None:
+        """Somebody does something at this side; nothing here answers."""
 
     def start_heartbeats(self, now_ns: int) -> None:
         """Begin to send heartbeats on every link."""

@@ -1,16 +1,12 @@
-"""The library of named scenarios. Each is data; durations that vary are drawn from the seed.
-
-``within`` steps keep inside the limits of table 2 of the CAICT report (2023); ``beyond`` steps
-leave them on purpose, and only the device's declared response is judged there.
-"""
+"""The basic network faults: delay, loss, outages, handover, two measured long-haul networks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bench.errors import InputError
 from bench.network.impairment import Delay, Impairment, bernoulli
-from bench.network.profiles import LinkProfile, load_profiles
+from bench.network.library.parts import changed, link_state, only, recover, settle, usual_links
+from bench.network.profiles import load_profiles
 from bench.network.scenario import (
     Action,
     Drawn,
@@ -21,49 +17,16 @@ from bench.network.scenario import (
     both,
 )
 
-SETTLE_S = 2.0
-"""Time to connect and to be armed before anything is judged."""
-
-_SLICE, _STANDBY = "5g-short-haul-slice", "5g-standby-slice"
-
-
-def _state(profile: LinkProfile) -> LinkState:
-    return LinkState(profile.to_patient, profile.to_doctor)
-
-
-def _links() -> dict[str, LinkState]:
-    profiles = load_profiles()
-    return {"primary": _state(profiles[_SLICE]), "standby": _state(profiles[_STANDBY])}
-
-
-def _settle(links: Mapping[str, LinkState], seconds: float = SETTLE_S) -> Step:
-    return Step("settle", "hold", "within", (Segment("settle", seconds, links),), judged=False)
-
-
-def _recover(links: Mapping[str, LinkState], seconds: float) -> Step:
-    return Step("recover", "hold", "within", (Segment("recover", seconds, links),), judged=False)
-
-
-def _changed(links: Mapping[str, LinkState], **changes: object) -> dict[str, LinkState]:
-    return {
-        name: LinkState(state.to_patient.with_(**changes), state.to_doctor.with_(**changes))
-        for name, state in links.items()
-    }
-
-
-def _only(links: Mapping[str, LinkState], name: str) -> dict[str, LinkState]:
-    return {name: links[name]}
-
 
 def null_path(duration_s: float = 5.0) -> Scenario:
     """Nothing is impaired: what remains is the bench's own noise floor."""
     clean = {"primary": both(Impairment()), "standby": both(Impairment())}
-    settle = Segment("settle", 1.0, clean)
+    first = Segment("settle", 1.0, clean)
     return Scenario(
         "null-path",
         "Unimpaired path: the bench's own noise floor",
         (
-            Step("settle", "hold", "within", (settle,), judged=False),
+            Step("settle", "hold", "within", (first,), judged=False),
             Step("null", "null", "within", (Segment("null", duration_s, clean),)),
         ),
     )
@@ -71,12 +34,12 @@ def null_path(duration_s: float = 5.0) -> Scenario:
 
 def steady(duration_s: float = 36.0) -> Scenario:
     """A short-haul 5G slice for as long as the planned evidence takes."""
-    links = _links()
+    links = usual_links()
     return Scenario(
         "steady-5g-slice",
         "Steady on a short-haul 5G slice",
         (
-            _settle(links),
+            settle(links),
             Step("steady", "hold", "within", (Segment("steady", duration_s, links),)),
         ),
         source="CAICT report on remote medical devices (2023), table 7 (5G)",
@@ -85,65 +48,65 @@ def steady(duration_s: float = 36.0) -> Scenario:
 
 def delay_ramp(top_s: float = 0.030) -> Scenario:
     """Delay rises across the haptic limit on all links, stays, and falls back."""
-    links = _links()
-    high = _changed(links, delay=Delay(top_s, "uniform", 0.0003))
+    links = usual_links()
+    high = changed(links, delay=Delay(top_s, "uniform", 0.0003))
     return Scenario(
         "delay-ramp",
         "Delay ramp across the haptic limit",
         (
-            _settle(links),
+            settle(links),
             Step(
                 "ramp",
                 "ramp",
                 "beyond",
                 (Segment("rise", 3.0, high, ramp=True), Segment("top", 1.5, high)),
             ),
-            _recover(links, 2.5),
+            recover(links, 2.5),
         ),
     )
 
 
 def loss_step(loss: float = 0.05) -> Scenario:
     """Independent loss far beyond the haptic limit, at an unchanged delay."""
-    links = _links()
-    lossy = _changed(links, loss=bernoulli(loss))
+    links = usual_links()
+    lossy = changed(links, loss=bernoulli(loss))
     return Scenario(
         "loss-step",
         "Loss beyond the haptic limit",
         (
-            _settle(links),
+            settle(links),
             Step("loss", "loss", "beyond", (Segment("loss", 3.0, lossy),)),
-            _recover(links, 2.5),
+            recover(links, 2.5),
         ),
     )
 
 
 def primary_outage(duration_s: float = 2.0) -> Scenario:
     """The primary link drops everything; the standby stays."""
-    links = _links()
-    down = _changed(_only(links, "primary"), up=False)
+    links = usual_links()
+    down = changed(only(links, "primary"), up=False)
     return Scenario(
         "primary-outage",
         f"{duration_s:g} s outage of the primary link",
         (
-            _settle(links),
+            settle(links),
             Step("outage", "outage", "beyond", (Segment("outage", duration_s, down),)),
-            _recover(links, 3.5),
+            recover(links, 3.5),
         ),
     )
 
 
 def blackout(duration_s: float = 2.0) -> Scenario:
     """All links drop everything."""
-    links = _links()
-    down = _changed(links, up=False)
+    links = usual_links()
+    down = changed(links, up=False)
     return Scenario(
         "blackout",
         f"{duration_s:g} s blackout of all links",
         (
-            _settle(links),
+            settle(links),
             Step("blackout", "blackout", "beyond", (Segment("blackout", duration_s, down),)),
-            _recover(links, 5.0),
+            recover(links, 5.0),
         ),
     )
 
@@ -155,12 +118,12 @@ def long_haul(name: str, title: str) -> Scenario:
     delay sweeps between the minimum and the value as far above the mean; the maximum comes once,
     as a stall that holds and releases.
     """
-    links = _links()
+    links = usual_links()
     profile = load_profiles()[f"{name}-5g"]
     mean_s = profile.to_patient.delay.mean_s
     low_s = profile.figures["rtt_min_s"] / 2
     stall_s = profile.figures["rtt_max_s"] / 2 - mean_s
-    here = {link: _state(profile) for link in links}
+    here = {link: link_state(profile) for link in links}
 
     def at(delay_s: float) -> dict[str, LinkState]:
         delay = Delay(delay_s, "uniform", 0.0003)
@@ -173,7 +136,7 @@ def long_haul(name: str, title: str) -> Scenario:
         name,
         title,
         (
-            _settle(links),
+            settle(links),
             Step(
                 "profile",
                 "profile",
@@ -183,11 +146,11 @@ def long_haul(name: str, title: str) -> Scenario:
                     Segment("low", 0.5, at(low_s), ramp=True),
                     Segment("high", 1.0, at(2 * mean_s - low_s), ramp=True),
                     Segment("back", 0.5, at(mean_s), ramp=True),
-                    Segment("spike", stall_s, _changed(at(mean_s), hold=True)),
+                    Segment("spike", stall_s, changed(at(mean_s), hold=True)),
                     Segment("after", 0.5, at(mean_s)),
                 ),
             ),
-            _recover(links, 2.0),
+            recover(links, 2.0),
         ),
         source=profile.source,
     )
@@ -195,7 +158,7 @@ def long_haul(name: str, title: str) -> Scenario:
 
 def nr_handover() -> Scenario:
     """NR handover in frequency: degradation, a gap that holds, release as a burst, decay."""
-    links = _links()
+    links = usual_links()
     primary = links["primary"]
     before = primary.to_patient
     slow_delay = Delay(2 * before.delay.mean_s, "uniform", 0.0003)
@@ -206,7 +169,7 @@ def nr_handover() -> Scenario:
         "nr-handover",
         "NR handover with hold and burst on the primary link",
         (
-            _settle(links),
+            settle(links),
             Step(
                 "handover",
                 "handover",
@@ -231,7 +194,7 @@ def nr_handover() -> Scenario:
 
 def radio_link_failure() -> Scenario:
     """Fading loss, blackout, re-establishment at a low rate, on the primary link."""
-    links = _links()
+    links = usual_links()
     primary = links["primary"]
     fade = both(primary.to_patient.with_(loss=bernoulli(0.3)))
     down = both(primary.to_patient.with_(up=False))
@@ -240,7 +203,7 @@ def radio_link_failure() -> Scenario:
         "radio-link-failure",
         "Radio link failure with re-establishment on the primary link",
         (
-            _settle(links),
+            settle(links),
             Step(
                 "failure",
                 "radio-link-failure",
@@ -251,7 +214,7 @@ def radio_link_failure() -> Scenario:
                     Segment("slow-start", 0.5, {"primary": slow}),
                 ),
             ),
-            _recover(links, 3.0),
+            recover(links, 3.0),
         ),
         source="typical radio link failure shape; IP-layer surrogate, no radio",
     )
@@ -259,13 +222,13 @@ def radio_link_failure() -> Scenario:
 
 def local_stop() -> Scenario:
     """The local stop is pressed while remote commands keep coming over a lossy link."""
-    links = _links()
-    lossy = _changed(links, loss=bernoulli(0.002))
+    links = usual_links()
+    lossy = changed(links, loss=bernoulli(0.002))
     return Scenario(
         "local-stop",
         "Local stop under remote load and loss",
         (
-            _settle(links),
+            settle(links),
             Step("stop", "local-stop", "within", (Segment("stop", 2.0, lossy),), judged=False),
             Step("release", "hold", "within", (Segment("release", 2.0, links),), judged=False),
         ),
@@ -293,19 +256,3 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "radio-link-failure": radio_link_failure,
     "local-stop": local_stop,
 }
-
-
-def find_scenario(name: str) -> Scenario:
-    """A scenario by name.
-
-    Raises:
-        InputError: unknown name.
-    """
-    if name not in SCENARIOS:
-        raise InputError(
-            "unknown scenario",
-            remedy=f"use one of {', '.join(SCENARIOS)}",
-            field="scenario",
-            value=name,
-        )
-    return SCENARIOS[name]()

@@ -1,4 +1,4 @@
-"""The doctor side of the telesurgery robot: console, master arm and its operator."""
+"""The doctor side of a remote robot: console, master arm and its operator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from bench.devices.arming import Arming, Trigger
 from bench.devices.ports import Message, Port
 from bench.devices.profile import DeviceProfile
-from bench.devices.telesurgery.common import COMMAND, RobotSide
+from bench.devices.robot.streams import COMMAND, FORCE
+from bench.devices.side import CONTROL, DeviceSide
 from bench.devices.traffic import periodic_sources
 from bench.devices.traits import Traits
 from bench.units import ns
@@ -24,13 +25,18 @@ _REQUEST = {
 """What the operator asks for in each state of the robot."""
 
 
-class DoctorSide(RobotSide):
+class DoctorSide(DeviceSide):
     """Sends a command every period; its operator re-arms once the robot says it is ready."""
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
         stream = profile.stream(COMMAND)
-        others = [s for s in profile.active_streams if s.name not in (COMMAND, "control")]
+        self._command_code = stream.code
+        self.handlers |= {
+            profile.stream(FORCE).code: self._on_force,
+            self.control: self._on_heartbeat,
+        }
+        others = [s for s in profile.active_streams if s.name not in (COMMAND, CONTROL)]
         self._sources = periodic_sources(others, "doctor", port, self.links)
         self._period_ns_command = ns(stream.period_s)
         self._rearm_after_ns = ns(self.limits["operator_rearm_s"])
@@ -59,7 +65,8 @@ class DoctorSide(RobotSide):
             value = self._robot_um
         else:
             value = self._robot_um + 5000
-        self.port.send(now_ns, self.links.active, Message(self.command, self._seq, now_ns, value))
+        message = Message(self._command_code, self._seq, now_ns, value)
+        self.port.send(now_ns, self.links.active, message)
         self._seq += 1
         due = self._command_due + self._period_ns_command
         if due < now_ns - 20 * self._period_ns_command:
@@ -67,24 +74,10 @@ class DoctorSide(RobotSide):
         self._command_due = due
         self.port.at(due, self._command)
 
-    def receive(self, now_ns: int, link: int, message: Message) -> None:
-        """A packet arrived."""
-        self.links.last_heard_ns[link] = now_ns
-        if message.stream == self.force:
-            self._last_force_ns = now_ns
-        elif message.stream == self.control:
-            self._on_heartbeat(now_ns, message)
+    def _on_force(self, now_ns: int, link: int, message: Message) -> None:
+        self._last_force_ns = now_ns
 
-    def receive_burst(
-        self, now_ns: int, link: int, message: Message, received: int, count: int
-    ) -> None:
-        """A video frame arrived, whole or not."""
-        self.links.last_heard_ns[link] = now_ns
-
-    def operate(self, now_ns: int, action: str) -> None:
-        """Nothing is pressed on this side by the scenarios: its operator re-arms by himself."""
-
-    def _on_heartbeat(self, now_ns: int, message: Message) -> None:
+    def _on_heartbeat(self, now_ns: int, link: int, message: Message) -> None:
         body = message.body
         if body is None:
             return

@@ -1,0 +1,27 @@
+"""A deliberate defect: one declared deviation of a healthy device, with a size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.devices.traits import Traits
+
+ROBOT = "remote-robot"
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """One deliberate defect.
+
+    ``size`` is its stated size in s (1 where it has none); ``breaks`` names the
+    requirements that must catch it. ``machines``: the simulated devices that can have it.
+    """
+
+    name: str
+    title: str
+    breaks: tuple[str, ...]
+    apply: Callable[[Traits, float], Traits]
+    size: float = 1.0
+    timed: bool = False
+    machines: tuple[str, ...] = (ROBOT,)

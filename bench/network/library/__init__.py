@@ -1,0 +1,36 @@
+"""The library of named scenarios. Each is data; durations that vary are drawn from the seed.
+
+``within`` steps keep inside the limits of the tables of the CAICT report (2023); ``beyond`` steps
+leave them on purpose, and only the device's declared response is judged there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bench.errors import InputError
+from bench.network.library import basic
+from bench.network.library.basic import null_path as null_path
+from bench.network.library.basic import steady as steady
+from bench.network.library.parts import SETTLE_S as SETTLE_S
+from bench.network.scenario import Scenario
+
+SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
+    **basic.SCENARIOS,
+}
+
+
+def find_scenario(name: str) -> Scenario:
+    """A scenario by name.
+
+    Raises:
+        InputError: unknown name.
+    """
+    if name not in SCENARIOS:
+        raise InputError(
+            "unknown scenario",
+            remedy=f"use one of {', '.join(SCENARIOS)}",
+            field="scenario",
+            value=name,
+        )
+    return SCENARIOS[name]()
