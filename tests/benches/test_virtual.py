@@ -7,7 +7,7 @@ from bench.benches import virtual
 from bench.benches.virtual import VirtualBench
 from bench.devices import registry
 from bench.network import library
-from bench.network.scenario import Segment
+from bench.network.scenario import Scenario, Segment, Step
 from bench.sessions.packets import TAPS
 from bench.sessions.recording import Session
 
@@ -124,8 +124,8 @@ def test_one_way_outage_moves_both_sides_to_the_standby():
     up = library.steady().steps[1].segments[0].links["primary"]
     half = type(state)(state.to_patient, up.to_doctor)
     segment = Segment("outage", 2.0, {"primary": half})
-    steps = (scenario.steps[0], library.Step("outage", "outage", "beyond", (segment,)))
-    recording, _ = play(library.Scenario("half-open", "half-open", steps))
+    steps = (scenario.steps[0], Step("outage", "outage", "beyond", (segment,)))
+    recording, _ = play(Scenario("half-open", "half-open", steps))
     for side in ("patient", "doctor"):
         assert [e.value["to"] for e in recording.named("link-switch", side=side)] == ["standby"]
 
