@@ -159,6 +159,31 @@ def test_arguments_and_exit_codes_pass_through_from_any_folder(
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("shared", "alone", "parts", "code"),
+    [(0, 0, 2, 0), (1, 0, 2, 1), (0, 1, 2, 1), (2, 0, 1, 2), (5, 0, 1, 5)],
+)
+def test_all_tests_are_two_parts_and_a_failure_of_either_counts(
+    ready, tmp_path, shared, alone, parts, code
+):
+    executable(
+        ready / ".venv/bin/python",
+        f'echo "$*"; case "$*" in *" -m not real_time") exit {shared} ;; esac; exit {alone}',
+    )
+    result = run(ready, "test", PATH=quiet_path(tmp_path))
+    lines = result.stdout.splitlines()
+    assert (len(lines), result.returncode) == (parts, code), result.stderr
+    assert "-m not real_time" in lines[0]
+    assert parts == 1 or lines[1] == "-m pytest -m real_time"
+    assert ("some tests failed" in result.stderr) == (shared == 1)
+
+
+def test_every_place_that_needs_the_machine_for_itself_is_there(request):
+    plugin = request.config.pluginmanager.get_plugin(str(TOP / "tests" / "conftest.py"))
+    assert all((TOP / "tests" / name).exists() for name in plugin.REAL_TIME)
+    assert request.node.get_closest_marker("real_time") is not None
+
+
 def quiet_path(tmp_path: Path) -> str:
     """A PATH on which no system package is missing."""
     for name in ("ip", "linux.uml", "depmod"):
@@ -186,7 +211,7 @@ def test_closed_stdin_is_no_trouble(ready, tmp_path):
     """A program with no standard input takes the first file that it opens for it."""
     executable(ready / ".venv/bin/python", "{ : 3<&0; } 2>/dev/null && echo open")
     result = subprocess.run(
-        ["bash", "-c", '"$0" test <&-', str(ready / "run")],
+        ["bash", "-c", '"$0" proof <&-', str(ready / "run")],
         env={"PATH": quiet_path(tmp_path)},
         capture_output=True,
         text=True,
