@@ -8,12 +8,20 @@ from typing import Annotated
 
 import typer
 
-from bench.commands.shared import Budget, Confidence, Full, Json, RunFolderArgument, command
+from bench.commands.shared import (
+    Budget,
+    Confidence,
+    Full,
+    Json,
+    Plans,
+    RunFolderArgument,
+    command,
+)
 
 
 @command
 def run_(
-    plan: Annotated[str, typer.Argument(help="The plan: a folder below testplans, or a path.")],
+    plans: Plans,
     device: Annotated[str, typer.Option(help="NAME, FILE.toml or FILE.py:NAME.")],
     bench: Annotated[str, typer.Option(help="auto, virtual, local or FILE.toml.")] = "auto",
     seed: Annotated[str, typer.Option(help="Seed of the run.")] = "7",
@@ -33,12 +41,12 @@ def run_(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Run a plan on a device, judge it, write a sealed report."""
+    """Run plans on a device, judge it, write a sealed report."""
     from bench.studies.invoke import Invocation, run_plan
 
     return run_plan(
         Invocation(
-            plan=plan,
+            plans=tuple(plans),
             device=device,
             bench=bench,
             seed=seed,
@@ -59,7 +67,7 @@ def run_(
 
 @command
 def plan_(
-    plan: Annotated[str, typer.Argument(help="The plan: a folder below testplans, or a path.")],
+    plans: Plans,
     device: Annotated[str, typer.Option(help="NAME, FILE.toml or FILE.py:NAME.")],
     bench: Annotated[str, typer.Option(help="auto, virtual or local.")] = "auto",
     only: Annotated[list[str] | None, typer.Option(help="Only this requirement.")] = None,
@@ -75,7 +83,7 @@ def plan_(
     from bench.studies.foresee import foresee
 
     found = foresee(
-        plan,
+        plans,
         device,
         bench=bench,
         only=tuple(only or ()),

@@ -22,6 +22,13 @@ CatalogueFiles = Annotated[
 Full = Annotated[bool, typer.Option("--full/--quick", help="59 trials, or 1.")]
 Budget = Annotated[str | None, typer.Option(metavar="TIME", help="What fits into it, like 2h.")]
 Confidence = Annotated[str | None, typer.Option(metavar="C", help="Of the bounds, default 0.95.")]
+Plans = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PLAN…",
+        help="Plans: folders below testplans, paths, or all that ask something of the device.",
+    ),
+]
 RunFolderArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
 
 

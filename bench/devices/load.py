@@ -23,7 +23,7 @@ from bench.network.scenario import Side
 from bench.tables import Table, read_toml
 from bench.units import duration_s, ratio, size_bytes
 
-_CLASSES = ("diagnosis", "therapy", "emergency", "monitoring", "rehabilitation")
+CLASSES = ("diagnosis", "therapy", "emergency", "monitoring", "rehabilitation")
 _PAYLOAD_BYTES = (22, 1472)
 _SHORTEST_PERIOD_S = 1e-4
 
@@ -58,7 +58,7 @@ def load_profile(path: Path) -> DeviceProfile:
     return DeviceProfile(
         name=device.text("name"),
         title=device.text("title"),
-        device_class=device.choice("class", _CLASSES),
+        device_class=device.choice("class", CLASSES),
         manufacturer=device.text("manufacturer"),
         model=device.text("model"),
         version=device.text("version"),

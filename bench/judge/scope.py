@@ -179,6 +179,13 @@ _Objection = Callable[[_Case], tuple[str, str]]
 _NONE = "", ""
 
 
+def _other_class(case: _Case) -> tuple[str, str]:
+    asked, own = case.requirement.device_class, case.asked.profile.device_class
+    if case.behaviour or asked in ("any", own):
+        return _NONE
+    return f"asked of devices of class {asked}", f"this one is of class {own}"
+
+
 def _lacks(case: _Case) -> tuple[str, str]:
     missing = [name for name in case.candidate.needs if name not in case.asked.plan.capabilities]
     return (f"bench or device lacks {', '.join(missing)}", "") if missing else _NONE
@@ -265,8 +272,8 @@ def _too_long(case: _Case) -> tuple[str, str]:
 
 
 _OBJECTIONS: tuple[_Objection, ...] = (
-    _lacks, _no_time_for_trials, _not_measured, _no_figure, _not_carried, _other_points,
-    _out_of_reach, _not_resolved, _too_long,
+    _other_class, _lacks, _no_time_for_trials, _not_measured, _no_figure, _not_carried,
+    _other_points, _out_of_reach, _not_resolved, _too_long,
 )  # fmt: skip
 """In this order; the first that applies is the reason."""
 

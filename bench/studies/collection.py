@@ -46,18 +46,18 @@ class _Listener:
             self.problems.append(f"{report.nodeid}: cannot be collected: {reason}")
 
 
-def collect(folder: Path, device: str, *, options: Sequence[str] = ()) -> Collected:
-    """Collect a plan for a device.
+def collect(folders: Sequence[Path], device: str, *, options: Sequence[str] = ()) -> Collected:
+    """Collect plans for a device.
 
     Args:
-        folder: the plan's folder or file.
+        folders: the plans' folders or files.
         device: as ``--device``.
         options: of the device.
 
     Raises:
         InputError: the plan, the device or an option cannot be used.
     """
-    words = [str(folder), "--collect-only", "--import-mode=importlib", "--strict-markers"]
+    words = [*map(str, folders), "--collect-only", "--import-mode=importlib", "--strict-markers"]
     words += ["-p", "no:terminal", "-p", "no:cacheprovider", f"--rootdir={_root()}"]
     words += [f"--device={device}", *(f"--option={option}" for option in options)]
     os.environ.pop("PYTEST_ADDOPTS", None)

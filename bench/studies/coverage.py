@@ -20,7 +20,7 @@ from bench.requirements.model import Requirement, Statement
 from bench.runs.reader import StoredRun, read_run
 from bench.sessions.codec import to_json
 from bench.studies.collection import Collected, collect
-from bench.studies.invoke import plan_folders
+from bench.studies.invoke import ALL, plan_folders_of
 
 _WORST_FIRST = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
 
@@ -204,10 +204,9 @@ def coverage_of_plans(devices: Sequence[str], results: Path) -> Coverage:
     """
     profiles = {name: find_device(name) for name in devices or names()}
     collected = [
-        collect(folder, name, options=options)
+        collect(plan_folders_of([ALL], name), name, options=options)
         for name, profile in profiles.items()
         for options in ((), *((option,) for option in profile.known_options))
-        for folder in plan_folders().values()
     ]
     return coverage(
         load_catalogue(),

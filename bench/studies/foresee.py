@@ -25,7 +25,7 @@ from bench.requirements.model import Requirement
 from bench.sessions.codec import to_json
 from bench.studies.collection import collect
 from bench.studies.effort import Effort
-from bench.studies.invoke import plan_folder
+from bench.studies.invoke import plan_folders_of
 from bench.studies.planning import Settled, find, scenario_s, settle
 
 
@@ -121,7 +121,7 @@ class Foreseen:
 
 
 def foresee(
-    plan: str,
+    plans: Sequence[str],
     device: str,
     *,
     bench: str = "auto",
@@ -129,7 +129,7 @@ def foresee(
     options: Sequence[str] = (),
     effort: Effort,
 ) -> Foreseen:
-    """Collect a plan, settle its scope as a run does, and say what it takes. Nothing runs.
+    """Collect plans, settle its scope as a run does, and say what it takes. Nothing runs.
 
     The noise floor of a bench of real packets is known only once it runs, and may take more out
     of the scope.
@@ -137,18 +137,18 @@ def foresee(
     Raises:
         InputError: unknown plan, device, option, bench or requirement.
     """
-    folder, catalogue = plan_folder(plan), load_catalogue()
+    folders, catalogue = plan_folders_of(plans, device), load_catalogue()
     wanted = [catalogue.get(name).id for name in only]
     name = _bench(bench)
     profile = find_device(device).with_options(tuple(options))
     candidates = [
         candidate
-        for candidate in collect(folder, device, options=options).candidates
+        for candidate in collect(folders, device, options=options).candidates
         if not wanted or candidate.requirement in wanted
     ]
     settled = settle(candidates, device=profile, requirements=catalogue, bench=name, effort=effort)
     rows = rows_of(settled, profile, catalogue, effort)
-    return Foreseen(plan, profile.name, name, effort, rows, settled)
+    return Foreseen(" ".join(plans), profile.name, name, effort, rows, settled)
 
 
 def _bench(name: str) -> str:

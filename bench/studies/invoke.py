@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from bench.devices.load import CLASSES
+from bench.devices.registry import find_device
 from bench.errors import InputError
 from bench.judge.outcomes import BAD_INPUT, ERROR, INTERRUPTED, exit_code
 from bench.judge.verdict import Outcome
 from bench.runs.reader import StoredRun
 
 TESTPLANS = Path(__file__).resolve().parents[2] / "testplans"
+ALL = "all"
+"""The word for every plan that asks something of a device: its class's and every topic's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """The words of one ``bench run``."""
 
-    plan: str
+    plans: tuple[str, ...]
     device: str
     bench: str
     seed: str
@@ -38,9 +42,9 @@ class Invocation:
     budget: str | None = None
     display: str = "live"
 
-    def arguments(self, folder: Path) -> list[str]:
+    def arguments(self, folders: Sequence[Path]) -> list[str]:
         """The words for pytest."""
-        words = [str(folder), f"--rootdir={TESTPLANS.parent}", "--import-mode=importlib"]
+        words = [*map(str, folders), f"--rootdir={TESTPLANS.parent}", "--import-mode=importlib"]
         words += ["--strict-markers", "-p", "no:terminal", "-p", "no:cacheprovider", "-s"]
         words += [f"--bench={self.bench}", f"--device={self.device}", f"--seed={self.seed}"]
         words += [f"--results={self.results}", f"--bench-display={self.display}"]
@@ -112,7 +116,7 @@ class _Watcher:
 
 
 def run_plan(invocation: Invocation) -> int:
-    """Carry a plan out.
+    """Carry plans out, as one run.
 
     Returns:
         The exit code of ``bench run`` (architecture: 0, 1, 2, 3, 4, 130).
@@ -120,15 +124,15 @@ def run_plan(invocation: Invocation) -> int:
     Raises:
         InputError: no such plan, or anything else the user gave cannot be used.
     """
-    folder = plan_folder(invocation.plan)
+    folders = plan_folders_of(invocation.plans, invocation.device)
     os.environ.pop("PYTEST_ADDOPTS", None)
     watcher = _Watcher()
-    status = pytest.main(invocation.arguments(folder), plugins=[watcher])
+    status = pytest.main(invocation.arguments(folders), plugins=[watcher])
     return _exit_code(watcher, status, invocation)
 
 
 def _exit_code(watcher: _Watcher, status: int, invocation: Invocation) -> int:
-    stored = watcher.stored
+    stored, plans = watcher.stored, " ".join(invocation.plans)
     for crash in watcher.crashes:
         _say(f"the bench's own fault: {crash}")
     if watcher.end is not None:
@@ -139,10 +143,10 @@ def _exit_code(watcher: _Watcher, status: int, invocation: Invocation) -> int:
         return code
     if watcher.unusable or status == pytest.ExitCode.USAGE_ERROR:
         for file, problem in watcher.unusable:
-            _say(f"{file or invocation.plan}: {problem}")
+            _say(f"{file or plans}: {problem}")
         return BAD_INPUT
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
-        _say(f"{invocation.plan}: holds no test; name a plan that has test_*.py")
+        _say(f"{plans}: holds no test; name a plan that has test_*.py")
         return BAD_INPUT
     outcomes = [] if stored is None else [verdict.verdict for verdict in stored.verdicts]
     if watcher.crashes or status == pytest.ExitCode.INTERNAL_ERROR:
@@ -161,6 +165,28 @@ def plan_folders() -> dict[str, Path]:
     return {p.name: p for p in sorted(TESTPLANS.iterdir()) if any(p.glob("test_*.py"))}
 
 
+def plan_folders_of(plans: Sequence[str], device: str) -> tuple[Path, ...]:
+    """The folders or files of plans, by name or path, each once.
+
+    Args:
+        plans: at least one; :data:`ALL` for every plan but those of other device classes.
+        device: as ``--device``.
+
+    Raises:
+        InputError: there is no such plan or device.
+    """
+    if ALL not in plans:
+        return tuple(dict.fromkeys(plan_folder(plan) for plan in plans))
+    if len(plans) > 1:
+        raise InputError(
+            f"stands beside {ALL}", remedy=f"name plans, or {ALL}", field="PLAN", value=plans[1]
+        )
+    own = find_device(device).device_class
+    return tuple(
+        folder for name, folder in plan_folders().items() if name not in CLASSES or name == own
+    )
+
+
 def plan_folder(plan: str) -> Path:
     """The folder or file of a plan, by name or path.
 
@@ -174,5 +200,8 @@ def plan_folder(plan: str) -> Path:
     if path.exists() and (path.is_dir() or path.suffix == ".py"):
         return path.resolve()
     raise InputError(
-        "no such plan", remedy=f"use one of {', '.join(known)}, or a path", field="PLAN", value=plan
+        "no such plan",
+        remedy=f"use {ALL}, some of {', '.join(known)}, or a path",
+        field="PLAN",
+        value=plan,
     )

@@ -1,1 +1,1 @@
-"""The therapy plan: a telesurgery robot against table 2 and the behaviours of chapter 4."""
+"""Therapy devices against their documented figures: table 2 and others of their class."""

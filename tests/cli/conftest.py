@@ -39,14 +39,16 @@ def bench(kit: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _started(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str] | None]:
+def _started(
+    request: pytest.FixtureRequest, kit: ModuleType
+) -> Iterator[subprocess.Popen[str] | None]:
     """The whole run, begun at once where a test wants it: it takes a while."""
     if not any("whole_run" in getattr(item, "fixturenames", ()) for item in request.session.items):
         yield None
         return
     bench = request.getfixturevalue("bench")
     results = bench.scratch / "whole"
-    words = ("therapy", "--device", "telesurgery-robot", "--bench", "virtual")
+    words = (*kit.PLANS, "--device", kit.DEVICE, "--bench", "virtual")
     with (bench.scratch / "whole.err").open("w") as errors:
         process = bench.start("run", *words, "--results", results, stderr=errors)
     yield process
@@ -56,7 +58,7 @@ def _started(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str] |
 
 @pytest.fixture(scope="session")
 def whole_run(_started: subprocess.Popen[str], kit: ModuleType, bench: Any) -> Any:
-    """The therapy plan on the healthy robot, everything in scope."""
+    """The plans of the demo on the healthy robot, everything in scope."""
     out, _ = _started.communicate(timeout=200)
     errors = (bench.scratch / "whole.err").read_text()
     return kit.Done(_started.returncode, out, errors, bench.scratch / "whole")

@@ -8,7 +8,16 @@ import time
 
 import pytest
 
-WORDS = ("run", "therapy", "--device", "telesurgery-robot", "--bench", "virtual", "--json")
+WORDS = (
+    "run",
+    "alarms",
+    "therapy",
+    "--device",
+    "telesurgery-robot",
+    "--bench",
+    "virtual",
+    "--json",
+)
 
 WITHIN_S, TRIES = 2.0, 3
 

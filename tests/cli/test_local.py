@@ -40,7 +40,7 @@ def local(bench, kit):
             kit.wait_until(lambda: holder() is None, LEASE_S, "the local bench is free")
             results = bench.folder()
             process = bench.start(
-                "run", "therapy", *DEVICE, "--json", "--results", results, *words, **options
+                "run", *kit.PLANS, *DEVICE, "--json", "--results", results, *words, **options
             )
             processes.append(process)
             for line in process.stdout:

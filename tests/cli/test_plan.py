@@ -10,8 +10,8 @@ DEVICE = ("--device", "telesurgery-robot")
 
 
 @pytest.fixture(scope="module")
-def planned(bench):
-    done = bench.call("plan", "therapy", *DEVICE, "--bench", "virtual", "--json")
+def planned(bench, kit):
+    done = bench.call("plan", *kit.PLANS, *DEVICE, "--bench", "virtual", "--json")
     assert done.code == 0, done.err
     assert done.err == ""
     return json.loads(done.out)
@@ -73,8 +73,8 @@ def test_a_run_judges_what_was_planned(planned, whole_run):
         assert verdict["n"] >= row["planned_n"]
 
 
-def test_lines_for_people(bench):
-    done = bench.call("plan", "therapy", *DEVICE, "--bench", "local")
+def test_lines_for_people(bench, kit):
+    done = bench.call("plan", *kit.PLANS, *DEVICE, "--bench", "local")
     assert done.code == 0, done.err
     assert "the noise floor of this host is measured first" in done.out
     assert "2995 packets at 25/s take 131.8 s; this run's budget is 40 s" in done.out
@@ -97,8 +97,8 @@ def test_a_path_an_option_and_one_requirement(bench, kit):
     assert (row["stream"], row["in_scope"]) == ("video-3d", True)
 
 
-def test_full_and_budget(bench):
-    words = ("plan", "therapy", *DEVICE, "--bench=virtual", "--json")
+def test_full_and_budget(bench, kit):
+    words = ("plan", *kit.PLANS, *DEVICE, "--bench=virtual", "--json")
     full = json.loads(bench.call(*words, "--full", "--confidence=0.99").out)
     assert (full["trials"], full["confidence"]) == (90, 0.99)
     assert all(r["power_at_half"] is None or r["power_at_half"] >= 0.9
@@ -113,7 +113,10 @@ def test_full_and_budget(bench):
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (("nowhere", *DEVICE), ("PLAN", "nowhere", "therapy")),
+        (("nowhere", *DEVICE), ("PLAN", "nowhere", "therapy", "all")),
+        (("therapy", "nowhere", *DEVICE), ("PLAN", "nowhere", "therapy")),
+        (("all", "therapy", *DEVICE), ("PLAN", "therapy", "all")),
+        (("all", "--device=robot"), ("--device", "telesurgery-robot")),
         (("therapy", "--device=robot"), ("--device", "telesurgery-robot")),
         (("therapy", *DEVICE, "--bench=mars"), ("--bench", "mars", "virtual")),
         (("therapy", *DEVICE, "--option=x-ray"), ("--option", "video-3d")),

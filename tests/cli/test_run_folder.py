@@ -42,6 +42,7 @@ def test_a_healthy_robot_passes_everything_in_scope(whole_run):
 
 def test_the_folder_is_as_described(whole_run, kit):
     run = whole_run.run
+    plans = " ".join(kit.PLANS)
     assert {path.name for path in run.iterdir()} == {
         "run.json", "verdicts.json", "sessions", "report.html", "junit.xml", "allure",
         "SHA256SUMS",
@@ -51,7 +52,7 @@ def test_the_folder_is_as_described(whole_run, kit):
     assert identity["completion"] == "complete"
     assert identity["run_id"] == run.name
     assert identity["device"]["name"] == "telesurgery-robot"
-    assert (identity["bench"], identity["seed"], identity["plan"]) == ("virtual", 7, "therapy")
+    assert (identity["bench"], identity["seed"], identity["plan"]) == ("virtual", 7, plans)
     assert identity["command"][:2] == ["bench", "run"]
     for verdict in whole_run.verdicts:
         assert verdict.keys() >= VERDICT_KEYS

@@ -172,6 +172,13 @@ def test_what_cannot_come_to_a_verdict_is_left_out(changes, reason):
     assert settle("X", catalogue=entry(**changes)).reason.startswith(reason)
 
 
+def test_what_is_asked_of_another_class_says_so():
+    item = settle("X", "", catalogue=entry(device_class="diagnosis"))
+    assert item.reason == "asked of devices of class diagnosis"
+    assert item.figure == "this one is of class therapy"
+    assert settle("X", catalogue=entry(device_class="any")).in_scope
+
+
 def test_a_figure_for_no_single_stream():
     item = settle("X", "", catalogue=entry(stream="any"))
     assert item.reason == "not measured by this plan: it concerns no single stream"

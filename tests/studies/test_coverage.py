@@ -137,23 +137,23 @@ def test_damaged_and_unfinished_runs_are_left_aside(ended, tmp_path):
 def test_collecting_the_plans_that_exist():
     folders = plan_folders()
     assert "therapy" in folders
-    plain = collect(folders["therapy"], "telesurgery-robot")
-    stereo = collect(folders["therapy"], "telesurgery-robot", options=("video-3d",))
+    plain = collect([folders["therapy"]], "telesurgery-robot")
+    stereo = collect([folders["therapy"]], "telesurgery-robot", options=("video-3d",))
     assert {c.stream for c in stereo.candidates} - {c.stream for c in plain.candidates} == {
         "video-3d"
     }
     assert plain.uncited == ()
     with pytest.raises(InputError, match=r"--device = 'nobody': unknown device; use one of"):
-        collect(folders["therapy"], "nobody")
+        collect([folders["therapy"]], "nobody")
     with pytest.raises(InputError, match=r"nothing was collected|not found"):
-        collect(Path("nowhere"), "telesurgery-robot")
+        collect([Path("nowhere")], "telesurgery-robot")
 
 
 def test_a_test_without_a_requirement_is_told(tmp_path):
     (tmp_path / "test_own.py").write_text("def test_nothing(device):\n    pass\n")
-    assert collect(tmp_path, "telesurgery-robot").uncited == ("test_own.py::test_nothing",)
+    assert collect([tmp_path], "telesurgery-robot").uncited == ("test_own.py::test_nothing",)
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "test_broken.py").write_text("import nothing_of_the_kind\n")
     with pytest.raises(InputError, match=r"test_broken\.py: cannot be collected"):
-        collect(broken, "telesurgery-robot")
+        collect([broken], "telesurgery-robot")

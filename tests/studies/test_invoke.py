@@ -10,7 +10,7 @@ import pytest
 from bench.judge.verdict import Outcome
 from bench.studies.invoke import Invocation, _exit_code, _Watcher
 
-GIVEN = Invocation("therapy", "telesurgery-robot", "virtual", "7", Path("results"))
+GIVEN = Invocation(("therapy",), "telesurgery-robot", "virtual", "7", Path("results"))
 
 
 @dataclass
@@ -56,6 +56,8 @@ def test_exit_code(capsys, seen, status, code, said):
 
 
 def test_words_that_begin_with_a_dash_stay_values():
-    words = Invocation("therapy", "-x", "-y", "-1", Path("-r"), only=("-o",)).arguments(Path("p"))
+    words = Invocation(("therapy",), "-x", "-y", "-1", Path("-r"), only=("-o",)).arguments(
+        [Path("p")]
+    )
     assert {"--device=-x", "--bench=-y", "--seed=-1", "--results=-r", "--only=-o"} <= set(words)
     assert not {"-x", "-y", "-1", "-r", "-o"} & set(words)

@@ -13,6 +13,10 @@ import pytest
 
 TOP = Path(__file__).parents[2]
 FILES = ("run", "requirements.lock", "pyproject.toml")
+DEMO = (
+    "bench run alarms failures therapy limits local_control mobility reconnection standby"
+    " --device telesurgery-robot"
+)
 FORGET_IGNORED_SIGINT = (  # a runner in the background may hand SIGINT down ignored
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
     "os.execvp(sys.argv[1], sys.argv[1:])"
@@ -145,7 +149,7 @@ def test_a_venv_of_somebody_else_is_kept(checkout, tmp_path):
 @pytest.mark.parametrize(
     ("command", "said", "code"),
     [
-        ("demo", "bench run therapy --device telesurgery-robot --seed 7", 3),
+        ("demo", DEMO + " --seed 7", 3),
         ("test", "python -m pytest --seed 7", 7),
         ("proof", "python -m benchmarks.proof --seed 7", 7),
     ],

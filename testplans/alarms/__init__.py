@@ -1,0 +1,1 @@
+"""Recognising that the network is abnormal, and alarming."""

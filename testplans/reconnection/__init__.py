@@ -1,0 +1,1 @@
+"""Reconnection after an interruption."""

@@ -1,0 +1,9 @@
+"""KPI-*: every stream keeps the limits documented for its device class."""
+
+import pytest
+
+from testplans import kpi
+
+pytestmark = pytest.mark.device_class("rehabilitation")
+
+test_stream_meets_its_documented_limit = kpi.test_stream_meets_its_documented_limit
