@@ -1,4 +1,4 @@
-"""Virtual and local bench on the same sessions: do their verdicts agree?
+"""Whether the virtual and the local bench agree on the verdicts of the same sessions.
 
 ``python -m benchmarks.agreement [--device NAME …] [--seed N] [--json]``, or :func:`agreement`. Each
 simulated device goes through its steady, outage and handover scenario on both benches, as
