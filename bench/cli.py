@@ -9,7 +9,7 @@ import time
 
 import typer
 
-from bench.commands import captures, certify, emulate, host, library, probe, runs
+from bench.commands import captures, certify, emulate, host, library, probe, prove, runs
 
 app = typer.Typer(
     name="bench",
@@ -28,6 +28,7 @@ for name, function in (
     ("judge", runs.judge),
     ("coverage", runs.coverage),
     ("compare", runs.compare),
+    ("prove", prove.prove),
     ("report", runs.report),
     ("profiles", library.profiles),
     ("emulate", emulate.emulate),

@@ -31,6 +31,7 @@ from typing import Any
 
 from rich.progress import Progress as Bar
 
+from bench.benches.base import Nowhere
 from bench.benches.virtual import VirtualBench
 from bench.devices.defects import DEFECTS
 from bench.devices.registry import find_device
@@ -43,7 +44,6 @@ from bench.requirements.loader import load_catalogue
 from bench.runs.content import recording_hash
 from bench.sessions.recording import Recording, Session
 from benchmarks.emulate_kills import kill_emulate
-from benchmarks.virtual_bench import Nowhere
 
 WHERE = Path(__file__).resolve().parents[1] / "results" / "proof.jsonl"
 

@@ -12,31 +12,14 @@ import cProfile
 import heapq
 import pstats
 import time
-from pathlib import Path
 
-from bench.benches.base import Progress
+from bench.benches.base import Nowhere
 from bench.benches.virtual import VirtualBench
 from bench.devices.registry import find_device
 from bench.network import library
-from bench.sessions.recording import Event, Recording, Session
+from bench.sessions.recording import Recording, Session
 
 ROOMS = ("network/laws", "devices/", "benches/virtual", "sessions/", "heapq", "numpy")
-
-
-class Nowhere:
-    """A sink that keeps nothing."""
-
-    def packets(self, rows: object) -> None:
-        """Dropped."""
-
-    def event(self, event: Event) -> None:
-        """Dropped."""
-
-    def progress(self, progress: Progress) -> None:
-        """Dropped."""
-
-    def capture_path(self, name: str) -> Path | None:
-        """No captures."""
 
 
 def play(seconds: float, options: tuple[str, ...]) -> tuple[Recording, float]:

@@ -63,6 +63,22 @@ class Sink(Protocol):
         """Called a few times a second at most."""
 
 
+class Nowhere:
+    """A sink that keeps nothing: the recording has it all."""
+
+    def packets(self, rows: NDArray[np.void]) -> None:
+        """Dropped."""
+
+    def event(self, event: Event) -> None:
+        """Dropped."""
+
+    def capture_path(self, name: str) -> Path | None:
+        """No capture."""
+
+    def progress(self, progress: Progress) -> None:
+        """Nobody watches."""
+
+
 class Bench(Protocol):
     """What carries sessions out, one after the other.
 

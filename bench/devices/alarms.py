@@ -57,10 +57,11 @@ class AlarmSystem:
     Args:
         alarms: the declared alarms.
         port: where signals and log entries leave.
-        signal_after_s: the device's own time from condition to signal, per alarm name.
+        signal_after_s: the device's own time from condition to signal.
         minimum_signal_s: how long a signal lasts at least.
         priority: overrides of the declared priority (a deliberate defect).
         muted: alarms whose signal never comes (a deliberate defect).
+        signal_after: another time than ``signal_after_s``, in s, by alarm name.
     """
 
     def __init__(
@@ -72,11 +73,13 @@ class AlarmSystem:
         minimum_signal_s: float,
         priority: Mapping[str, str],
         muted: frozenset[str],
+        signal_after: Mapping[str, float] | None = None,
     ) -> None:
         self._port = port
         self._alarms = {alarm.name: alarm for alarm in alarms}
         self._state = dict.fromkeys(self._alarms, AlarmState.CLEAR)
-        self._signal_after_ns = ns(signal_after_s)
+        other = signal_after or {}
+        self._signal_after_ns = {a: ns(other.get(a, signal_after_s)) for a in self._alarms}
         self._minimum_ns = ns(minimum_signal_s)
         self._priority = priority
         self._muted = muted
@@ -113,7 +116,7 @@ class AlarmSystem:
                 now_ns, "alarm-signal", {"alarm": name, "priority": priority, "on": on}
             )
         if before is AlarmState.CLEAR:
-            due = now_ns + self._signal_after_ns
+            due = now_ns + self._signal_after_ns[name]
             self._port.at(due, partial(self._timer, name, AlarmEvent.SIGNAL_DUE))
         if state is AlarmState.SIGNALLING_BRIEF:
             due = now_ns + self._minimum_ns

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 
+from bench.devices import files
 from bench.devices.defects import traits_of
 from bench.devices.load import load_profile
 from bench.devices.ports import Endpoint, Port
@@ -15,6 +16,8 @@ from bench.devices.robot.doctor import DoctorSide
 from bench.devices.robot.patient import PatientSide
 from bench.errors import InputError
 from bench.network.scenario import Side
+
+SIDES: tuple[Side, ...] = ("patient", "doctor")
 
 Maker = Callable[[DeviceProfile, Port], Endpoint]
 
@@ -32,15 +35,38 @@ def build(profile: DeviceProfile, side: Side, port: Port) -> Endpoint:
     Raises:
         InputError: the profile names no state machine that the bench knows.
     """
-    machine = MACHINES.get(profile.machine)
-    if machine is None:
+    return machine_of(profile.machine)[side](profile, port)
+
+
+def machine_of(name: str) -> Mapping[Side, Maker]:
+    """The makers of both sides, of a state machine of the bench or of ``FILE.py:NAME``.
+
+    A file defines ``MACHINES``, as this module does: per name and side a function of the profile
+    and the port that gives the :class:`~bench.devices.ports.Endpoint`.
+
+    Raises:
+        InputError: nobody knows the machine, or the file's does not have both sides.
+    """
+    if not files.is_reference(name):
+        if name in MACHINES:
+            return MACHINES[name]
         raise InputError(
             "no such simulated device",
             remedy=f"use one of {', '.join(MACHINES)}, or a bench file for a real device",
             field="device.machine",
-            value=profile.machine,
+            value=name,
         )
-    return machine[side](profile, port)
+    path, key = files.split(name)
+    found = getattr(files.module_of(path, "device.machine"), "MACHINES", {})
+    makers = found.get(key) if isinstance(found, Mapping) else None
+    if not isinstance(makers, Mapping) or not all(callable(makers.get(s)) for s in SIDES):
+        raise InputError(
+            "has no maker for each side",
+            remedy=f"define MACHINES = {{{key!r}: {{'patient': ..., 'doctor': ...}}}} there",
+            field="device.machine",
+            value=name,
+        )
+    return makers
 
 
 def names() -> tuple[str, ...]:
@@ -53,16 +79,16 @@ def names() -> tuple[str, ...]:
 def find_device(text: str) -> DeviceProfile:
     """A device by ``NAME``, ``FILE.toml`` or ``FILE.py:NAME``.
 
-    A Python file defines ``NAME`` as a :class:`DeviceProfile` or a function that returns one.
+    A Python file defines ``NAME`` as a :class:`DeviceProfile` or a function that returns one. The
+    profile may name a state machine of the file's own ``MACHINES`` (:func:`machine_of`).
 
     Raises:
         InputError: unknown name, missing or broken file.
     """
     if text.endswith(".toml"):
         return load_profile(Path(text))
-    path, colon, name = text.rpartition(":")
-    if colon and path.endswith(".py"):
-        return _from_python(Path(path), name)
+    if files.is_reference(text):
+        return _from_python(text)
     if text not in names():
         raise InputError(
             "unknown device",
@@ -75,29 +101,20 @@ def find_device(text: str) -> DeviceProfile:
         return load_profile(file)
 
 
-def _from_python(path: Path, name: str) -> DeviceProfile:
-    if not path.is_file():
-        raise InputError("no such file", remedy="check the path", field="--device", value=str(path))
-    spec = importlib.util.spec_from_file_location(f"device_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(
-            f"cannot be loaded: {type(error).__name__}: {error}",
-            remedy="correct the device file",
-            field="--device",
-            value=str(path),
-        ) from error
-    found = getattr(module, name, None)
+def _from_python(text: str) -> DeviceProfile:
+    found = files.load(text, "--device")
     profile = found() if callable(found) else found
     if not isinstance(profile, DeviceProfile):
         raise InputError(
             "is not a device profile",
             remedy="define it as a bench.devices.profile.DeviceProfile or a function giving one",
             field="--device",
-            value=f"{path}:{name}",
+            value=text,
         )
+    path, _ = files.split(text)
+    own = getattr(files.module_of(path, "--device"), "MACHINES", {})
+    if profile.machine in own and profile.machine not in MACHINES:
+        # By path: the processes that play the device get the profile as data, and load the file.
+        profile = replace(profile, machine=files.absolute(f"{path}:{profile.machine}"))
+        machine_of(profile.machine)
     return profile

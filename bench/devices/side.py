@@ -53,6 +53,7 @@ class DeviceSide:
             minimum_signal_s=limits["alarm_minimum_s"],
             priority=traits.priority,
             muted=traits.muted,
+            signal_after=traits.signal_after,
         )
         self.control = profile.stream(CONTROL).code
         self.handlers: dict[int, Handler] = {}

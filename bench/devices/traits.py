@@ -12,6 +12,7 @@ class Traits:
 
     command_age_s: float
     signal_after_s: float
+    signal_after: Mapping[str, float] = field(default_factory=dict)
     muted: frozenset[str] = frozenset()
     priority: Mapping[str, str] = field(default_factory=dict)
     switches: bool = True

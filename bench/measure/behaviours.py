@@ -40,6 +40,8 @@ class Behaviour:
     the device; the device's own log otherwise appears in details only. ``alarm``: its limit is
     the deadline of the alarm that answers the fault. ``unit``: of the value; only times carry an
     uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact.
+    ``commands_only``: of the device's streams it rests on the control stream and the watched one
+    alone, so that a session may run without the others.
     """
 
     trial: Trial
@@ -47,18 +49,19 @@ class Behaviour:
     events: tuple[str, ...] = ()
     alarm: bool = False
     unit: str = "s"
+    commands_only: bool = False
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
-    "MON-2": Behaviour(mon_2, "fault-signal", ("alarm-signal",), alarm=True),
-    "LIM-1": Behaviour(lim_1, "fault-signal", ("rearm",)),
-    "LIM-2": Behaviour(lim_2, "fault-signal", ("rearm",)),
-    "FAIL-1": Behaviour(fail_1, "interface-interface"),
-    "FAIL-3": Behaviour(fail_3, "fault-signal"),
-    "SW-1": Behaviour(sw_1, "none"),
-    "REC-1": Behaviour(rec_1, "fault-signal", ("rearm",)),
-    "LOC-1": Behaviour(loc_1, "stop-motion", ("action",)),
-    "MOB-1": Behaviour(mob_1, "fault-signal", ("alarm-signal",), alarm=True),
+    "MON-2": Behaviour(mon_2, "fault-signal", ("alarm-signal",), alarm=True, commands_only=True),
+    "LIM-1": Behaviour(lim_1, "fault-signal", ("rearm",), commands_only=True),
+    "LIM-2": Behaviour(lim_2, "fault-signal", ("rearm",), commands_only=True),
+    "FAIL-1": Behaviour(fail_1, "interface-interface", commands_only=True),
+    "FAIL-3": Behaviour(fail_3, "fault-signal", commands_only=True),
+    "SW-1": Behaviour(sw_1, "none", commands_only=True),
+    "REC-1": Behaviour(rec_1, "fault-signal", ("rearm",), commands_only=True),
+    "LOC-1": Behaviour(loc_1, "stop-motion", ("action",), commands_only=True),
+    "MOB-1": Behaviour(mob_1, "fault-signal", ("alarm-signal",), alarm=True, commands_only=True),
 }
 
 

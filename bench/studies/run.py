@@ -16,7 +16,7 @@ from bench.benches.base import Bench
 from bench.benches.check import best_bench
 from bench.benches.choose import make_bench
 from bench.devices.profile import FUNCTIONS, DeviceProfile
-from bench.devices.registry import MACHINES
+from bench.devices.registry import MACHINES, machine_of
 from bench.errors import InputError
 from bench.judge.assess import CONFIDENCE, assess
 from bench.judge.scope import Candidate, ScopeItem
@@ -362,10 +362,11 @@ class Run:
 
 def _check_machine(device: DeviceProfile) -> None:
     """Refuse a device that these benches cannot play, before anything is made."""
-    if device.machine not in MACHINES:
+    if not device.machine:
         raise InputError(
-            "no such simulated device" if device.machine else "a real device needs the lab bench",
+            "a real device needs the lab bench",
             remedy=f"name one of {', '.join(MACHINES)} in the device profile",
             field="device.machine",
             value=device.machine,
         )
+    machine_of(device.machine)

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-
-from bench.benches.base import Bench, BenchError, Progress
+from bench.benches.base import Bench, BenchError, Nowhere
 from bench.devices.profile import DeviceProfile
 from bench.judge.assess import stimulus_problems
 from bench.measure.floor import measure_floor
 from bench.measure.stimulus import achieved
 from bench.network import library
-from bench.sessions.recording import Event, Recording, Session
+from bench.sessions.recording import Recording, Session
 
 TRIAL_S = 2.5
 TRIES = 2
 """A single stall of the host is no reason to give real packets up."""
-
-
-class _Nowhere:
-    """The sink of a session that is not kept."""
-
-    def packets(self, rows: NDArray[np.void]) -> None:
-        """The recording has them."""
-
-    def event(self, event: Event) -> None:
-        """The recording has it."""
-
-    def capture_path(self, name: str) -> Path | None:
-        """No capture."""
-
-    def progress(self, progress: Progress) -> None:
-        """Nobody watches."""
 
 
 def timekeeping_problem(bench: Bench, device: DeviceProfile, seed: int) -> str:
@@ -46,7 +25,7 @@ def timekeeping_problem(bench: Bench, device: DeviceProfile, seed: int) -> str:
     for attempt in range(1, TRIES + 1):
         session = Session("trial", device, library.null_path(TRIAL_S), seed, attempt=attempt)
         try:
-            problem = _problem(bench.run(session, _Nowhere()))
+            problem = _problem(bench.run(session, Nowhere()))
         except BenchError as error:
             problem = str(error).splitlines()[0]
         if not problem:

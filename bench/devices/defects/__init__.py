@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from bench.devices import files
 from bench.devices.defects import alarms, links, motion
 from bench.devices.defects.defect import Defect as Defect
+from bench.devices.defects.margin import Margin as Margin
 from bench.devices.profile import DeviceProfile
 from bench.devices.traits import Traits
 from bench.errors import InputError
@@ -22,37 +24,105 @@ DEFECTS: Mapping[str, Defect] = {
     defect.name: defect for topic in _TOPICS for defect in topic.DEFECTS
 }
 
+MARGINS: Mapping[str, Margin] = {
+    margin.name: margin for topic in _TOPICS for margin in getattr(topic, "MARGINS", ())
+}
+"""Healthy variants that run near their limits. A topic need not have any."""
+
 
 def traits_of(profile: DeviceProfile) -> Traits:
-    """The traits of a simulated device: its profile's, deviated by its defects."""
+    """The traits of a simulated device: its profile's, deviated by its defects and margins.
+
+    Raises:
+        InputError: a defect out of a file that cannot be loaded.
+    """
     traits = Traits(
         command_age_s=profile.limits.get("command_age_s", math.inf),
         signal_after_s=profile.limits["alarm_signal_s"],
     )
     for name, size in (profile.defects or {}).items():
-        traits = DEFECTS[name].apply(traits, size)
+        if name in MARGINS:
+            traits = MARGINS[name].apply(traits, profile, size)
+        else:
+            traits = find_defect(name).apply(traits, size)
     return traits
 
 
+def find_defect(name: str) -> Defect:
+    """A defect by its name, or by ``FILE.py:NAME``.
+
+    Raises:
+        InputError: unknown defect, or a file that does not define one.
+    """
+    if files.is_reference(name):
+        found = files.load(name, "--defect")
+        if not isinstance(found, Defect):
+            raise InputError(
+                "is not a defect",
+                remedy="define it as a bench.devices.defects.Defect",
+                field="--defect",
+                value=name,
+            )
+        return found
+    if name not in DEFECTS:
+        raise InputError(
+            "unknown defect",
+            remedy=f"use one of {', '.join(DEFECTS)}, or FILE.py:NAME",
+            field="--defect",
+            value=name,
+        )
+    return DEFECTS[name]
+
+
 def parse_defect(text: str) -> tuple[str, float]:
-    """``late-alarm`` or ``late-alarm=3s`` as a name and a size in s.
+    """``late-alarm``, ``late-alarm=3s`` or ``FILE.py:NAME=3s`` as a name and a size in s.
 
     Raises:
         InputError: unknown defect, or a size where the defect has none.
     """
-    name, _, size = text.partition("=")
-    defect = DEFECTS.get(name)
-    if defect is None:
-        raise InputError(
-            "unknown defect",
-            remedy=f"use one of {', '.join(DEFECTS)}",
-            field="--defect",
-            value=name,
-        )
+    file, mark, rest = text.rpartition(".py:")
+    short, _, size = rest.partition("=")
+    name = files.absolute(f"{file}{mark}{short}") if mark else short
+    defect = find_defect(name)
     if not size:
         return name, defect.size
     if not defect.timed:
         raise InputError(
-            "this defect has no size", remedy=f"write {name}", field="--defect", value=text
+            "this defect has no size", remedy=f"write {short}", field="--defect", value=text
         )
-    return name, duration_s(size, field=f"--defect {name}")
+    return name, duration_s(size, field=f"--defect {short}")
+
+
+def machine_name(machine: str) -> str:
+    """The short name of a state machine, also of one out of a file."""
+    return files.split(machine)[1] if files.is_reference(machine) else machine
+
+
+def can_have(device: DeviceProfile, defect: Defect) -> bool:
+    """Whether a simulated device can have a defect."""
+    return machine_name(device.machine) in defect.machines
+
+
+def check_defects(device: DeviceProfile, names: Mapping[str, float]) -> None:
+    """Refuse a defect that the device cannot have: it would change nothing.
+
+    Raises:
+        InputError: such a defect, or a device that is not simulated.
+    """
+    for name in names:
+        defect = find_defect(name)
+        if not device.simulated:
+            raise InputError(
+                "defects exist for simulated devices only",
+                remedy="leave --defect out",
+                field="--defect",
+                value=name,
+            )
+        if not can_have(device, defect):
+            fitting = [d.name for d in DEFECTS.values() if can_have(device, d)]
+            raise InputError(
+                f"{device.name} cannot have it: it is one of {', '.join(defect.machines)}",
+                remedy=f"use one of {', '.join(fitting)}" if fitting else "leave it out",
+                field="--defect",
+                value=name,
+            )

@@ -5,8 +5,42 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bench.devices.defects.defect import Defect
+from bench.devices.defects.margin import Margin
+from bench.devices.profile import DeviceProfile
+from bench.devices.traits import Traits
 
 _OUTAGE_ALARMS = frozenset({"network-interrupted", "link-lost"})
+
+
+def _signal_near_limit(traits: Traits, profile: DeviceProfile, share: float) -> Traits:
+    """The signals of network alarms later, so that event to signal takes ``share`` of the limit.
+
+    What the device takes to notice comes out of its own limits, with one period of its heartbeat.
+    """
+    limits = profile.limits
+    window_s, beat_s = limits["command_delay_window_s"], profile.stream("control").period_s
+    notice_s = {
+        "network-interrupted": limits["command_silence_alarm_s"] + window_s,
+        "network-delay": 2 * window_s,
+        "network-loss": limits["command_loss_window_s"] + window_s,
+        "link-lost": limits["link_silence_s"] + 2 * beat_s,
+    }
+    later = {
+        alarm.name: max(traits.signal_after_s, share * alarm.within_s - notice_s[alarm.name])
+        for alarm in profile.alarms
+        if alarm.name in notice_s
+    }
+    return replace(traits, signal_after={**traits.signal_after, **later})
+
+
+MARGINS = (
+    Margin(
+        "alarm-near-limit",
+        "network alarms sound shortly before their deadline",
+        ("MON-2", "MOB-1"),
+        _signal_near_limit,
+    ),
+)
 
 DEFECTS = (
     Defect(
@@ -20,7 +54,7 @@ DEFECTS = (
         "every alarm signal comes late",
         ("MON-2",),
         lambda t, size: replace(t, signal_after_s=t.signal_after_s + size),
-        size=3.0,
+        size=0.7,
         timed=True,
     ),
     Defect(

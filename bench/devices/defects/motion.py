@@ -5,6 +5,35 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bench.devices.defects.defect import Defect
+from bench.devices.defects.margin import Margin
+from bench.devices.profile import DeviceProfile
+from bench.devices.traits import Traits
+
+
+def _stops_near_limit(traits: Traits, profile: DeviceProfile, share: float) -> Traits:
+    declared_s = profile.declares.get("local_stop_within_s")
+    return traits if declared_s is None else replace(traits, stop_after_s=share * declared_s)
+
+
+def _age_near_limit(traits: Traits, profile: DeviceProfile, share: float) -> Traits:
+    declared_s = profile.declares.get("command_age_s")
+    return traits if declared_s is None else replace(traits, command_age_s=share * declared_s)
+
+
+MARGINS = (
+    Margin(
+        "stops-near-limit",
+        "the local stop acts shortly before its deadline",
+        ("LOC-1",),
+        _stops_near_limit,
+    ),
+    Margin(
+        "commands-near-limit",
+        "executes commands of nearly the declared age",
+        ("FAIL-1",),
+        _age_near_limit,
+    ),
+)
 
 DEFECTS = (
     Defect(
@@ -30,7 +59,7 @@ DEFECTS = (
         "the local stop acts late",
         ("LOC-1",),
         lambda t, size: replace(t, stop_after_s=size),
-        size=0.3,
+        size=0.07,
         timed=True,
     ),
     Defect(
