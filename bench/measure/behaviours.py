@@ -19,6 +19,7 @@ from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
 from bench.measure.recovering import rec_1, sw_1
 from bench.measure.stimulus import timer_lateness_s
+from bench.measure.takeover import loc_2
 from bench.sessions.recording import Recording
 
 __all__ = ["BEHAVIOURS", "EXPECTED_ALARMS", "Behaviour", "expected_alarms", "measure_behaviour"]
@@ -39,7 +40,8 @@ class Behaviour:
     ``events``: names of events it rests on beside contacts and taps, which are independent of
     the device; the device's own log otherwise appears in details only. ``alarm``: its limit is
     the deadline of the alarm that answers the fault. ``unit``: of the value; only times carry an
-    uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact.
+    uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact. ``reaction``: the
+    device's own timers lie in it, whatever its reference points are called.
     """
 
     trial: Trial
@@ -47,6 +49,7 @@ class Behaviour:
     events: tuple[str, ...] = ()
     alarm: bool = False
     unit: str = "s"
+    reaction: bool = False
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
@@ -59,6 +62,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "REC-1": Behaviour(rec_1, "fault-signal", ("rearm",)),
     "LOC-1": Behaviour(loc_1, "stop-motion", ("action",)),
     "MOB-1": Behaviour(mob_1, "fault-signal", ("alarm-signal",), alarm=True),
+    "LOC-2": Behaviour(loc_2, "none", ("action", "rearm"), reaction=True),
 }
 
 
@@ -151,7 +155,7 @@ def _event_budget(
     if found is None or not math.isfinite(found.p99):
         return terms
     width_s, origin = found.p99, "99th percentile of the noise floor, rectangular"
-    if behaviour.reference_points in REACTIONS:
+    if behaviour.reaction or behaviour.reference_points in REACTIONS:
         late_s = max(timer_lateness_s(recording) for recording in recordings)
         width_s = math.hypot(width_s, late_s)
         origin = "99th percentile of the noise floor and largest timer lateness, rectangular"

@@ -1,0 +1,1 @@
+"""Failure modes: excess delay and interruption."""

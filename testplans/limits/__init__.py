@@ -1,0 +1,1 @@
+"""The declared action when delay or loss reach their limit."""

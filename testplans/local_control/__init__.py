@@ -1,0 +1,1 @@
+"""The local side has the last word."""

@@ -1,0 +1,1 @@
+"""The standby network takes over."""
