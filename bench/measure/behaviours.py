@@ -18,6 +18,8 @@ from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
 from bench.measure.recovering import rec_1, sw_1
+from bench.measure.silent import fail_4
+from bench.measure.standby import sw_2, sw_3
 from bench.measure.stimulus import timer_lateness_s
 from bench.measure.takeover import loc_2
 from bench.sessions.recording import Recording
@@ -63,6 +65,9 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "LOC-1": Behaviour(loc_1, "stop-motion", ("action",)),
     "MOB-1": Behaviour(mob_1, "fault-signal", ("alarm-signal",), alarm=True),
     "LOC-2": Behaviour(loc_2, "none", ("action", "rearm"), reaction=True),
+    "SW-2": Behaviour(sw_2, "fault-signal", ("alarm-signal",), alarm=True),
+    "SW-3": Behaviour(sw_3, "none", reaction=True),
+    "FAIL-4": Behaviour(fail_4, "none", ("alarm-signal",), unit="count"),
 }
 
 
@@ -94,6 +99,7 @@ def measure_behaviour(
     values: list[float] = []
     problems: list[str] = []
     details: ev.Details = {}
+    own_word = False
     for recording in recordings:
         trouble = [*evidence_problems(recording), *(unsound or {}).get(recording.session_id, ())]
         try:
@@ -105,6 +111,7 @@ def measure_behaviour(
             problems += [f"{recording.session_id}: {text}" for text in trouble]
             continue
         values.append(value)
+        own_word |= ev.SELF_REPORTED in found
         if value >= max(values):
             details = found
     worst = max(values, default=None)
@@ -121,7 +128,7 @@ def measure_behaviour(
         extreme=worst,
         budget=_event_budget(recordings, floor, behaviour) if timed else (),
         required_terms=TIME_TERMS if timed else (),
-        independent=_independent(behaviour, recordings),
+        independent=_independent(behaviour, recordings) and not own_word,
         trials=tuple(values),
         problems=tuple(problems),
         details=details,

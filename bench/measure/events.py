@@ -30,6 +30,9 @@ NEVER = math.inf
 
 Details = dict[str, float | str | None]
 
+SELF_REPORTED = "self_reported"
+"""Key of the details of a trial that rests on the device's own word alone, with what it is."""
+
 
 class Cannot(Exception):
     """A recording cannot show the behaviour: the reason, for an INCONCLUSIVE."""
@@ -207,10 +210,12 @@ def executed(recording: Recording) -> PacketTable:
     return recording.packets.where(tap="actuator", stream=code)
 
 
-def alarm_spans(recording: Recording, name: str) -> list[tuple[int, int | None, str]]:
-    """The signals of an alarm beside the patient: on, off (``None``: still on), priority."""
+def alarm_spans(
+    recording: Recording, name: str, side: str = "patient"
+) -> list[tuple[int, int | None, str]]:
+    """The signals of an alarm on one side: on, off (``None``: still on), priority."""
     spans: list[tuple[int, int | None, str]] = []
-    for event in recording.named("alarm-signal", side="patient"):
+    for event in recording.named("alarm-signal", side=side):
         if event.value.get("alarm") != name:
             continue
         if event.value.get("on"):

@@ -60,7 +60,7 @@ def loc_2(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
 
 
 def fault_onset(recording: Recording, window: Window) -> int:
-    """When the fault began at the taps: with a half-open link, when what the patient sends was lost.
+    """When the fault began at the taps; half-open, when what the patient sends was lost.
 
     Raises:
         Cannot: it never did.

@@ -46,12 +46,12 @@ def play(device, scenario, seed=7):
         return bench.run(Session("t", device, library.find_scenario(scenario), seed), Nowhere())
 
 
-def verdict(recording, requirement):
+def verdict(recording, requirement, *, certify=False):
     """What one recording shows of a requirement."""
     return assess(
         CATALOGUE.get(requirement), recording.device, "", [recording],
         stimulus={recording.session_id: achieved(recording, None)}, floor=None, planned_n=1,
-        test="t",
+        test="t", certify=certify,
     )  # fmt: skip
 
 

@@ -102,7 +102,8 @@ class DoctorSide(DeviceSide):
         silent = self._last_force_ns >= 0 and now_ns - self._last_force_ns > ns(
             self.limits["command_silence_s"]
         )
-        self.alarms.update(now_ns, "network-interrupted", silent)
+        trusted = self.traits.links.trusts_half_open and self.links.heard[self.links.active]
+        self.alarms.update(now_ns, "network-interrupted", silent and not trusted)
         since = self._ready_since
         if not self.connected or since is None or now_ns - since < self._rearm_after_ns:
             return
