@@ -1,8 +1,8 @@
 """The arming states of a remote-controlled robot as a transition table.
 
-State names follow CRTK (collaborative robotics toolkit): DISABLED, ENABLED, PAUSED, FAULT.
-Leaving PAUSED takes an explicit command. A pair that is not in the table is refused and changes
-nothing.
+State names follow CRTK (collaborative robotics toolkit): DISABLED, ENABLED, PAUSED, FAULT; LOCAL
+is this bench's own. Leaving PAUSED takes an explicit command. A pair that is not in the table is
+refused and changes nothing.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from enum import StrEnum
 
 
 class Arming(StrEnum):
-    """CRTK operating states. Only ENABLED moves."""
+    """CRTK operating states. ENABLED moves on remote commands, LOCAL on those of the pendant."""
 
     DISABLED = "DISABLED"
     ENABLED = "ENABLED"
     PAUSED = "PAUSED"
     FAULT = "FAULT"
+    LOCAL = "LOCAL"
 
 
 class Trigger(StrEnum):
@@ -28,6 +29,8 @@ class Trigger(StrEnum):
     SAFE = "safe"
     CLEAR = "clear"
     LOCAL_STOP = "local-stop"
+    TAKEOVER = "takeover"
+    RELEASE = "release"
 
 
 TRANSITIONS: dict[tuple[Arming, Trigger], Arming] = {
@@ -41,9 +44,15 @@ TRANSITIONS: dict[tuple[Arming, Trigger], Arming] = {
     (Arming.ENABLED, Trigger.LOCAL_STOP): Arming.DISABLED,
     (Arming.PAUSED, Trigger.LOCAL_STOP): Arming.DISABLED,
     (Arming.FAULT, Trigger.LOCAL_STOP): Arming.DISABLED,
+    (Arming.LOCAL, Trigger.LOCAL_STOP): Arming.DISABLED,
+    (Arming.DISABLED, Trigger.TAKEOVER): Arming.LOCAL,
+    (Arming.ENABLED, Trigger.TAKEOVER): Arming.LOCAL,
+    (Arming.PAUSED, Trigger.TAKEOVER): Arming.LOCAL,
+    (Arming.FAULT, Trigger.TAKEOVER): Arming.LOCAL,
+    (Arming.LOCAL, Trigger.RELEASE): Arming.DISABLED,
 }
 
-MOVING = frozenset({Arming.ENABLED})
+MOVING = frozenset({Arming.ENABLED, Arming.LOCAL})
 BRAKED = frozenset({Arming.FAULT, Arming.DISABLED})
 
 

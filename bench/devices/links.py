@@ -6,11 +6,32 @@ is heard and the other side says that it hears us on it too (a half-open link is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from bench.units import ns
 
 PREFERRED = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinkTraits:
+    """How a device looks after its links.
+
+    ``spare_alarm_after_s``: how much longer a lost link that is not in use goes unannounced.
+    ``switch_back_later_s``: added to the time before the preferred link is taken back.
+    ``swings_every_s``: once back, the device leaves and takes it again at this interval.
+    ``trusts_half_open``: a link counts as good while one of its directions works.
+    """
+
+    spare_alarm_after_s: float = 0.0
+    switch_back_later_s: float = 0.0
+    swings_every_s: float = math.inf
+    trusts_half_open: bool = False
+
+
+HEALTHY = LinkTraits()
 
 
 class LinkSupervisor:
@@ -21,20 +42,32 @@ class LinkSupervisor:
         silence_s: a link is lost after this long without any packet.
         switch_back_after_s: the preferred link must be usable this long before it is taken back.
         switches: false never leaves the preferred link (a deliberate defect).
+        traits: of its health, as far as defects deviate it.
+
+    ``hears``: something arrived in time, by link. ``heard``: the link counts as heard.
     """
 
     def __init__(
-        self, count: int, *, silence_s: float, switch_back_after_s: float, switches: bool = True
+        self,
+        count: int,
+        *,
+        silence_s: float,
+        switch_back_after_s: float,
+        switches: bool = True,
+        traits: LinkTraits = HEALTHY,
     ) -> None:
         self.count = count
         self.active = PREFERRED
         self.last_heard_ns = [-1] * count
+        self.hears = [False] * count
         self.heard = [False] * count
         self._peer_hears = [False] * count
         self._silence_ns = ns(silence_s)
-        self._switch_back_ns = ns(switch_back_after_s)
+        self._switch_back_ns = 1e9 * (switch_back_after_s + traits.switch_back_later_s)
         self._switches = switches
+        self._traits = traits
         self._preferred_since_ns: int | None = None
+        self._swing_due_ns = math.inf
 
     def peer_hears(self, flags: Sequence[int]) -> None:
         """What the other side's latest heartbeat says about each link."""
@@ -42,7 +75,17 @@ class LinkSupervisor:
 
     def usable(self, link: int) -> bool:
         """Heard both ways."""
+        if self._traits.trusts_half_open:
+            return self.heard[link]
         return self.heard[link] and self._peer_hears[link]
+
+    def announced(self, now_ns: int, link: int) -> bool:
+        """Whether the link is lost, and it is time to say so."""
+        last = self.last_heard_ns[link]
+        if last < 0 or self.heard[link]:
+            return False
+        late_s = 0.0 if link == self.active else self._traits.spare_alarm_after_s
+        return now_ns - last > self._silence_ns + 1e9 * late_s
 
     @property
     def connected(self) -> bool:
@@ -56,9 +99,11 @@ class LinkSupervisor:
             The links whose state changed, each with whether it is heard now.
         """
         changed = []
-        for link in range(self.count):
-            last = self.last_heard_ns[link]
-            heard = last >= 0 and now_ns - last <= self._silence_ns
+        for link, last in enumerate(self.last_heard_ns):
+            self.hears[link] = last >= 0 and now_ns - last <= self._silence_ns
+        trusted = self._traits.trusts_half_open and any(self.hears)
+        for link, hears in enumerate(self.hears):
+            heard = hears or (trusted and self._peer_hears[link])
             if heard != self.heard[link]:
                 self.heard[link] = heard
                 changed.append((link, heard))
@@ -87,5 +132,15 @@ class LinkSupervisor:
         since = self._preferred_since_ns
         if before != PREFERRED and since is not None and now_ns - since >= self._switch_back_ns:
             self.active = PREFERRED
+            self._swing_due_ns = now_ns + 1e9 * self._traits.swings_every_s
             return before, PREFERRED, "preferred link restored"
-        return None
+        return self._swing(now_ns)
+
+    def _swing(self, now_ns: int) -> tuple[int, int, str] | None:
+        before = self.active
+        others = [link for link in range(self.count) if link != before and self.usable(link)]
+        if now_ns < self._swing_due_ns or not others:
+            return None
+        self.active = others[0]
+        self._swing_due_ns = now_ns + 1e9 * self._traits.swings_every_s
+        return before, self.active, "other link tried"

@@ -71,4 +71,4 @@ class Endpoint(Protocol):
         """
 
     def operate(self, now_ns: int, action: str) -> None:
-        """Somebody does something at this side: ``local-stop``, ``local-release``, ``rearm``."""
+        """Somebody does something at this side: ``local-stop`` or ``takeover``."""

@@ -45,6 +45,7 @@ class DeviceSide:
             silence_s=limits["link_silence_s"],
             switch_back_after_s=limits["switch_back_after_s"],
             switches=traits.switches,
+            traits=traits.links,
         )
         self.alarms = AlarmSystem(
             profile.alarms,
@@ -98,7 +99,7 @@ class DeviceSide:
         self._supervise(now_ns)
         self.on_beat(now_ns)
         body = self.heartbeat_body()
-        body["heard"] = [int(heard) for heard in self.links.heard]
+        body["heard"] = [int(hears) for hears in self.links.hears]
         for link in range(self.links.count):
             self.port.send(now_ns, link, Message(self.control, self._beat_seq, now_ns, 0, body))
         self._beat_seq += 1
@@ -110,11 +111,7 @@ class DeviceSide:
         links = self.links
         for link, heard in links.supervise(now_ns):
             self.port.log(now_ns, "link-state", {"link": LINK_NAMES[link], "up": heard})
-        was_lost = [
-            last >= 0 and not heard
-            for last, heard in zip(links.last_heard_ns, links.heard, strict=True)
-        ]
-        lost = [LINK_NAMES[i] for i, is_lost in enumerate(was_lost) if is_lost]
+        lost = [LINK_NAMES[i] for i in range(links.count) if links.announced(now_ns, i)]
         self.alarms.update(now_ns, "link-lost", bool(lost), lost)
         switched = links.choose(now_ns)
         if switched is not None:

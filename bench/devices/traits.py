@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bench.devices.links import LinkTraits
+from bench.devices.local_control import TakeoverTraits
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -26,3 +29,5 @@ class Traits:
     drops_old_sequence: bool = True
     keeps_position: bool = True
     reconnect_after_s: float = 0.0
+    links: LinkTraits = field(default_factory=LinkTraits)
+    takeover: TakeoverTraits = field(default_factory=TakeoverTraits)

@@ -18,7 +18,10 @@ from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
 from bench.measure.recovering import rec_1, sw_1
+from bench.measure.silent import fail_4
+from bench.measure.standby import sw_2, sw_3
 from bench.measure.stimulus import timer_lateness_s
+from bench.measure.takeover import loc_2
 from bench.sessions.recording import Recording
 
 __all__ = ["BEHAVIOURS", "EXPECTED_ALARMS", "Behaviour", "expected_alarms", "measure_behaviour"]
@@ -41,7 +44,8 @@ class Behaviour:
     the deadline of the alarm that answers the fault. ``unit``: of the value; only times carry an
     uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact.
     ``commands_only``: of the device's streams it rests on the control stream and the watched one
-    alone, so that a session may run without the others.
+    alone, so that a session may run without the others. ``reaction``: the device's own timers lie
+    in it, whatever its reference points are called.
     """
 
     trial: Trial
@@ -50,6 +54,7 @@ class Behaviour:
     alarm: bool = False
     unit: str = "s"
     commands_only: bool = False
+    reaction: bool = False
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
@@ -62,6 +67,10 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "REC-1": Behaviour(rec_1, "fault-signal", ("rearm",), commands_only=True),
     "LOC-1": Behaviour(loc_1, "stop-motion", ("action",), commands_only=True),
     "MOB-1": Behaviour(mob_1, "fault-signal", ("alarm-signal",), alarm=True, commands_only=True),
+    "LOC-2": Behaviour(loc_2, "none", ("action", "rearm"), reaction=True, commands_only=True),
+    "SW-2": Behaviour(sw_2, "fault-signal", ("alarm-signal",), alarm=True, commands_only=True),
+    "SW-3": Behaviour(sw_3, "none", reaction=True, commands_only=True),
+    "FAIL-4": Behaviour(fail_4, "none", ("alarm-signal",), unit="count", commands_only=True),
 }
 
 
@@ -93,6 +102,7 @@ def measure_behaviour(
     values: list[float] = []
     problems: list[str] = []
     details: ev.Details = {}
+    own_word = False
     for recording in recordings:
         trouble = [*evidence_problems(recording), *(unsound or {}).get(recording.session_id, ())]
         try:
@@ -104,6 +114,7 @@ def measure_behaviour(
             problems += [f"{recording.session_id}: {text}" for text in trouble]
             continue
         values.append(value)
+        own_word |= ev.SELF_REPORTED in found
         if value >= max(values):
             details = found
     worst = max(values, default=None)
@@ -120,7 +131,7 @@ def measure_behaviour(
         extreme=worst,
         budget=_event_budget(recordings, floor, behaviour) if timed else (),
         required_terms=TIME_TERMS if timed else (),
-        independent=_independent(behaviour, recordings),
+        independent=_independent(behaviour, recordings) and not own_word,
         trials=tuple(values),
         problems=tuple(problems),
         details=details,
@@ -154,7 +165,7 @@ def _event_budget(
     if found is None or not math.isfinite(found.p99):
         return terms
     width_s, origin = found.p99, "99th percentile of the noise floor, rectangular"
-    if behaviour.reference_points in REACTIONS:
+    if behaviour.reaction or behaviour.reference_points in REACTIONS:
         late_s = max(timer_lateness_s(recording) for recording in recordings)
         width_s = math.hypot(width_s, late_s)
         origin = "99th percentile of the noise floor and largest timer lateness, rectangular"

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.measure.pairing import MISSING, Flow, flow_of
 from bench.network.scenario import Window
+from bench.sessions.packets import PacketTable
 from bench.sessions.recording import Event, Recording
 from bench.units import ns, show_duration
 
@@ -28,6 +29,9 @@ NEVER = math.inf
 """The value of a trial in which the awaited response never came, or came wrongly."""
 
 Details = dict[str, float | str | None]
+
+SELF_REPORTED = "self_reported"
+"""Key of the details of a trial that rests on the device's own word alone, with what it is."""
 
 
 class Cannot(Exception):
@@ -187,17 +191,31 @@ def never(recording: Recording, since_ns: int, deadline_s: float, details: Detai
 
 def rearmed(recording: Recording, after_ns: int, until_ns: int) -> bool:
     """Whether the doctor's side re-armed the device; clearing a fault alone does not."""
+    found = rearmed_ns(recording, after_ns)
+    return found is not None and found <= until_ns
+
+
+def rearmed_ns(recording: Recording, after_ns: int) -> int | None:
+    """When the doctor's side first re-armed the device from ``after_ns`` on."""
     for event in recording.named("rearm", side="doctor"):
         request = event.value.get("request") if isinstance(event.value, dict) else None
-        if after_ns <= event.t_ns <= until_ns and request != "clear":
-            return True
-    return False
+        if event.t_ns >= after_ns and request != "clear":
+            return event.t_ns
+    return None
 
 
-def alarm_spans(recording: Recording, name: str) -> list[tuple[int, int | None, str]]:
-    """The signals of an alarm beside the patient: on, off (``None``: still on), priority."""
+def executed(recording: Recording) -> PacketTable:
+    """The remote commands that the drive executed; those given beside the patient are not."""
+    code = recording.device.stream(recording.device.watched).code
+    return recording.packets.where(tap="actuator", stream=code)
+
+
+def alarm_spans(
+    recording: Recording, name: str, side: str = "patient"
+) -> list[tuple[int, int | None, str]]:
+    """The signals of an alarm on one side: on, off (``None``: still on), priority."""
     spans: list[tuple[int, int | None, str]] = []
-    for event in recording.named("alarm-signal", side="patient"):
+    for event in recording.named("alarm-signal", side=side):
         if event.value.get("alarm") != name:
             continue
         if event.value.get("on"):

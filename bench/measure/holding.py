@@ -83,7 +83,7 @@ def fail_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
     offered = _while_moving(recording, flow.received_ns[late])
     if offered < STALE_OFFERED:
         raise ev.Cannot(f"only {offered} stale commands arrived while the drive was moving")
-    executed = recording.packets.where(tap="actuator")
+    executed = ev.executed(recording)
     if not len(executed):
         raise ev.Cannot("no command was executed")
     seqs, index = np.unique(flow.seq, return_index=True)  # in order of sending: the first one
@@ -148,8 +148,8 @@ def loc_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     while the stop was pressed. Moving again before the release is ``inf``.
     """
     end_ns = recording.schedule.end_ns
-    pressed = _action(recording, "local-stop", 0)
-    released = _action(recording, "local-release", pressed, end_ns)
+    pressed = action_ns(recording, "local-stop", 0)
+    released = action_ns(recording, "local-release", pressed, end_ns)
     executed = recording.packets.where(tap="actuator").column("t_ns")
     if not ((executed > pressed - ns(0.2)) & (executed <= pressed)).any():
         raise ev.Cannot("nothing was being executed when the stop was pressed")
@@ -181,7 +181,12 @@ def command_arrivals(recording: Recording) -> np.ndarray[tuple[int], np.dtype[np
     return rows.column("t_ns")
 
 
-def _action(recording: Recording, name: str, after_ns: int, default: int | None = None) -> int:
+def action_ns(recording: Recording, name: str, after_ns: int, default: int | None = None) -> int:
+    """When the bench did ``name`` from ``after_ns`` on.
+
+    Raises:
+        Cannot: it did not, and there is no ``default``.
+    """
     for event in recording.named("action"):
         if event.t_ns >= after_ns and event.value.get("name") == name:
             return event.t_ns

@@ -34,7 +34,7 @@ def sw_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.De
         raise ev.Cannot("no commands arrived before the fault")
     end = recording.schedule.end_ns - _TAIL_NS
     gap = longest_gap_s(arrivals, int(before[-1]), end)
-    executed = recording.packets.where(tap="actuator")
+    executed = ev.executed(recording)
     wrong = int((np.diff(executed.column("seq")) <= 0).sum())
     _standby_works(recording, onset, end)
     short = gap <= recording.device.declares.get("switchover_gap_s", 0.0)

@@ -94,7 +94,8 @@ class Step:
 class Action:
     """Something done to the device at a point in time, counted from the start of ``step``.
 
-    Names: ``local-stop``, ``local-release`` (patient side); ``rearm``, ``clear`` (doctor side).
+    Names: ``local-stop``, ``local-release``, ``takeover``, ``takeover-release`` (patient side);
+    ``rearm``, ``clear``, ``start-operation`` (doctor side).
     """
 
     step: str

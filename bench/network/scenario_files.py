@@ -32,8 +32,11 @@ _COMMON = ("name", "role", "judged", "note", "link", "direction")
 _ACTIONS: Mapping[str, Side] = {
     "local-stop": "patient",
     "local-release": "patient",
+    "takeover": "patient",
+    "takeover-release": "patient",
     "rearm": "doctor",
     "clear": "doctor",
+    "start-operation": "doctor",
 }
 
 

@@ -19,12 +19,20 @@ def test_local_stop_leads_from_every_state_to_disabled():
 
 def test_only_explicit_commands_lead_to_motion():
     into_motion = {trigger for (_, trigger), to in TRANSITIONS.items() if to in MOVING}
-    assert into_motion == {Trigger.ENABLE, Trigger.REARM}
+    assert into_motion == {Trigger.ENABLE, Trigger.REARM, Trigger.TAKEOVER}
 
 
-def test_fault_is_left_only_by_clear_or_local_stop():
+def test_fault_is_left_only_by_clear_or_at_the_patient():
     leaving = {t for t in Trigger if after(Arming.FAULT, t) not in (None, Arming.FAULT)}
-    assert leaving == {Trigger.CLEAR, Trigger.LOCAL_STOP}
+    assert leaving == {Trigger.CLEAR, Trigger.LOCAL_STOP, Trigger.TAKEOVER}
+
+
+def test_the_takeover_is_open_from_every_state_and_ends_disarmed():
+    assert {after(state, Trigger.TAKEOVER) for state in Arming if state is not Arming.LOCAL} == {
+        Arming.LOCAL
+    }
+    leaving = {t: after(Arming.LOCAL, t) for t in Trigger if after(Arming.LOCAL, t) is not None}
+    assert leaving == {Trigger.LOCAL_STOP: Arming.DISABLED, Trigger.RELEASE: Arming.DISABLED}
 
 
 def test_pairs_outside_the_table_are_refused():

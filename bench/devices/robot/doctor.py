@@ -8,14 +8,14 @@ from typing import Any
 from bench.devices.arming import Arming, Trigger
 from bench.devices.ports import Message, Port
 from bench.devices.profile import DeviceProfile
-from bench.devices.robot.streams import COMMAND, FORCE
+from bench.devices.robot.streams import FORCE
 from bench.devices.side import CONTROL, DeviceSide
 from bench.devices.traffic import periodic_sources
 from bench.devices.traits import Traits
 from bench.units import ns
 
 _SWEEP_UM = [round(1000 * math.sin(2 * math.pi * k / 1000)) for k in range(1000)]
-"""The operator's hand: a 1 mm sine at 1 Hz, one value per command."""
+"""The operator's hand: a 1 mm sine at 1 Hz, one value per ms."""
 
 _REQUEST = {
     Arming.DISABLED: Trigger.ENABLE,
@@ -30,15 +30,16 @@ class DoctorSide(DeviceSide):
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
-        stream = profile.stream(COMMAND)
+        stream = profile.stream(profile.watched)
         self._command_code = stream.code
         self.handlers |= {
             profile.stream(FORCE).code: self._on_force,
             self.control: self._on_heartbeat,
         }
-        others = [s for s in profile.active_streams if s.name not in (COMMAND, CONTROL)]
+        others = [s for s in profile.active_streams if s.name not in (stream.name, CONTROL)]
         self._sources = periodic_sources(others, "doctor", port, self.links)
         self._period_ns_command = ns(stream.period_s)
+        self._step_ms = stream.period_s * 1e3
         self._rearm_after_ns = ns(self.limits["operator_rearm_s"])
         self._command_due = 0
         self._seq = 0
@@ -60,7 +61,10 @@ class DoctorSide(DeviceSide):
 
     def _command(self, now_ns: int) -> None:
         if self._engaged_from >= 0:
-            value = self._base_um + _SWEEP_UM[(self._seq - self._engaged_from) % 1000]
+            value = (
+                self._base_um
+                + _SWEEP_UM[round((self._seq - self._engaged_from) * self._step_ms) % 1000]
+            )
         elif self.traits.keeps_position:
             value = self._robot_um
         else:
@@ -98,7 +102,8 @@ class DoctorSide(DeviceSide):
         silent = self._last_force_ns >= 0 and now_ns - self._last_force_ns > ns(
             self.limits["command_silence_s"]
         )
-        self.alarms.update(now_ns, "network-interrupted", silent)
+        trusted = self.traits.links.trusts_half_open and self.links.heard[self.links.active]
+        self.alarms.update(now_ns, "network-interrupted", silent and not trusted)
         since = self._ready_since
         if not self.connected or since is None or now_ns - since < self._rearm_after_ns:
             return

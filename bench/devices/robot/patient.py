@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bench.devices.arming import BRAKED, MOVING, Arming, Trigger, after
+from bench.devices.local_control import LocalControl
 from bench.devices.ports import Message, Port
 from bench.devices.profile import DeviceProfile
-from bench.devices.robot.streams import COMMAND
 from bench.devices.side import DeviceSide
 from bench.devices.supervision import NetworkSupervisor
 from bench.devices.traffic import periodic_sources
@@ -23,7 +23,7 @@ class PatientSide(DeviceSide):
         super().__init__(profile, traits, port)
         limits = self.limits
         self.handlers |= {
-            profile.stream(COMMAND).code: self._on_command,
+            profile.stream(profile.watched).code: self._on_command,
             self.control: self._on_heartbeat,
         }
         self._sources = [
@@ -32,6 +32,13 @@ class PatientSide(DeviceSide):
         self.network = NetworkSupervisor(
             limits, self.alarms, port, on_look=self._on_look, on_guard=self._on_guard
         )
+        self.local = LocalControl(port, self._carry_out)
+        self._actions = {
+            "local-stop": self._press_stop,
+            "local-release": self._release_stop,
+            "takeover": self._take_over,
+            "takeover-release": self._hand_back,
+        }
         self._silence_ns = ns(limits["command_silence_s"])
         self._safe_ns = ns(limits["safe_state_silence_s"])
         self._age_ns = traits.command_age_s * 1e9
@@ -44,6 +51,8 @@ class PatientSide(DeviceSide):
         self._rebase = False
         self._dropped: dict[str, int] = {}
         self._request_done = 0
+        self._switched_local = False
+        self._coast_until_ns = -1
 
     def start(self, now_ns: int) -> None:
         """Power on: brakes engaged, not moving, heartbeats and streams begin."""
@@ -55,20 +64,51 @@ class PatientSide(DeviceSide):
         self.network.start(now_ns)
 
     def operate(self, now_ns: int, action: str) -> None:
-        """``local-stop`` and ``local-release``: the stop button beside the patient."""
-        if action == "local-stop":
-            self.port.contact(now_ns, "stop-button", 1)
-            if self.traits.obeys_local_stop:
-                self.port.at(now_ns + ns(self.traits.stop_after_s), self._stop)
-        elif action == "local-release":
-            self.port.contact(now_ns, "stop-button", 0)
-            self.stop_latched = False
-            self.alarms.update(now_ns, "local-stop-active", False)
+        """The stop button beside the patient, and the switch that takes over.
+
+        ``local-stop``, ``local-release``, ``takeover``, ``takeover-release``.
+        """
+        act = self._actions.get(action)
+        if act is not None:
+            act(now_ns)
+
+    def _press_stop(self, now_ns: int) -> None:
+        self.port.contact(now_ns, "stop-button", 1)
+        if self.traits.obeys_local_stop:
+            self.port.at(now_ns + ns(self.traits.stop_after_s), self._stop)
+
+    def _release_stop(self, now_ns: int) -> None:
+        self.port.contact(now_ns, "stop-button", 0)
+        self.stop_latched = False
+        self.alarms.update(now_ns, "local-stop-active", False)
 
     def _stop(self, now_ns: int) -> None:
         self.stop_latched = True
+        if self.state is Arming.ENABLED:
+            self._coast_until_ns = now_ns + ns(self.traits.takeover.coasts_s)
         self._trigger(now_ns, Trigger.LOCAL_STOP)
         self.alarms.update(now_ns, "local-stop-active", True)
+
+    def _take_over(self, now_ns: int) -> None:
+        self.port.contact(now_ns, "takeover-switch", 1)
+        self._switched_local = True
+        self.port.at(now_ns + ns(self.traits.takeover.after_s), self._taken_over)
+
+    def _taken_over(self, now_ns: int) -> None:
+        """Local control begins, whatever the network does; a pressed stop stays stronger."""
+        barred = self.network.abnormal and not self.traits.takeover.in_fault
+        if self.stop_latched or barred or not self._switched_local:
+            self.port.log(now_ns, "takeover-refused", {"state": str(self.state)})
+            return
+        self._trigger(now_ns, Trigger.TAKEOVER)
+        self.local.start(now_ns, self._position_um)
+
+    def _hand_back(self, now_ns: int) -> None:
+        self.port.contact(now_ns, "takeover-switch", 0)
+        self._switched_local = False
+        self._trigger(now_ns, Trigger.RELEASE)
+        if self.traits.takeover.rearms_on_release:
+            self._trigger(now_ns, Trigger.ENABLE)
 
     def _on_command(self, now_ns: int, link: int, message: Message) -> None:
         self.network.watch.packet(now_ns, message.seq, message.sent_ns)
@@ -78,7 +118,7 @@ class PatientSide(DeviceSide):
                 return
         else:
             self._highest_seq = message.seq
-        if self.state is not Arming.ENABLED:
+        if not self._obeys_remote(now_ns):
             return
         if now_ns - message.sent_ns > self._age_ns:
             self._drop("older than declared")
@@ -89,6 +129,14 @@ class PatientSide(DeviceSide):
                 self._drop("position jump")
                 return
             self._rebase = False
+        self._carry_out(now_ns, message)
+
+    def _obeys_remote(self, now_ns: int) -> bool:
+        if self.state is Arming.LOCAL:
+            return not self.traits.takeover.rejects_remote
+        return self.state is Arming.ENABLED or now_ns < self._coast_until_ns
+
+    def _carry_out(self, now_ns: int, message: Message) -> None:
         if not self._moving:
             self._move(now_ns, True, message.value)
         self._position_um = message.value
@@ -103,6 +151,12 @@ class PatientSide(DeviceSide):
         self.port.contact(now_ns, "position", {"um": position_um, "edge": edge})
         self.port.contact(now_ns, "motion", int(moving))
 
+    def _halt(self, now_ns: int) -> None:
+        if now_ns < self._coast_until_ns:
+            self.port.at(self._coast_until_ns, self._halt)
+        elif self._moving and self.state not in MOVING:
+            self._move(now_ns, False, self._position_um)
+
     def _trigger(self, now_ns: int, trigger: Trigger) -> bool:
         state = after(self.state, trigger)
         if state is None:
@@ -115,8 +169,10 @@ class PatientSide(DeviceSide):
             {"from": str(self.state), "to": str(state), "trigger": str(trigger)},
         )
         self.state = state
+        if state is not Arming.LOCAL:
+            self.local.stop()
         if self._moving and state not in MOVING:
-            self._move(now_ns, False, self._position_um)
+            self._halt(now_ns)
         if (state in BRAKED) != self._braked:
             self._braked = state in BRAKED
             self.port.contact(now_ns, "brake", int(self._braked))
@@ -148,7 +204,8 @@ class PatientSide(DeviceSide):
     def ready(self) -> bool:
         """The network is good again, nothing is latched: an operator may re-arm."""
         network = self.network
-        return self.connected and not self.stop_latched and network.heard and not network.abnormal
+        free = not self.stop_latched and self.state is not Arming.LOCAL
+        return self.connected and free and network.heard and not network.abnormal
 
     def heartbeat_body(self) -> dict[str, Any]:
         """State, position and readiness for the console."""

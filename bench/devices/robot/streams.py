@@ -1,4 +1,3 @@
-"""The names of the streams that every remote robot has beside its heartbeats."""
+"""The name of the stream that every remote robot answers commands with."""
 
-COMMAND = "haptic-command"
 FORCE = "force-feedback"

@@ -1,0 +1,124 @@
+"""SW-2, SW-3 and FAIL-4 on the virtual bench: healthy robots pass, each defect fails."""
+
+import dataclasses
+
+import pytest
+
+from bench.devices.defects import DEFECTS
+from bench.judge.verdict import Outcome
+
+PASS, FAIL, OPEN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
+ROBOT = "telesurgery-robot"
+STREAMS = ("force-feedback",)
+JUDGED = {
+    "dead-standby": ("SW-2",),
+    "switch-back": ("SW-3",),
+    "half-open-to-patient": ("FAIL-4",),
+    "half-open-to-doctor": ("FAIL-4",),
+}
+SHOWN = {
+    "dead-standby-unannounced": "dead-standby",
+    "late-standby-alarm": "dead-standby",
+    "never-switches-back": "switch-back",
+    "slow-switch-back": "switch-back",
+    "oscillating-switch-back": "switch-back",
+    "silent-half-open": "half-open-to-doctor",
+}
+"""Defect to the scenario that shows it."""
+
+
+@pytest.mark.parametrize("scenario", JUDGED)
+def test_a_healthy_robot_passes_under_a_sound_stimulus(played, scenario):
+    for seed in (1, 2, 3):
+        recording = played.play(played.device(ROBOT, streams=STREAMS), scenario, seed)
+        assert played.unsound(recording) == []
+        for requirement in JUDGED[scenario]:
+            found = played.verdict(recording, requirement)
+            assert found.verdict is PASS, found.reason
+            assert 0 <= found.value <= found.limit
+
+
+@pytest.mark.parametrize("defect", SHOWN)
+def test_a_defect_fails(played, defect):
+    (requirement,) = DEFECTS[defect].breaks
+    for seed in (1, 8):
+        device = played.device(ROBOT, defect, streams=STREAMS)
+        found = played.verdict(played.play(device, SHOWN[defect], seed), requirement)
+        assert found.verdict is FAIL, found.reason
+
+
+def test_every_defect_of_these_is_shown():
+    judged = {name for names in JUDGED.values() for name in names}
+    mine = {d for d in DEFECTS if judged & set(DEFECTS[d].breaks)}
+    assert mine == set(SHOWN)
+
+
+@pytest.mark.parametrize("defect", ["slow-switch-back", "oscillating-switch-back"])
+def test_what_comes_after_the_outage_leaves_the_switchover_alone(played, defect):
+    recording = played.play(played.device(ROBOT, defect), "primary-outage")
+    assert played.verdict(recording, "SW-1").verdict is PASS
+
+
+def without_events(recording, name):
+    kept = tuple(event for event in recording.events if event.name != name)
+    return dataclasses.replace(recording, events=kept)
+
+
+def cut(recording, end_s):
+    """The same recording, ended earlier."""
+    end_ns = round(end_s * 1e9)
+    packets = recording.packets.between(0, end_ns)
+    events = tuple(event for event in recording.events if event.t_ns < end_ns)
+    schedule = dataclasses.replace(recording.schedule, end_ns=end_ns)
+    return dataclasses.replace(recording, packets=packets, events=events, schedule=schedule)
+
+
+def test_a_fault_that_never_came_is_open(played):
+    for scenario, names in JUDGED.items():
+        device = played.device(ROBOT, streams=STREAMS)
+        faulty, clean = played.play(device, scenario), played.play(device, "null-path")
+        for name in names:
+            found = played.verdict(played.shown_clean(faulty, clean), name)
+            assert found.verdict is OPEN, name
+
+
+def test_a_recording_that_ends_early_is_open(played):
+    device = played.device(ROBOT, streams=STREAMS)
+    for scenario, name, end_s in (
+        ("dead-standby", "SW-2", 3.4), ("switch-back", "SW-3", 7.0),
+        ("half-open-to-doctor", "FAIL-4", 2.4),
+    ):  # fmt: skip
+        found = played.verdict(cut(played.play(device, scenario), end_s), name)
+        assert found.verdict is OPEN, found.reason
+
+
+def test_a_device_that_never_left_the_primary_shows_no_way_back(played):
+    device = played.device(ROBOT, "never-switches")
+    found = played.verdict(played.play(device, "switch-back"), "SW-3")
+    assert found.verdict is OPEN
+    assert "did not leave the primary line" in found.reason
+
+
+def test_what_only_the_log_tells_is_the_devices_own_word(played):
+    """Without its alarm the log still announces the loss; without both nothing does."""
+    recording = played.play(played.device(ROBOT, streams=STREAMS), "half-open-to-doctor")
+    mute = without_events(recording, "alarm-signal")
+    assert played.verdict(mute, "FAIL-4").verdict is PASS
+    certified = played.verdict(mute, "FAIL-4", certify=True)
+    assert certified.verdict is OPEN
+    assert "independent observation" in certified.reason
+    assert played.verdict(recording, "FAIL-4", certify=True).verdict is PASS
+    quiet = dataclasses.replace(
+        mute, events=tuple(event for event in mute.events if event.origin != "log")
+    )
+    found = played.verdict(quiet, "FAIL-4")
+    assert (found.verdict, found.value) == (FAIL, 1.0)
+
+
+def test_a_signal_that_has_gone_when_the_standby_is_needed_fails(played):
+    recording = played.play(played.device(ROBOT), "dead-standby")
+    (first, *_) = recording.named("alarm-signal", side="patient")
+    off = dataclasses.replace(first, t_ns=first.t_ns + 10**9, value={**first.value, "on": False})
+    events = tuple(sorted((*recording.events, off), key=lambda event: event.t_ns))
+    found = played.verdict(dataclasses.replace(recording, events=events), "SW-2")
+    assert (found.verdict, found.value) == (FAIL, None)
