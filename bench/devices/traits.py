@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bench.devices.playout import PlayOutTraits
+from bench.devices.readout import ReadoutTraits
+from bench.devices.screen import ScreenTraits
+from bench.devices.studio import StudioTraits
+from bench.devices.supervision import NervesTraits
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -25,3 +31,8 @@ class Traits:
     drops_old_sequence: bool = True
     keeps_position: bool = True
     reconnect_after_s: float = 0.0
+    screen: ScreenTraits = ScreenTraits()
+    readout: ReadoutTraits = ReadoutTraits()
+    nerves: NervesTraits = NervesTraits()
+    studio: StudioTraits = StudioTraits()
+    play_out: PlayOutTraits = PlayOutTraits()

@@ -9,8 +9,8 @@ from bench.devices.ports import Message, Port
 from bench.devices.profile import DeviceProfile
 from bench.devices.robot.streams import COMMAND
 from bench.devices.side import DeviceSide
+from bench.devices.studio import Studio
 from bench.devices.supervision import NetworkSupervisor
-from bench.devices.traffic import periodic_sources
 from bench.devices.traits import Traits
 from bench.devices.watch import WatchReading
 from bench.units import ns
@@ -26,11 +26,14 @@ class PatientSide(DeviceSide):
             profile.stream(COMMAND).code: self._on_command,
             self.control: self._on_heartbeat,
         }
-        self._sources = [
-            s for s in periodic_sources(profile.active_streams, "patient", port, self.links)
-        ]
+        self.studio = Studio(profile, traits.studio, port, self.links)
         self.network = NetworkSupervisor(
-            limits, self.alarms, port, on_look=self._on_look, on_guard=self._on_guard
+            limits,
+            self.alarms,
+            port,
+            on_look=self._on_look,
+            on_guard=self._on_guard,
+            nerves=traits.nerves,
         )
         self._silence_ns = ns(limits["command_silence_s"])
         self._safe_ns = ns(limits["safe_state_silence_s"])
@@ -50,12 +53,11 @@ class PatientSide(DeviceSide):
         self.port.contact(now_ns, "brake", 1)
         self.port.contact(now_ns, "motion", 0)
         self.start_heartbeats(now_ns)
-        for source in self._sources:
-            source.start(now_ns)
+        self.studio.start(now_ns)
         self.network.start(now_ns)
 
     def operate(self, now_ns: int, action: str) -> None:
-        """``local-stop`` and ``local-release``: the stop button beside the patient."""
+        """``local-stop`` and ``local-release``: the stop button; else what the studio knows."""
         if action == "local-stop":
             self.port.contact(now_ns, "stop-button", 1)
             if self.traits.obeys_local_stop:
@@ -64,6 +66,8 @@ class PatientSide(DeviceSide):
             self.port.contact(now_ns, "stop-button", 0)
             self.stop_latched = False
             self.alarms.update(now_ns, "local-stop-active", False)
+        else:
+            self.studio.operate(now_ns, action)
 
     def _stop(self, now_ns: int) -> None:
         self.stop_latched = True
@@ -167,6 +171,7 @@ class PatientSide(DeviceSide):
         if body is None:
             return
         self.links.peer_hears(body["heard"])
+        self.studio.heartbeat(now_ns, body)
         number, wanted = body["request"]
         if number <= self._request_done:
             return
