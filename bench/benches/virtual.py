@@ -26,6 +26,9 @@ from bench.sessions.packets import NO_LINK, ROW, TAPS, PacketTable, merge
 from bench.sessions.recording import AppliedChange, Event, Health, Recording, Session
 from bench.units import NS_PER_S
 
+UNDECLARED_BYTES = 242
+"""Captured size of a packet of a stream that the profile does not name."""
+
 _ARRAY_BURST = 24
 _FLUSH_NS = NS_PER_S
 _SHOW_NS = 5 * NS_PER_S
@@ -86,7 +89,7 @@ class _World:
             [self._law(link, direction) for link in self.schedule.links] for direction in DIRECTIONS
         ]
         sizes = {stream.code: stream.frame_bytes for stream in self.profile.streams}
-        self.sizes = [sizes[code] for code in range(len(sizes))]
+        self.sizes = [sizes.get(code, UNDECLARED_BYTES) for code in range(256)]
         doctor = _VirtualPort(self, "doctor")
         patient = _VirtualPort(self, "patient")
         self.sides: dict[Side, Endpoint] = {

@@ -26,6 +26,13 @@ LIMITS: Mapping[str, str] = {
     "alarm_minimum": "duration",
     "operator_rearm": "duration",
     "position_jump": "length",
+    "picture_freeze": "duration",
+    "display_window": "duration",
+    "display_refresh": "duration",
+    "overload_queue": "duration",
+    "restore_after": "duration",
+    "play_out": "duration",
+    "decoding": "duration",
 }
 DECLARES: Mapping[str, str] = {
     "hold_within": "duration",
@@ -51,6 +58,9 @@ DECLARES: Mapping[str, str] = {
     "top_stream_rate": "rate",
     "connections": "number",
     "access_methods": "number",
+    "display_delay_step": "duration",
+    "display_loss_step": "ratio",
+    "display_jitter_step": "duration",
 }
 SUFFIX = {"duration": "_s", "length": "_m", "rate": "_bps"}
 DECLARED = frozenset(key + SUFFIX.get(kind, "") for key, kind in DECLARES.items())
@@ -68,5 +78,14 @@ NETWORK_LIMITS = frozenset(
 MACHINE_LIMITS: Mapping[str, frozenset[str]] = {
     "remote-robot": NETWORK_LIMITS
     | {"command_silence", "safe_state_silence", "command_age", "operator_rearm", "position_jump"},
+    "console": NETWORK_LIMITS,
 }
 """The limits that the profile of a simulated device must give, by machine; others it may not."""
+
+FUNCTION_LIMITS: Mapping[str, frozenset[str]] = {
+    "picture": frozenset({"picture_freeze"}),
+    "network-display": frozenset({"display_window", "display_refresh"}),
+    "priorities": frozenset({"overload_queue", "restore_after"}),
+    "play-out": frozenset({"play_out", "decoding"}),
+}
+"""The limits that a simulated device needs for a function, beside those of its machine."""

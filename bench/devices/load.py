@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,13 +10,21 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, cast
 
-from bench.devices.figures import DECLARES, LIMITS, MACHINE_LIMITS, NETWORK_LIMITS, SUFFIX
+from bench.devices.figures import (
+    DECLARES,
+    FUNCTION_LIMITS,
+    LIMITS,
+    MACHINE_LIMITS,
+    NETWORK_LIMITS,
+    SUFFIX,
+)
 from bench.devices.profile import (
     FUNCTIONS,
     AlarmProfile,
     Declaration,
     DeviceProfile,
     Priority,
+    Service,
     Stream,
     Wire,
 )
@@ -45,7 +54,8 @@ def load_profile(path: Path) -> DeviceProfile:
     limits, declares = top.table("limits"), top.table("declares")
     machine = device.text("machine", "")
     if machine:
-        limits.only(MACHINE_LIMITS.get(machine, NETWORK_LIMITS))
+        of_functions = [FUNCTION_LIMITS.get(name, frozenset()) for name in _functions(device)]
+        limits.only(MACHINE_LIMITS.get(machine, NETWORK_LIMITS).union(*of_functions))
     streams = tuple(_stream(t, code) for code, t in enumerate(top.tables("streams", "name")))
     alarms = tuple(_alarm(t) for t in top.tables("alarms", "name"))
     _unique(top, "streams", "names", [s.name for s in streams])
@@ -93,7 +103,7 @@ def _watched(device: Table, streams: tuple[Stream, ...]) -> str:
 def _stream(table: Table, code: int) -> Stream:
     table.only(
         ["name", "title", "source", "port", "kinds", "payload", "period"],
-        ["packets", "option", "wire"],
+        ["packets", "option", "wire", "presents", "priority", "delay_limit", "loss_limit"],
     )
     payload = size_bytes(table.text("payload"), field=table.field("payload"), file=table.file)
     smallest, largest = _PAYLOAD_BYTES
@@ -114,6 +124,20 @@ def _stream(table: Table, code: int) -> Stream:
         packets=_whole(table, "packets", 1, 4096, default=1),
         option=table.text("option", ""),
         wire=_wire(table.table("wire")) if "wire" in table.data else None,
+        service=_service(table),
+    )
+
+
+def _service(table: Table) -> Service | None:
+    if not {"presents", "priority", "delay_limit", "loss_limit"} & set(table.data):
+        return None
+    return Service(
+        presents=cast(
+            Literal["", "picture", "sound"], table.choice("presents", ("", "picture", "sound"), "")
+        ),
+        priority=_whole(table, "priority", 1, 255, default=0) if "priority" in table.data else 0,
+        delay_s=_duration(table, "delay_limit") if "delay_limit" in table.data else math.inf,
+        loss=_ratio(table, "loss_limit") if "loss_limit" in table.data else 1.0,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
@@ -24,6 +25,12 @@ FUNCTIONS: Mapping[str, str] = {
     "motion": "moves a part on remote command, with contacts for motion and brake",
     "standby-link": "has a second network to switch to",
     "local-takeover": "can be taken over beside the patient",
+    "picture": "shows live pictures of the patient's side, with a sign that they are live",
+    "network-display": "displays delay, loss and jitter of its network",
+    "touch": "carries touch both ways, and so holds its network to a delay of about 10 ms",
+    "priorities": "protects its streams in a declared order when the rate falls",
+    "dual-video": "carries two videos and sound both ways",
+    "play-out": "presents voice, video and ultrasound in step",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 
@@ -48,6 +55,24 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
+class Service:
+    """What is presented of a stream, and what its maker promises of it.
+
+    ``presents``: what the other side shows or plays of it. ``priority``: its place in the order in
+    which streams are protected, 1 first; 0: none is declared. ``delay_s``, ``loss``: the limits
+    that it keeps while it is protected; infinite and 1 where none is declared.
+    """
+
+    presents: Literal["", "picture", "sound"] = ""
+    priority: int = 0
+    delay_s: float = math.inf
+    loss: float = 1.0
+
+
+NO_SERVICE = Service()
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """One flow of a device.
 
@@ -56,6 +81,7 @@ class Stream:
     ``payload_bytes`` is one packet's UDP payload; ``packets`` of them leave together every
     ``period_s`` (a video frame). ``code`` is the stream's index in recordings and on the wire.
     ``wire``: what a real device's packets look like; a simulated one's are the bench's own.
+    ``service``: what is presented and promised of it.
     """
 
     name: str
@@ -69,6 +95,12 @@ class Stream:
     packets: int = 1
     option: str = ""
     wire: Wire | None = None
+    service: Service | None = None
+
+    @property
+    def served(self) -> Service:
+        """Its service; one that promises nothing where the profile says nothing."""
+        return self.service or NO_SERVICE
 
     @property
     def direction(self) -> Direction:

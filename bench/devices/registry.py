@@ -8,6 +8,8 @@ from importlib import resources
 from pathlib import Path
 
 from bench.devices import files
+from bench.devices.console.doctor import ConsoleSide
+from bench.devices.console.patient import StationSide
 from bench.devices.defects import traits_of
 from bench.devices.load import load_profile
 from bench.devices.ports import Endpoint, Port
@@ -25,6 +27,10 @@ MACHINES: Mapping[str, Mapping[Side, Maker]] = {
     "remote-robot": {
         "patient": lambda profile, port: PatientSide(profile, traits_of(profile), port),
         "doctor": lambda profile, port: DoctorSide(profile, traits_of(profile), port),
+    },
+    "console": {
+        "patient": lambda profile, port: StationSide(profile, traits_of(profile), port),
+        "doctor": lambda profile, port: ConsoleSide(profile, traits_of(profile), port),
     },
 }
 

@@ -8,6 +8,7 @@ What else is to be done about a condition is the device's own affair.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from bench.devices.alarms import AlarmSystem
 from bench.devices.ports import Port
@@ -16,6 +17,29 @@ from bench.units import ns
 
 GUARD_NS = 10_000_000
 """How often the watched stream's silence is looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class NervesTraits:
+    """How easily a device alarms.
+
+    ``at``: share of its limits at which it already does. ``silence_at``: as well, for silence.
+    ``every_s``: it alarms so often for nothing; 0 never.
+    """
+
+    at: float = 1.0
+    silence_at: float = 1.0
+    every_s: float = 0.0
+
+
+def nervous(limits: Mapping[str, float], traits: NervesTraits) -> Mapping[str, float]:
+    """The limits on which a device with such nerves acts."""
+    shares = {
+        "command_delay_s": traits.at,
+        "command_loss": traits.at,
+        "command_silence_alarm_s": traits.silence_at,
+    }
+    return {name: value * shares.get(name, 1.0) for name, value in limits.items()}
 
 
 class NetworkSupervisor:
@@ -27,6 +51,7 @@ class NetworkSupervisor:
         port: for the timers.
         on_look: called ``(now_ns, reading)`` once per delay window, after the conditions are set.
         on_guard: called ``(now_ns, silence_ns)`` once per guard period, from the first packet on.
+        nerves: how easily it alarms.
     """
 
     def __init__(
@@ -37,7 +62,10 @@ class NetworkSupervisor:
         *,
         on_look: Callable[[int, WatchReading], None],
         on_guard: Callable[[int, int], None],
+        nerves: NervesTraits = NervesTraits(),
     ) -> None:
+        limits = nervous(limits, nerves)
+        self._every_ns = ns(nerves.every_s)
         self.watch = NetworkWatch(
             delay_window_s=limits["command_delay_window_s"],
             loss_window_s=limits["command_loss_window_s"],
@@ -70,6 +98,13 @@ class NetworkSupervisor:
         self._guard_due = now_ns + GUARD_NS
         self._port.at(self._look_due, self._look)
         self._port.at(self._guard_due, self._guard)
+        if self._every_ns:
+            self._port.at(now_ns + self._every_ns, self._cry)
+
+    def _cry(self, now_ns: int) -> None:
+        """Alarm for nothing; the next look takes it back."""
+        self._alarms.update(now_ns, "network-delay", True)
+        self._port.at(now_ns + self._every_ns, self._cry)
 
     def _look(self, now_ns: int) -> None:
         reading = self.watch.bucket()

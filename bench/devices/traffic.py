@@ -15,11 +15,21 @@ class PeriodicSource:
 
     The timer keeps absolute time; after a stall of more than 20 periods it starts afresh instead
     of sending everything it missed.
+
+    ``stalled``: its camera or encoder gives nothing. ``shed``: it gives way to other streams.
+    ``mark``: what the next message carries as its value, once: something to be seen or heard that
+    happens at the source. While it does not send, no number is used up.
     """
 
-    __slots__ = ("_code", "_count", "_due", "_links", "_period", "_port", "_seq")
+    __slots__ = (
+        "_code", "_count", "_due", "_links", "_period", "_port", "_seq",
+        "mark", "shed", "stalled", "stream",
+    )  # fmt: skip
 
     def __init__(self, stream: Stream, port: Port, links: LinkSupervisor) -> None:
+        self.stream = stream
+        self.stalled = self.shed = False
+        self.mark = 0
         self._code = stream.code
         self._count = stream.packets
         self._period = ns(stream.period_s)
@@ -34,17 +44,22 @@ class PeriodicSource:
         self._port.at(self._due, self._tick)
 
     def _tick(self, now_ns: int) -> None:
-        message = Message(self._code, self._seq, now_ns)
-        self._seq += self._count
-        if self._count == 1:
-            self._port.send(now_ns, self._links.active, message)
-        else:
-            self._port.send_burst(now_ns, self._links.active, message, self._count)
+        if not (self.stalled or self.shed):
+            self._send(now_ns)
         due = self._due + self._period
         if due < now_ns - 20 * self._period:
             due = now_ns + self._period
         self._due = due
         self._port.at(due, self._tick)
+
+    def _send(self, now_ns: int) -> None:
+        message = Message(self._code, self._seq, now_ns, self.mark)
+        self.mark = 0
+        self._seq += self._count
+        if self._count == 1:
+            self._port.send(now_ns, self._links.active, message)
+        else:
+            self._port.send_burst(now_ns, self._links.active, message, self._count)
 
 
 def periodic_sources(

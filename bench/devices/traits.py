@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 
 from bench.devices.links import LinkTraits
 from bench.devices.local_control import TakeoverTraits
+from bench.devices.playout import PlayOutTraits
+from bench.devices.readout import ReadoutTraits
+from bench.devices.screen import ScreenTraits
+from bench.devices.studio import StudioTraits
+from bench.devices.supervision import NervesTraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,3 +36,8 @@ class Traits:
     reconnect_after_s: float = 0.0
     links: LinkTraits = field(default_factory=LinkTraits)
     takeover: TakeoverTraits = field(default_factory=TakeoverTraits)
+    screen: ScreenTraits = ScreenTraits()
+    readout: ReadoutTraits = ReadoutTraits()
+    nerves: NervesTraits = NervesTraits()
+    studio: StudioTraits = StudioTraits()
+    play_out: PlayOutTraits = PlayOutTraits()

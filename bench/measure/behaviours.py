@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from bench.devices.profile import AlarmProfile, DeviceProfile
 from bench.measure import events as ev
 from bench.measure.alarming import EXPECTED_ALARMS, expected_alarms, mob_1, mon_2
+from bench.measure.displaying import mon_1, mon_3
 from bench.measure.floor import NoiseFloor
 from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
+from bench.measure.ordering import path_1, path_2, us_1
 from bench.measure.recovering import rec_1, sw_1
+from bench.measure.seeing import fail_2, sync_1
 from bench.measure.silent import fail_4
 from bench.measure.standby import sw_2, sw_3
 from bench.measure.stimulus import timer_lateness_s
@@ -71,6 +74,13 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "SW-2": Behaviour(sw_2, "fault-signal", ("alarm-signal",), alarm=True, commands_only=True),
     "SW-3": Behaviour(sw_3, "none", reaction=True, commands_only=True),
     "FAIL-4": Behaviour(fail_4, "none", ("alarm-signal",), unit="count", commands_only=True),
+    "FAIL-2": Behaviour(fail_2, "glass-glass", ("picture", "action")),
+    "MON-1": Behaviour(mon_1, "none", ("network-display",), unit="1"),
+    "MON-3": Behaviour(mon_3, "none", ("alarm-signal",), unit="1"),
+    "PATH-1": Behaviour(path_1, "none", unit="count"),
+    "PATH-2": Behaviour(path_2, "none", unit="bit/s"),
+    "US-1": Behaviour(us_1, "none", unit="count"),
+    "SYNC-1": Behaviour(sync_1, "glass-glass", ("presented", "action")),
 }
 
 

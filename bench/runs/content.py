@@ -39,8 +39,9 @@ def recording_hash(recording: Recording) -> str:
     )
     # What a profile need not say does not enter: runs stored before it could stay as they are.
     for stream in head["device"]["streams"]:
-        if stream["wire"] is None:
-            del stream["wire"]
+        for optional in ("wire", "service"):
+            if stream[optional] is None:
+                del stream[optional]
     head["events"] = sorted((e.t_ns, _canonical(to_json(e))) for e in recording.events)
     digest = hashlib.sha256(_canonical(head).encode() + b"\n")
     rows = np.ascontiguousarray(in_order(recording.packets.rows), dtype=ROW)

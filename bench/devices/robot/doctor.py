@@ -12,6 +12,7 @@ from bench.devices.robot.streams import FORCE
 from bench.devices.side import CONTROL, DeviceSide
 from bench.devices.traffic import periodic_sources
 from bench.devices.traits import Traits
+from bench.devices.viewer import Viewer
 from bench.units import ns
 
 _SWEEP_UM = [round(1000 * math.sin(2 * math.pi * k / 1000)) for k in range(1000)]
@@ -31,7 +32,10 @@ class DoctorSide(DeviceSide):
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
         stream = profile.stream(profile.watched)
+        beats_s = profile.stream(CONTROL).period_s
+        self.viewer = Viewer(profile, traits, port, self.links, beats_s)
         self._command_code = stream.code
+        self.handlers |= dict.fromkeys(self.viewer.codes, self.viewer.packet)
         self.handlers |= {
             profile.stream(FORCE).code: self._on_force,
             self.control: self._on_heartbeat,
@@ -50,14 +54,23 @@ class DoctorSide(DeviceSide):
         self._engaged_from = -1
         self._base_um = 0
         self._last_force_ns = -1
+        self._counts_force = profile.stream(FORCE).code in self.viewer.codes
 
     def start(self, now_ns: int) -> None:
         """Power on."""
         self.start_heartbeats(now_ns)
+        self.viewer.start(now_ns)
         for source in self._sources:
             source.start(now_ns)
         self._command_due = now_ns + self._period_ns_command
         self.port.at(self._command_due, self._command)
+
+    def receive_burst(
+        self, now_ns: int, link: int, message: Message, received: int, count: int
+    ) -> None:
+        """A frame arrived, whole or not."""
+        super().receive_burst(now_ns, link, message, received, count)
+        self.viewer.burst(now_ns, link, message, received, count)
 
     def _command(self, now_ns: int) -> None:
         if self._engaged_from >= 0:
@@ -80,12 +93,15 @@ class DoctorSide(DeviceSide):
 
     def _on_force(self, now_ns: int, link: int, message: Message) -> None:
         self._last_force_ns = now_ns
+        if self._counts_force:
+            self.viewer.packet(now_ns, link, message)
 
     def _on_heartbeat(self, now_ns: int, link: int, message: Message) -> None:
         body = message.body
         if body is None:
             return
         self.links.peer_hears(body["heard"])
+        self.viewer.heartbeat(now_ns, link, message)
         state = Arming(body["state"])
         if state is Arming.ENABLED and self._robot is not Arming.ENABLED:
             self._engaged_from, self._base_um = self._seq, body["um"]
@@ -116,4 +132,4 @@ class DoctorSide(DeviceSide):
 
     def heartbeat_body(self) -> dict[str, Any]:
         """The operator's latest request, repeated until it is superseded."""
-        return {"request": list(self._request)}
+        return {"request": list(self._request), **self.viewer.report()}

@@ -9,8 +9,8 @@ from bench.devices.local_control import LocalControl
 from bench.devices.ports import Message, Port
 from bench.devices.profile import DeviceProfile
 from bench.devices.side import DeviceSide
+from bench.devices.studio import Studio
 from bench.devices.supervision import NetworkSupervisor
-from bench.devices.traffic import periodic_sources
 from bench.devices.traits import Traits
 from bench.devices.watch import WatchReading
 from bench.units import ns
@@ -26,11 +26,14 @@ class PatientSide(DeviceSide):
             profile.stream(profile.watched).code: self._on_command,
             self.control: self._on_heartbeat,
         }
-        self._sources = [
-            s for s in periodic_sources(profile.active_streams, "patient", port, self.links)
-        ]
+        self.studio = Studio(profile, traits.studio, port, self.links)
         self.network = NetworkSupervisor(
-            limits, self.alarms, port, on_look=self._on_look, on_guard=self._on_guard
+            limits,
+            self.alarms,
+            port,
+            on_look=self._on_look,
+            on_guard=self._on_guard,
+            nerves=traits.nerves,
         )
         self.local = LocalControl(port, self._carry_out)
         self._actions = {
@@ -59,18 +62,19 @@ class PatientSide(DeviceSide):
         self.port.contact(now_ns, "brake", 1)
         self.port.contact(now_ns, "motion", 0)
         self.start_heartbeats(now_ns)
-        for source in self._sources:
-            source.start(now_ns)
+        self.studio.start(now_ns)
         self.network.start(now_ns)
 
     def operate(self, now_ns: int, action: str) -> None:
-        """The stop button beside the patient, and the switch that takes over.
+        """The stop button beside the patient, the switch that takes over; else the studio's.
 
         ``local-stop``, ``local-release``, ``takeover``, ``takeover-release``.
         """
         act = self._actions.get(action)
         if act is not None:
             act(now_ns)
+        else:
+            self.studio.operate(now_ns, action)
 
     def _press_stop(self, now_ns: int) -> None:
         self.port.contact(now_ns, "stop-button", 1)
@@ -224,6 +228,7 @@ class PatientSide(DeviceSide):
         if body is None:
             return
         self.links.peer_hears(body["heard"])
+        self.studio.heartbeat(now_ns, body)
         number, wanted = body["request"]
         if number <= self._request_done:
             return
