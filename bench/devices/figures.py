@@ -26,6 +26,11 @@ LIMITS: Mapping[str, str] = {
     "alarm_minimum": "duration",
     "operator_rearm": "duration",
     "position_jump": "length",
+    "report_period": "duration",
+    "record_period": "duration",
+    "record_write": "duration",
+    "record_retry": "duration",
+    "record_capacity": "number",
 }
 DECLARES: Mapping[str, str] = {
     "hold_within": "duration",
@@ -51,6 +56,7 @@ DECLARES: Mapping[str, str] = {
     "top_stream_rate": "rate",
     "connections": "number",
     "access_methods": "number",
+    "backfill_within": "duration",
 }
 SUFFIX = {"duration": "_s", "length": "_m", "rate": "_bps"}
 DECLARED = frozenset(key + SUFFIX.get(kind, "") for key, kind in DECLARES.items())
@@ -68,5 +74,7 @@ NETWORK_LIMITS = frozenset(
 MACHINE_LIMITS: Mapping[str, frozenset[str]] = {
     "remote-robot": NETWORK_LIMITS
     | {"command_silence", "safe_state_silence", "command_age", "operator_rearm", "position_jump"},
+    "monitor": NETWORK_LIMITS
+    | {"report_period", "record_period", "record_write", "record_retry", "record_capacity"},
 }
 """The limits that the profile of a simulated device must give, by machine; others it may not."""

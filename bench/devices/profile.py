@@ -23,6 +23,9 @@ Priority = Literal["high", "medium", "low"]
 FUNCTIONS: Mapping[str, str] = {
     "motion": "moves a part on remote command, with contacts for motion and brake",
     "standby-link": "has a second network to switch to",
+    "records": "keeps records of what it measures, and hands them to a station",
+    "minute-sets": "reports a set of measurements each minute, and alarms of its patient at once",
+    "bedside-gateway": "joins five devices of one patient",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 

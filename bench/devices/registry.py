@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bench.devices.defects import traits_of
 from bench.devices.load import load_profile
+from bench.devices.monitor import build as monitor
 from bench.devices.ports import Endpoint, Port
 from bench.devices.profile import DeviceProfile
 from bench.devices.robot.doctor import DoctorSide
@@ -22,6 +23,10 @@ MACHINES: Mapping[str, Mapping[Side, Maker]] = {
     "remote-robot": {
         "patient": lambda profile, port: PatientSide(profile, traits_of(profile), port),
         "doctor": lambda profile, port: DoctorSide(profile, traits_of(profile), port),
+    },
+    "monitor": {
+        "patient": lambda profile, port: monitor.bedside(profile, traits_of(profile), port),
+        "doctor": lambda profile, port: monitor.station(profile, traits_of(profile), port),
     },
 }
 

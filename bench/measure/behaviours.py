@@ -17,7 +17,9 @@ from bench.measure.floor import NoiseFloor
 from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
+from bench.measure.preserving import pre_1
 from bench.measure.recovering import rec_1, sw_1
+from bench.measure.reporting import icu_1, icu_2
 from bench.measure.stimulus import timer_lateness_s
 from bench.sessions.recording import Recording
 
@@ -59,6 +61,9 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "REC-1": Behaviour(rec_1, "fault-signal", ("rearm",)),
     "LOC-1": Behaviour(loc_1, "stop-motion", ("action",)),
     "MOB-1": Behaviour(mob_1, "fault-signal", ("alarm-signal",), alarm=True),
+    "ICU-1": Behaviour(icu_1, "none", ("measurement", "record", "patient-state", "alarm-signal")),
+    "ICU-2": Behaviour(icu_2, "none", ("measurement", "record"), unit="count"),
+    "PRE-1": Behaviour(pre_1, "none", ("measurement", "record", "power"), unit="count"),
 }
 
 

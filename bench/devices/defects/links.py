@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.devices.defects.defect import Defect
+from bench.devices.defects.defect import MONITOR, ROBOT, Defect
 
 DEFECTS = (
     Defect(
@@ -12,6 +12,7 @@ DEFECTS = (
         "never switches to the standby link",
         ("SW-1",),
         lambda t, _: replace(t, switches=False),
+        machines=(ROBOT, MONITOR),
     ),
     Defect(
         "slow-reconnect",
