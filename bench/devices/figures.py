@@ -33,6 +33,11 @@ LIMITS: Mapping[str, str] = {
     "restore_after": "duration",
     "play_out": "duration",
     "decoding": "duration",
+    "report_period": "duration",
+    "record_period": "duration",
+    "record_write": "duration",
+    "record_retry": "duration",
+    "record_capacity": "number",
 }
 DECLARES: Mapping[str, str] = {
     "hold_within": "duration",
@@ -61,6 +66,7 @@ DECLARES: Mapping[str, str] = {
     "display_delay_step": "duration",
     "display_loss_step": "ratio",
     "display_jitter_step": "duration",
+    "backfill_within": "duration",
 }
 SUFFIX = {"duration": "_s", "length": "_m", "rate": "_bps"}
 DECLARED = frozenset(key + SUFFIX.get(kind, "") for key, kind in DECLARES.items())
@@ -79,6 +85,8 @@ MACHINE_LIMITS: Mapping[str, frozenset[str]] = {
     "remote-robot": NETWORK_LIMITS
     | {"command_silence", "safe_state_silence", "command_age", "operator_rearm", "position_jump"},
     "console": NETWORK_LIMITS,
+    "monitor": NETWORK_LIMITS
+    | {"report_period", "record_period", "record_write", "record_retry", "record_capacity"},
 }
 """The limits that the profile of a simulated device must give, by machine; others it may not."""
 

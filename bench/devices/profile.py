@@ -31,6 +31,9 @@ FUNCTIONS: Mapping[str, str] = {
     "priorities": "protects its streams in a declared order when the rate falls",
     "dual-video": "carries two videos and sound both ways",
     "play-out": "presents voice, video and ultrasound in step",
+    "records": "keeps records of what it measures, and hands them to a station",
+    "minute-sets": "reports a set of measurements each minute, and alarms of its patient at once",
+    "bedside-gateway": "joins five devices of one patient",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 

@@ -12,6 +12,7 @@ from bench.devices.console.doctor import ConsoleSide
 from bench.devices.console.patient import StationSide
 from bench.devices.defects import traits_of
 from bench.devices.load import load_profile
+from bench.devices.monitor import build as monitor
 from bench.devices.ports import Endpoint, Port
 from bench.devices.profile import DeviceProfile
 from bench.devices.robot.doctor import DoctorSide
@@ -31,6 +32,10 @@ MACHINES: Mapping[str, Mapping[Side, Maker]] = {
     "console": {
         "patient": lambda profile, port: StationSide(profile, traits_of(profile), port),
         "doctor": lambda profile, port: ConsoleSide(profile, traits_of(profile), port),
+    },
+    "monitor": {
+        "patient": lambda profile, port: monitor.bedside(profile, traits_of(profile), port),
+        "doctor": lambda profile, port: monitor.station(profile, traits_of(profile), port),
     },
 }
 

@@ -9,7 +9,9 @@ from bench.devices.links import LinkTraits
 from bench.devices.local_control import TakeoverTraits
 from bench.devices.playout import PlayOutTraits
 from bench.devices.readout import ReadoutTraits
+from bench.devices.reports import ReportTraits
 from bench.devices.screen import ScreenTraits
+from bench.devices.store import StoreTraits
 from bench.devices.studio import StudioTraits
 from bench.devices.supervision import NervesTraits
 
@@ -41,3 +43,5 @@ class Traits:
     nerves: NervesTraits = field(default_factory=NervesTraits)
     studio: StudioTraits = field(default_factory=StudioTraits)
     play_out: PlayOutTraits = field(default_factory=PlayOutTraits)
+    store: StoreTraits = field(default_factory=StoreTraits)
+    reports: ReportTraits = field(default_factory=ReportTraits)

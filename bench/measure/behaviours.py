@@ -19,7 +19,9 @@ from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
 from bench.measure.ordering import path_1, path_2, us_1
+from bench.measure.preserving import pre_1
 from bench.measure.recovering import rec_1, sw_1
+from bench.measure.reporting import icu_1, icu_2
 from bench.measure.seeing import fail_2, sync_1
 from bench.measure.silent import fail_4
 from bench.measure.standby import sw_2, sw_3
@@ -81,6 +83,9 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "PATH-2": Behaviour(path_2, "none", unit="bit/s"),
     "US-1": Behaviour(us_1, "none", unit="count"),
     "SYNC-1": Behaviour(sync_1, "glass-glass", ("presented", "action")),
+    "ICU-1": Behaviour(icu_1, "none", ("measurement", "record", "patient-state", "alarm-signal")),
+    "ICU-2": Behaviour(icu_2, "none", ("measurement", "record"), unit="count"),
+    "PRE-1": Behaviour(pre_1, "none", ("measurement", "record", "power"), unit="count"),
 }
 
 

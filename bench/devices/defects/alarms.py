@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.devices.defects.defect import Defect
+from bench.devices.defects.defect import MONITOR, ROBOT, Defect
 from bench.devices.defects.margin import Margin
 from bench.devices.profile import DeviceProfile
 from bench.devices.traits import Traits
@@ -48,6 +48,7 @@ DEFECTS = (
         "no alarm on an outage",
         ("MON-2",),
         lambda t, _: replace(t, muted=t.muted | _OUTAGE_ALARMS),
+        machines=(ROBOT, MONITOR),
     ),
     Defect(
         "late-alarm",
@@ -56,6 +57,7 @@ DEFECTS = (
         lambda t, size: replace(t, signal_after_s=t.signal_after_s + size),
         size=0.7,
         timed=True,
+        machines=(ROBOT, MONITOR),
     ),
     Defect(
         "wrong-priority",
@@ -64,5 +66,6 @@ DEFECTS = (
         lambda t, _: replace(
             t, priority=dict.fromkeys([*_OUTAGE_ALARMS, "network-delay", "network-loss"], "low")
         ),
+        machines=(ROBOT, MONITOR),
     ),
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.devices.traits import Traits
 
 ROBOT = "remote-robot"
+MONITOR = "monitor"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.devices.defects.defect import Defect
+from bench.devices.defects.defect import MONITOR, ROBOT, Defect
 from bench.devices.defects.margin import Margin
 from bench.devices.profile import DeviceProfile
 from bench.devices.traits import Traits
@@ -37,6 +37,7 @@ DEFECTS = (
         "never switches to the standby link",
         ("SW-1",),
         lambda t, _: replace(t, switches=False),
+        machines=(ROBOT, MONITOR),
     ),
     Defect(
         "slow-reconnect",
