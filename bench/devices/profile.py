@@ -23,6 +23,7 @@ Priority = Literal["high", "medium", "low"]
 FUNCTIONS: Mapping[str, str] = {
     "motion": "moves a part on remote command, with contacts for motion and brake",
     "standby-link": "has a second network to switch to",
+    "audit-log": "keeps an audit log that can be read out, with its own clock",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 

@@ -64,6 +64,8 @@ class PatientSide(DeviceSide):
             self.port.contact(now_ns, "stop-button", 0)
             self.stop_latched = False
             self.alarms.update(now_ns, "local-stop-active", False)
+        else:
+            super().operate(now_ns, action)
 
     def _stop(self, now_ns: int) -> None:
         self.stop_latched = True
