@@ -34,6 +34,7 @@ FUNCTIONS: Mapping[str, str] = {
     "records": "keeps records of what it measures, and hands them to a station",
     "minute-sets": "reports a set of measurements each minute, and alarms of its patient at once",
     "bedside-gateway": "joins five devices of one patient",
+    "audit-log": "keeps an audit log that can be read out, with its own clock",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.devices.alarms import AlarmSystem
+from bench.devices.audit import Audit
 from bench.devices.links import LinkSupervisor
 from bench.devices.ports import Message, Port
 from bench.devices.profile import DeviceProfile
@@ -39,7 +40,8 @@ class DeviceSide:
         self.profile = profile
         self.traits = traits
         self.limits = limits
-        self.port = port
+        self.audit = Audit(traits.audit, port, on_full=self._on_log_full)
+        self.port = port = self.audit.port
         self.links = LinkSupervisor(
             len(LINK_NAMES),
             silence_s=limits["link_silence_s"],
@@ -80,7 +82,11 @@ class DeviceSide:
         self.links.last_heard_ns[link] = now_ns
 
     def operate(self, now_ns: int, action: str) -> None:
-        """Somebody does something at this side; nothing here answers."""
+        """Somebody does something at this side; here it concerns the audit log or nothing."""
+        self.audit.operate(now_ns, action)
+
+    def _on_log_full(self, now_ns: int, full: bool) -> None:
+        self.alarms.update(now_ns, "log-full", full)
 
     def start_heartbeats(self, now_ns: int) -> None:
         """Begin to send heartbeats on every link."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bench.devices.audit import AuditTraits
 from bench.devices.links import LinkTraits
 from bench.devices.local_control import TakeoverTraits
 from bench.devices.playout import PlayOutTraits
@@ -45,3 +46,4 @@ class Traits:
     play_out: PlayOutTraits = field(default_factory=PlayOutTraits)
     store: StoreTraits = field(default_factory=StoreTraits)
     reports: ReportTraits = field(default_factory=ReportTraits)
+    audit: AuditTraits = field(default_factory=AuditTraits)

@@ -66,7 +66,7 @@ class PatientSide(DeviceSide):
         self.network.start(now_ns)
 
     def operate(self, now_ns: int, action: str) -> None:
-        """The stop button beside the patient, the switch that takes over; else the studio's.
+        """The stop button beside the patient, the switch that takes over; else the studio's, the log's.
 
         ``local-stop``, ``local-release``, ``takeover``, ``takeover-release``.
         """
@@ -75,6 +75,7 @@ class PatientSide(DeviceSide):
             act(now_ns)
         else:
             self.studio.operate(now_ns, action)
+            super().operate(now_ns, action)
 
     def _press_stop(self, now_ns: int) -> None:
         self.port.contact(now_ns, "stop-button", 1)
