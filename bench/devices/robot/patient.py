@@ -66,7 +66,7 @@ class PatientSide(DeviceSide):
         self.network.start(now_ns)
 
     def operate(self, now_ns: int, action: str) -> None:
-        """The stop button beside the patient, the switch that takes over; else the studio's, the log's.
+        """The stop button and the take-over switch beside the patient; else studio and log.
 
         ``local-stop``, ``local-release``, ``takeover``, ``takeover-release``.
         """
