@@ -75,7 +75,7 @@ def module_of(path: Path, field: str) -> ModuleType:
 
 @cache
 def _executed(path: Path) -> ModuleType:
-    name = f"telemed_bench_file_{path.stem}_{abs(hash(path)):x}"
+    name = f"telemed_bench_file_{path.stem.replace('.', '_')}_{abs(hash(path)):x}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from bench.devices.figures import DECLARES, LIMITS, MACHINE_LIMITS, NETWORK_LIMITS, SUFFIX
+from bench.devices.files import absolute, is_reference
 from bench.devices.profile import (
     FUNCTIONS,
     AlarmProfile,
@@ -45,7 +46,9 @@ def load_profile(path: Path) -> DeviceProfile:
     limits, declares = top.table("limits"), top.table("declares")
     machine = device.text("machine", "")
     if machine:
-        limits.only(MACHINE_LIMITS.get(machine, NETWORK_LIMITS))
+        machine = _machine(device, machine, path)
+        own = is_reference(machine)
+        limits.only(NETWORK_LIMITS if own else MACHINE_LIMITS[machine], LIMITS if own else ())
     streams = tuple(_stream(t, code) for code, t in enumerate(top.tables("streams", "name")))
     alarms = tuple(_alarm(t) for t in top.tables("alarms", "name"))
     _unique(top, "streams", "names", [s.name for s in streams])
@@ -73,6 +76,16 @@ def load_profile(path: Path) -> DeviceProfile:
             name: _declaration(table) for name, table in top.named("declarations").items()
         },
     )
+
+
+def _machine(device: Table, name: str, path: Path) -> str:
+    """A machine of the bench, or one out of a file, whose path is taken from the profile's."""
+    if is_reference(name):
+        return absolute(str(path.parent / name))
+    if name not in MACHINE_LIMITS:
+        remedy = f"use one of {', '.join(MACHINE_LIMITS)}, or FILE.py:NAME"
+        device.fail("machine", "no such simulated device", remedy)
+    return name
 
 
 def _functions(device: Table) -> tuple[str, ...]:
