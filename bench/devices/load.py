@@ -41,7 +41,7 @@ def load_profile(path: Path) -> DeviceProfile:
     device = top.table("device")
     device.only(
         ["name", "title", "class", "manufacturer", "model", "version"],
-        ["machine", "functions", "watched"],
+        ["machine", "functions", "without", "watched"],
     )
     limits, declares = top.table("limits"), top.table("declares")
     machine = device.text("machine", "")
@@ -67,7 +67,8 @@ def load_profile(path: Path) -> DeviceProfile:
         version=device.text("version"),
         machine=machine,
         streams=streams,
-        functions=_functions(device),
+        functions=_functions(device, "functions"),
+        without=_without(device),
         watched=_watched(device, streams),
         limits=_figures(limits, LIMITS),
         alarms=alarms,
@@ -88,11 +89,19 @@ def _machine(device: Table, name: str, path: Path) -> str:
     return name
 
 
-def _functions(device: Table) -> tuple[str, ...]:
-    found = device.texts("functions") if "functions" in device.data else ()
+def _without(device: Table) -> tuple[str, ...]:
+    found = _functions(device, "without")
+    for name in found:
+        if name in _functions(device, "functions"):
+            device.fail("without", f"and functions both name {name!r}", "say one of the two")
+    return found
+
+
+def _functions(device: Table, key: str) -> tuple[str, ...]:
+    found = device.texts(key) if key in device.data else ()
     for name in found:
         if name not in FUNCTIONS:
-            device.fail("functions", f"name {name!r}, which is none", f"use {', '.join(FUNCTIONS)}")
+            device.fail(key, f"name {name!r}, which is none", f"use {', '.join(FUNCTIONS)}")
     return found
 
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """Everything about a device's behaviour that a profile or a defect can set. SI."""
+    """Everything about a device's behaviour that a profile or a defect can set. SI.
+
+    ``signal_after``: another time than ``signal_after_s``, by alarm. ``pace``: by stream, its
+    period over the declared one.
+    """
 
     command_age_s: float
     signal_after_s: float
@@ -26,3 +30,4 @@ class Traits:
     drops_old_sequence: bool = True
     keeps_position: bool = True
     reconnect_after_s: float = 0.0
+    pace: Mapping[str, float] = field(default_factory=dict)

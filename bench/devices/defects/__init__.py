@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from bench.devices import files
-from bench.devices.defects import alarms, links, motion
+from bench.devices.defects import alarms, links, motion, rates
 from bench.devices.defects.defect import Defect as Defect
 from bench.devices.defects.margin import Margin as Margin
 from bench.devices.profile import DeviceProfile
@@ -18,6 +18,7 @@ _TOPICS = (
     alarms,
     links,
     motion,
+    rates,
 )
 
 DEFECTS: Mapping[str, Defect] = {

@@ -26,9 +26,9 @@ class PatientSide(DeviceSide):
             profile.stream(COMMAND).code: self._on_command,
             self.control: self._on_heartbeat,
         }
-        self._sources = [
-            s for s in periodic_sources(profile.active_streams, "patient", port, self.links)
-        ]
+        self._sources = periodic_sources(
+            profile.active_streams, "patient", port, self.links, traits.pace
+        )
         self.network = NetworkSupervisor(
             limits, self.alarms, port, on_look=self._on_look, on_guard=self._on_guard
         )
