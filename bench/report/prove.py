@@ -106,7 +106,7 @@ def _row(result: Any) -> tuple[str, ...]:
         for name, count in result.by_seeds.items()
     )
     return (
-        result.defect,
+        result.defect.rpartition("/")[2],
         result.device,
         show_duration(result.size) if result.timed else "",
         "" if result.limit is None else show(result.limit, result.unit),

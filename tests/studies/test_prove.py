@@ -9,6 +9,7 @@ import pytest
 from bench.devices.defects import DEFECTS, MARGINS, can_have, traits_of
 from bench.devices.registry import find_device, names
 from bench.errors import InputError
+from bench.measure.behaviours import BEHAVIOURS
 from bench.requirements.loader import load_catalogue
 from bench.studies import prove as study
 from bench.studies import prove_run
@@ -57,7 +58,7 @@ def one_seed(cases):
     return [
         study._result(case, [carry_out(case.unit(3 + place))])
         for place, case in enumerate(cases)
-        if DEFECTS[case.defect].timed or place % 5 == 0
+        if DEFECTS[case.defect].timed or place % 5 == 0 or not {*case.breaks} <= {*BEHAVIOURS}
     ]
 
 
@@ -99,15 +100,15 @@ def test_a_margin_changes_a_device(name):
 
 
 def test_the_same_wish_gives_the_same_answer_and_known_units_are_not_run_again(monkeypatch):
-    monkeypatch.setattr(study, "BISECTIONS", 3)
+    monkeypatch.setattr(study, "BISECTIONS", 2)
     wish = Wish(
-        devices=(ROBOT,), defects=("slow-local-stop",), seeds=2, healthy_seeds=1, find_size=True
+        devices=(ROBOT,), defects=("slow-local-stop",), seeds=1, healthy_seeds=1, find_size=True
     )
     kept = {}
     first = prove(wish, here(keep=lambda done: kept.__setitem__(done.key, done)))
     (result,) = first.defects
-    assert (result.detected_in, result.seeds, result.by) == (2, 2, ("LOC-1",))
-    assert result.by_seeds == {"LOC-1": 2}
+    assert (result.detected_in, result.seeds, result.by) == (1, 1, ("LOC-1",))
+    assert result.by_seeds == {"LOC-1": 1}
     assert 0.05 < result.certain_from <= 0.05 + 0.07 / 2**study.BISECTIONS
     assert (first.ok, first.healthy.sessions, first.healthy.devices) == (True, 1, (ROBOT,))
 
@@ -115,7 +116,7 @@ def test_the_same_wish_gives_the_same_answer_and_known_units_are_not_run_again(m
         raise AssertionError(f"{done.key} was carried out again")
 
     again = prove(wish, here(known=kept, keep=never))
-    assert dataclasses.replace(again.healthy) == first.healthy
+    assert again.healthy == first.healthy
     assert again.defects == first.defects
 
 
