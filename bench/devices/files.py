@@ -63,7 +63,8 @@ def module_of(path: Path, field: str) -> ModuleType:
     if not path.is_file():
         raise InputError("no such file", remedy="check the path", field=field, value=str(path))
     try:
-        return _executed(path.resolve())
+        state = path.stat()
+        return _executed(path.resolve(), (state.st_mtime_ns, state.st_size))
     except Exception as error:
         raise InputError(
             f"cannot be loaded: {type(error).__name__}: {error}",
@@ -74,8 +75,9 @@ def module_of(path: Path, field: str) -> ModuleType:
 
 
 @cache
-def _executed(path: Path) -> ModuleType:
-    name = f"telemed_bench_file_{path.stem}_{abs(hash(path)):x}"
+def _executed(path: Path, state: tuple[int, int]) -> ModuleType:
+    """The module of a file in one state of it: an edited file is another one."""
+    name = f"telemed_bench_file_{path.stem.replace('.', '_')}_{abs(hash((path, state))):x}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None

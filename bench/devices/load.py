@@ -18,6 +18,7 @@ from bench.devices.figures import (
     NETWORK_LIMITS,
     SUFFIX,
 )
+from bench.devices.files import absolute, is_reference
 from bench.devices.profile import (
     FUNCTIONS,
     AlarmProfile,
@@ -49,13 +50,18 @@ def load_profile(path: Path) -> DeviceProfile:
     device = top.table("device")
     device.only(
         ["name", "title", "class", "manufacturer", "model", "version"],
-        ["machine", "functions", "watched"],
+        ["machine", "functions", "without", "watched"],
     )
     limits, declares = top.table("limits"), top.table("declares")
     machine = device.text("machine", "")
     if machine:
-        of_functions = [FUNCTION_LIMITS.get(name, frozenset()) for name in _functions(device)]
-        limits.only(MACHINE_LIMITS.get(machine, NETWORK_LIMITS).union(*of_functions))
+        machine = _machine(device, machine, path)
+        own = is_reference(machine)
+        of_functions = [
+            FUNCTION_LIMITS.get(name, frozenset()) for name in _functions(device, "functions")
+        ]
+        needed = (NETWORK_LIMITS if own else MACHINE_LIMITS[machine]).union(*of_functions)
+        limits.only(needed, LIMITS if own else ())
     streams = tuple(_stream(t, code) for code, t in enumerate(top.tables("streams", "name")))
     alarms = tuple(_alarm(t) for t in top.tables("alarms", "name"))
     _unique(top, "streams", "names", [s.name for s in streams])
@@ -74,7 +80,8 @@ def load_profile(path: Path) -> DeviceProfile:
         version=device.text("version"),
         machine=machine,
         streams=streams,
-        functions=_functions(device),
+        functions=_functions(device, "functions"),
+        without=_without(device),
         watched=_watched(device, streams),
         limits=_figures(limits, LIMITS),
         alarms=alarms,
@@ -85,11 +92,29 @@ def load_profile(path: Path) -> DeviceProfile:
     )
 
 
-def _functions(device: Table) -> tuple[str, ...]:
-    found = device.texts("functions") if "functions" in device.data else ()
+def _machine(device: Table, name: str, path: Path) -> str:
+    """A machine of the bench, or one out of a file, whose path is taken from the profile's."""
+    if is_reference(name):
+        return absolute(str(path.parent / name))
+    if name not in MACHINE_LIMITS:
+        remedy = f"use one of {', '.join(MACHINE_LIMITS)}, or FILE.py:NAME"
+        device.fail("machine", "no such simulated device", remedy)
+    return name
+
+
+def _without(device: Table) -> tuple[str, ...]:
+    found = _functions(device, "without")
+    for name in found:
+        if name in _functions(device, "functions"):
+            device.fail("without", f"and functions both name {name!r}", "say one of the two")
+    return found
+
+
+def _functions(device: Table, key: str) -> tuple[str, ...]:
+    found = device.texts(key) if key in device.data else ()
     for name in found:
         if name not in FUNCTIONS:
-            device.fail("functions", f"name {name!r}, which is none", f"use {', '.join(FUNCTIONS)}")
+            device.fail(key, f"name {name!r}, which is none", f"use {', '.join(FUNCTIONS)}")
     return found
 
 

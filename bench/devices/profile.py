@@ -166,7 +166,8 @@ class DeviceProfile:
 
     ``machine`` names the simulated device's state machines, empty for a real device.
     ``functions``: of :data:`FUNCTIONS`, what the device does; a test that needs another does not
-    apply to it. ``watched``: the stream towards the patient by which the device judges its network,
+    apply to it. ``without``: of them, what its maker says in so many words that it does not do.
+    ``watched``: the stream towards the patient by which the device judges its network,
     and the bench when a fault began.
     ``limits``: thresholds on which the device acts, SI. ``declares``: promises (``D:x``), SI.
     ``declarations``: reports by requirement (``EMC-1``).
@@ -185,6 +186,7 @@ class DeviceProfile:
     alarms: tuple[AlarmProfile, ...]
     declares: Mapping[str, float]
     functions: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     watched: str = ""
     options: tuple[str, ...] = ()
     defects: Mapping[str, float] | None = None

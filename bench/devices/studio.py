@@ -6,6 +6,7 @@ flash and a click before camera, probe and microphone, which every presented str
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,12 +33,18 @@ class Studio:
         traits: how it does it.
         port: where packets and timers leave.
         links: the side's.
+        pace: period of a stream over its declared one.
     """
 
     def __init__(
-        self, profile: DeviceProfile, traits: StudioTraits, port: Port, links: LinkSupervisor
+        self,
+        profile: DeviceProfile,
+        traits: StudioTraits,
+        port: Port,
+        links: LinkSupervisor,
+        pace: Mapping[str, float] | None = None,
     ) -> None:
-        self.sources = periodic_sources(profile.active_streams, "patient", port, links)
+        self.sources = periodic_sources(profile.active_streams, "patient", port, links, pace)
         self._marks = 0
         self._shaper: Shaper | None = None
         if "priorities" in profile.functions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bench.devices.links import LinkSupervisor
 from bench.devices.ports import Message, Port
@@ -26,13 +26,15 @@ class PeriodicSource:
         "mark", "shed", "stalled", "stream",
     )  # fmt: skip
 
-    def __init__(self, stream: Stream, port: Port, links: LinkSupervisor) -> None:
+    def __init__(
+        self, stream: Stream, port: Port, links: LinkSupervisor, pace: float = 1.0
+    ) -> None:
         self.stream = stream
         self.stalled = self.shed = False
         self.mark = 0
         self._code = stream.code
         self._count = stream.packets
-        self._period = ns(stream.period_s)
+        self._period = ns(stream.period_s * pace)
         self._port = port
         self._links = links
         self._seq = 0
@@ -63,7 +65,14 @@ class PeriodicSource:
 
 
 def periodic_sources(
-    streams: Iterable[Stream], side: str, port: Port, links: LinkSupervisor
+    streams: Iterable[Stream],
+    side: str,
+    port: Port,
+    links: LinkSupervisor,
+    pace: Mapping[str, float] | None = None,
 ) -> list[PeriodicSource]:
-    """A source for every stream of that side."""
-    return [PeriodicSource(s, port, links) for s in streams if s.source == side]
+    """A source for every stream of that side. ``pace``: its period over the declared one."""
+    pace = pace or {}
+    return [
+        PeriodicSource(s, port, links, pace.get(s.name, 1.0)) for s in streams if s.source == side
+    ]

@@ -19,7 +19,11 @@ from bench.devices.supervision import NervesTraits
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """Everything about a device's behaviour that a profile or a defect can set. SI."""
+    """Everything about a device's behaviour that a profile or a defect can set. SI.
+
+    ``signal_after``: another time than ``signal_after_s``, by alarm. ``pace``: by stream, its
+    period over the declared one.
+    """
 
     command_age_s: float
     signal_after_s: float
@@ -47,3 +51,4 @@ class Traits:
     store: StoreTraits = field(default_factory=StoreTraits)
     reports: ReportTraits = field(default_factory=ReportTraits)
     audit: AuditTraits = field(default_factory=AuditTraits)
+    pace: Mapping[str, float] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bench.devices.profile import DeviceProfile, Stream
+from bench.judge.compulsory import undeclared
 from bench.judge.judge import cannot_answer
 from bench.judge.needs import Need, limit_of, need_of
 from bench.judge.planning import MARGIN, odds_of, resolvable
@@ -45,7 +46,9 @@ class ScopeItem:
     ``planned_n``: samples (KPI) or trials (behaviour) that the run sets out to collect, and short
     of which nothing passes. ``duration_s``: how long the stream runs for it; ``least_s``: how long
     the fewest samples take that show the limit. ``power_at_half``: how often the planned ones pass
-    a device at half its limit; ``None`` where evidence is not counted.
+    a device at half its limit; ``None`` where evidence is not counted. ``undeclared``: functions of
+    which the profile of a device that must have them says nothing; its verdict is INCONCLUSIVE
+    without a session.
     """
 
     requirement: str
@@ -59,6 +62,7 @@ class ScopeItem:
     duration_s: float | None = None
     power_at_half: float | None = None
     least_s: float | None = None
+    undeclared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,10 @@ def _decide_one(case: _Case) -> tuple[ScopeItem, _Case]:
     """The decision; KPI get what they plan afterwards."""
     c = case.candidate
     item = ScopeItem(c.requirement, c.stream, c.test, c.scenario, True)
+    if silent := undeclared(c.requirement, c.needs, case.asked.profile):
+        return replace(item, undeclared=silent), case
+    if case.requirement.kind == "declaration":
+        return item, case
     for objection in _OBJECTIONS:
         reason, figure = objection(case)
         if reason:

@@ -19,6 +19,14 @@ def print_coverage(found: Any, *, console: Console | None = None) -> None:
     def say(text: str = "", style: str = "") -> None:
         console.print(text, style=style or None, highlight=False, markup=False, soft_wrap=True)
 
+    say("behaviours: tests, and the defects that they must catch", "bold")
+    for line in found.behaviours:
+        caught = ", ".join(line.defects) or "none needed" if line.covered else line.why_not
+        count = f"{len(line.tests)} test{'' if len(line.tests) == 1 else 's'}"
+        say(f"  {line.id}: {count if line.tests else 'no test'}; {caught}")
+    figures = [line for line in found.lines if line.covered and line not in found.behaviours]
+    caught = ", ".join(dict.fromkeys(name for line in figures for name in line.defects))
+    say(f"  KPI-*: {len(figures)} figures and statements with a test; {caught or 'no defect'}")
     say("covered", "bold")
     for line in found.lines:
         if line.covered:

@@ -85,7 +85,9 @@ def print_proved(found: Any, *, console: Console | None = None) -> None:
         style = STYLES["PASS" if result.certain else "FAIL"]
         table.add_row(*(Text(cell, style if i == 4 else "") for i, cell in enumerate(_row(result))))
     # A table is shown whole: a cut figure misleads.
-    console.width = max(console.width, Measurement.get(console, console.options, table).maximum)
+    console.width = max(
+        console.width, Measurement.get(console, console.options.update(width=1000), table).maximum
+    )
     console.print(table)
     for result in found.defects:
         if result.note:
@@ -104,7 +106,7 @@ def _row(result: Any) -> tuple[str, ...]:
         for name, count in result.by_seeds.items()
     )
     return (
-        result.defect,
+        result.defect.rpartition("/")[2],
         result.device,
         show_duration(result.size) if result.timed else "",
         "" if result.limit is None else show(result.limit, result.unit),

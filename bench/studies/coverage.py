@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.devices.defects import DEFECTS, Defect
 from bench.devices.profile import DeviceProfile
 from bench.devices.registry import find_device, names
 from bench.errors import InputError
@@ -32,7 +33,8 @@ class Line:
     ``tests``: those that judge it, or for a statement those of its ``mission`` ids.
     ``last_verdict``: the worst of the newest run that judged it (of a statement: of all its ids,
     ``None`` while one of them has none). ``declaration``: what a device profile declares.
-    ``why_not``: why no test covers it, empty where one does.
+    ``defects``: deliberate defects that it must catch. ``why_not``: why nothing covers it, empty
+    where a test does and, for a behaviour, a defect shows that the test can fail.
     """
 
     id: str
@@ -44,10 +46,11 @@ class Line:
     last_run: str | None
     declaration: str | None
     why_not: str
+    defects: tuple[str, ...] = ()
 
     @property
     def covered(self) -> bool:
-        """Whether a test judges it, or a declaration answers it."""
+        """Whether a test judges it (a behaviour: one that a defect fails), or a declaration."""
         return not self.why_not
 
 
@@ -62,6 +65,11 @@ class Coverage:
     def uncovered(self) -> tuple[Line, ...]:
         """What no test covers."""
         return tuple(line for line in self.lines if not line.covered)
+
+    @property
+    def behaviours(self) -> tuple[Line, ...]:
+        """The ids of what a device must do or have, one by one."""
+        return tuple(line for line in self.lines if line.kind in ("behaviour", "declaration"))
 
     def tests(self) -> Mapping[str, tuple[str, ...]]:
         """The other way: per test the ids it judges (statements left aside)."""
@@ -87,6 +95,7 @@ def coverage(
     runs: Iterable[StoredRun],
     devices: Sequence[DeviceProfile],
     today: date,
+    defects: Mapping[str, Defect] = DEFECTS,
 ) -> Coverage:
     """Put requirements, tests and verdicts together. Pure.
 
@@ -96,11 +105,20 @@ def coverage(
         runs: complete runs, in any order.
         devices: whose declarations count.
         today: the day that their expiry is counted from.
+        defects: that must be caught.
     """
+    caught = _caught(defects)
     tests = _tests(catalogue, [c for each in collected for c in each.candidates])
     last = _last_verdicts(runs)
     lines = {
-        entry.id: _line(entry, tests.get(entry.id, ()), last.get(entry.id), devices, today)
+        entry.id: _line(
+            entry,
+            tests.get(entry.id, ()),
+            last.get(entry.id),
+            devices,
+            today,
+            caught.get(entry.id, ()),
+        )
         for entry in catalogue.values()
     }
     for statement in catalogue.statements.values():
@@ -109,12 +127,23 @@ def coverage(
     return Coverage(tuple(lines.values()), uncited)
 
 
+def _caught(defects: Mapping[str, Defect]) -> dict[str, tuple[str, ...]]:
+    """Per requirement the defects that it must catch."""
+    found: dict[str, list[str]] = {}
+    for defect in defects.values():
+        for requirement in defect.breaks:
+            found.setdefault(requirement, []).append(defect.name)
+    return {name: tuple(names) for name, names in found.items()}
+
+
 def _tests(catalogue: Catalogue, candidates: Iterable[Candidate]) -> dict[str, tuple[str, ...]]:
     """Per requirement the tests whose device carries its stream and that measure its metric."""
     found: dict[str, dict[str, None]] = {}
     for candidate in candidates:
         entry = catalogue.get(candidate.requirement)
-        if entry.kind == "behaviour" or (candidate.stream and entry.metric in METRICS):
+        if entry.kind in ("behaviour", "declaration") or (
+            candidate.stream and entry.metric in METRICS
+        ):
             found.setdefault(entry.id, {})[candidate.test] = None
     return {name: tuple(tests) for name, tests in found.items()}
 
@@ -136,8 +165,11 @@ def _line(
     last: tuple[Outcome, str] | None,
     devices: Sequence[DeviceProfile],
     today: date,
+    defects: tuple[str, ...],
 ) -> Line:
     said, why_not = None, "" if tests else "no test judges it"
+    if tests and entry.kind == "behaviour" and not defects:
+        why_not = "no deliberate defect breaks it"
     if entry.kind == "declaration":
         standing = [(device.name, declared(entry, device, today)) for device in devices]
         said = "; ".join(f"{name}: {found.reason}" for name, found in standing) or None
@@ -157,6 +189,7 @@ def _line(
         last_run=last[1] if last else None,
         declaration=said,
         why_not=why_not,
+        defects=defects,
     )
 
 
@@ -175,6 +208,7 @@ def _statement_line(statement: Statement, answers: Sequence[Line]) -> Line:
         last_run=next((line.last_run for line in answers if whole), None),
         declaration=next((line.declaration for line in answers if line.declaration), None),
         why_not=f"no test judges {', '.join(open_)}" if open_ else "",
+        defects=tuple(dict.fromkeys(name for line in answers for name in line.defects)),
     )
 
 

@@ -117,7 +117,7 @@ def _within(effort: Effort, plan: Plan, behaviours: set[str], dream: tuple[Scope
     assert effort.budget_s is not None
     left_s = effort.budget_s - scenario_s(library.null_path())
     too_long, each_s = {}, 0.0
-    in_scope = {item.scenario for item in dream if item.in_scope}
+    in_scope = {item.scenario for item in dream if item.in_scope and not item.undeclared}
     lengths = {name: scenario_s(library.find_scenario(name)) for name in behaviours & in_scope}
     for name, length_s in sorted(lengths.items(), key=lambda pair: (pair[1], pair[0])):
         if each_s + length_s <= left_s:
@@ -147,7 +147,7 @@ def _sessions(
 ) -> dict[str, tuple[int, float]]:
     counts = {library.null_path().name: 1}
     for item in scope:
-        if item.in_scope:
+        if item.in_scope and item.scenario and not item.undeclared:
             behaviour = requirements[item.requirement].kind == "behaviour"
             trials = item.planned_n if behaviour else 1
             counts[item.scenario] = max(counts.get(item.scenario, 0), trials)

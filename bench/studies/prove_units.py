@@ -159,7 +159,7 @@ def looks_at(
     )  # fmt: skip
     by_scenario: dict[str, list[ScopeItem]] = {}
     for item in settled.scope:
-        if item.in_scope and item.scenario:
+        if item.in_scope and item.scenario and not item.undeclared:
             behaviour = requirements[item.requirement].kind == "behaviour"
             planned = replace(item, planned_n=1) if behaviour else item
             by_scenario.setdefault(item.scenario, []).append(planned)
@@ -172,11 +172,13 @@ def looks_at(
 
 def _lighter(device: DeviceProfile, items: Sequence[ScopeItem]) -> DeviceProfile:
     """The device without the streams that none of the items rests on."""
+    used = {CONTROL, device.watched}
     for item in items:
         behaviour = BEHAVIOURS.get(item.requirement)
-        if behaviour is None or not behaviour.commands_only:
+        if behaviour is None:
+            used.add(item.stream)
+        elif not behaviour.commands_only:
             return device
-    used = (CONTROL, device.watched)
     streams = tuple(
         s if s.name in used else replace(s, option="not-in-this-session") for s in device.streams
     )

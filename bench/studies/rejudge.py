@@ -18,7 +18,7 @@ from bench.runs.reader import StoredRun, read_recording, read_run
 from bench.sessions.codec import from_json, to_json
 from bench.sessions.recording import Recording
 from bench.studies.emulator_proof import with_emulator
-from bench.studies.failed import failed_verdict
+from bench.studies.failed import failed_verdict, verdict_without_session
 from bench.studies.run import NULL_PATH
 
 
@@ -57,14 +57,17 @@ def rejudge(path: Path) -> Rejudged:
         if not item.in_scope:
             continue
         before = stored.get((item.requirement, item.stream, item.test))
-        if before is not None and before.verdict is Outcome.ERROR and not before.session:
+        requirement = run.requirement(item.requirement)
+        known = verdict_without_session(item, requirement, run.device, run.identity["start"])
+        if known is not None:
+            verdicts.append(known)
+        elif before is not None and before.verdict is Outcome.ERROR and not before.session:
             verdicts.append(before)  # the bench's own fault: no recording to derive it from
         else:
             recordings = _of_scenario(run, item.scenario, cache)
             for recording in recordings:
                 if recording.session_id not in stimuli:
                     stimuli[recording.session_id] = achieved(recording, floor)
-            requirement = run.requirement(item.requirement)
             verdicts.append(_judged(run, item, requirement, recordings, stimuli, floor))
     differences = _differences(verdicts, stored, complete=run.complete)
     code = exit_code(

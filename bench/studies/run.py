@@ -31,7 +31,7 @@ from bench.runs.ids import new_run_id
 from bench.sessions.recording import Recording, Session
 from bench.studies.effort import Effort
 from bench.studies.emulator_proof import prove_emulator, with_emulator
-from bench.studies.failed import failed_verdict
+from bench.studies.failed import failed_verdict, verdict_without_session
 from bench.studies.observer import Observer
 from bench.studies.planning import Settled, find, settle
 from bench.studies.sessions import Sessions
@@ -252,6 +252,8 @@ class Run:
 
     def recordings(self, item: ScopeItem) -> list[Recording]:
         """The recordings that ``item`` is judged from; sessions run at the first use."""
+        if item.undeclared or not item.scenario:
+            return []
         scenario = self._scenario(item.scenario)
         if not self._is_behaviour(item):
             if scenario.name not in self._enough_of:
@@ -326,7 +328,10 @@ class Run:
     def judge(self, item: ScopeItem, recordings: Sequence[Recording]) -> Verdict:
         """Judge one item of the scope; the verdict is written before it is returned."""
         requirement = self.catalogue.get(item.requirement)
-        if not recordings and item.scenario in self.sessions.errors:
+        verdict = verdict_without_session(
+            item, requirement, self.options.device, self.folder.identity["start"]
+        )
+        if verdict is None and not recordings and item.scenario in self.sessions.errors:
             verdict = failed_verdict(
                 item,
                 requirement,
@@ -334,7 +339,7 @@ class Run:
                 Outcome.ERROR,
                 self.sessions.errors[item.scenario],
             )
-        else:
+        elif verdict is None:
             verdict = assess(
                 requirement,
                 self.options.device,

@@ -187,7 +187,7 @@ def test_json_is_ready_within_5_s_and_flushed(bench):
 
 def test_json_reader_that_goes_away_ends_the_run(bench, kit):
     results = bench.folder()
-    words = ("therapy", "--device", "telesurgery-robot", "--bench", "virtual", "--json")
+    words = ("alarms", "therapy", "--device", "telesurgery-robot", "--bench", "virtual", "--json")
     process = bench.start("run", *words, "--results", results)
     try:
         assert json.loads(process.stdout.readline()) == {"event": "ready"}

@@ -117,8 +117,11 @@ def test_a_device_from_a_python_file(tmp_path):
         "    return find_device('telesurgery-robot').with_defects({'late-alarm': 1})\n"
     )
     assert registry.find_device(f"{path}:ROBOT").defects == {"late-alarm": 1}
+    with pytest.raises(InputError, match="defines no 'nobody'; name one of find_device, ROBOT"):
+        registry.find_device(f"{path}:nobody")
+    (tmp_path / "other.py").write_text("ROBOT = 7\n")
     with pytest.raises(InputError, match="not a device profile"):
-        registry.find_device(f"{path}:find_device.x")
+        registry.find_device(f"{tmp_path}/other.py:ROBOT")
     path.write_text("1 / 0\n")
     with pytest.raises(InputError, match="ZeroDivisionError"):
         registry.find_device(f"{path}:ROBOT")
@@ -133,7 +136,7 @@ def test_each_defect_deviates_and_the_healthy_device_has_none():
 
 def test_defects_are_parsed_with_their_sizes():
     assert parse_defect("late-alarm=1.5s") == ("late-alarm", 1.5)
-    assert parse_defect("late-alarm") == ("late-alarm", 3.0)
+    assert parse_defect("late-alarm") == ("late-alarm", 0.7)
     for text in ("late-alarm=3", "never-switches=2s", "sleepy"):
         with pytest.raises(InputError):
             parse_defect(text)

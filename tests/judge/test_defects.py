@@ -46,6 +46,7 @@ OWN = [name for name, defect in DEFECTS.items() if HERE & set(defect.breaks)]
 
 FOLLOWS = {
     "silent-outage": {"MOB-1"},
+    "mute-alarms": {"MON-2"},
     "late-alarm": {"MOB-1"},
     "wrong-priority": {"MOB-1"},
     "old-sequence": {"FAIL-1"},

@@ -23,7 +23,7 @@ class ConsoleSide(DeviceSide):
         self.handlers |= dict.fromkeys(self.viewer.codes, self.viewer.packet)
         self.handlers[self.control] = self._on_heartbeat
         others = [s for s in profile.active_streams if s.name != CONTROL]
-        self._sources = periodic_sources(others, "doctor", port, self.links)
+        self._sources = periodic_sources(others, "doctor", port, self.links, traits.pace)
         self._silence_ns = ns(self.limits["command_silence_alarm_s"])
         self._last_beat_ns = -1
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from bench.devices import files
-from bench.devices.defects import alarms, links, motion, picture, records, takeover
+from bench.devices.defects import alarms, links, motion, picture, rates, records, takeover
 from bench.devices.defects.defect import Defect as Defect
 from bench.devices.defects.margin import Margin as Margin
 from bench.devices.profile import DeviceProfile
@@ -21,6 +21,7 @@ _TOPICS = (
     takeover,
     picture,
     records,
+    rates,
 )
 
 DEFECTS: Mapping[str, Defect] = {

@@ -10,6 +10,7 @@ from bench.devices.profile import DeviceProfile
 from bench.devices.traits import Traits
 
 _OUTAGE_ALARMS = frozenset({"network-interrupted", "link-lost"})
+_NETWORK_ALARMS = _OUTAGE_ALARMS | {"network-delay", "network-loss"}
 
 
 def _signal_near_limit(traits: Traits, profile: DeviceProfile, share: float) -> Traits:
@@ -51,6 +52,12 @@ DEFECTS = (
         machines=(ROBOT, MONITOR),
     ),
     Defect(
+        "mute-alarms",
+        "no alarm of the network ever sounds",
+        ("MOB-1",),
+        lambda t, _: replace(t, muted=t.muted | _NETWORK_ALARMS),
+    ),
+    Defect(
         "late-alarm",
         "every alarm signal comes late",
         ("MON-2",),
@@ -63,9 +70,7 @@ DEFECTS = (
         "wrong-priority",
         "alarms sound with low priority",
         ("MON-2",),
-        lambda t, _: replace(
-            t, priority=dict.fromkeys([*_OUTAGE_ALARMS, "network-delay", "network-loss"], "low")
-        ),
+        lambda t, _: replace(t, priority=dict.fromkeys(_NETWORK_ALARMS, "low")),
         machines=(ROBOT, MONITOR),
     ),
 )

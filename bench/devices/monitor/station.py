@@ -36,7 +36,7 @@ class Station(DeviceSide):
         for source in sources(profile):
             self.handlers[records_of(profile, source).code] = self._on_record
         others = [s for s in profile.active_streams if s.name not in (ACKNOWLEDGEMENT, CONTROL)]
-        self._sources = periodic_sources(others, "doctor", port, self.links)
+        self._sources = periodic_sources(others, "doctor", port, self.links, traits.pace)
         self._conditions = conditions(profile)
         self._inbox = Inbox(medium)
         self._seq = 0

@@ -41,7 +41,7 @@ class DoctorSide(DeviceSide):
             self.control: self._on_heartbeat,
         }
         others = [s for s in profile.active_streams if s.name not in (stream.name, CONTROL)]
-        self._sources = periodic_sources(others, "doctor", port, self.links)
+        self._sources = periodic_sources(others, "doctor", port, self.links, traits.pace)
         self._period_ns_command = ns(stream.period_s)
         self._step_ms = stream.period_s * 1e3
         self._rearm_after_ns = ns(self.limits["operator_rearm_s"])

@@ -26,7 +26,7 @@ class PatientSide(DeviceSide):
             profile.stream(profile.watched).code: self._on_command,
             self.control: self._on_heartbeat,
         }
-        self.studio = Studio(profile, traits.studio, port, self.links)
+        self.studio = Studio(profile, traits.studio, port, self.links, traits.pace)
         self.network = NetworkSupervisor(
             limits,
             self.alarms,

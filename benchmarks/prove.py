@@ -1,0 +1,142 @@
+"""The long proof that the bench can fail a device: every defect over 100 seeds, healthy ones too.
+
+``./run proof --only prove [--seeds 100]``. Each unit is kept in ``results/prove.jsonl`` as it
+ends, so that an interrupted proof goes on where it was; what was kept of another state of the
+project is thrown away. The table comes to ``results/prove.md``; ``--publish`` puts it into
+``docs/prove.md`` as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.report.prove import Lines, markdown
+from bench.requirements.loader import load_catalogue
+from bench.studies.prove import HealthyResult, Proved, healthy_units, to_json
+from bench.studies.prove_run import Hands, Wish, prove, subjects_of
+from bench.studies.prove_units import Done, Seen
+
+TOP = Path(__file__).resolve().parents[1]
+DOCS = TOP / "docs" / "prove.md"
+BEGIN, END = "<!-- table: ./run proof --only prove --publish -->", "<!-- end of the table -->"
+HEALTHY_SESSIONS = 1000
+OTHER_DEVICES_SEEDS = 3
+"""Each defect runs over all seeds on one device, and over so many on every other."""
+
+
+def state_of_the_project() -> str:
+    """A digest of everything that decides what a unit comes to."""
+    digest = hashlib.sha256()
+    for folder in ("bench", "fixtures", "testplans"):
+        for path in sorted((TOP / folder).rglob("*")):
+            if path.suffix in (".py", ".toml"):
+                digest.update(path.relative_to(TOP).as_posix().encode() + b"\0")
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class Kept:
+    """The units that were carried out, one JSON line each, in a file of one state."""
+
+    def __init__(self, path: Path, state: str) -> None:
+        self._path = path
+        self.done: dict[str, Done] = {}
+        if not self._read(state):
+            self.done = {}
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps({"state": state}) + "\n", encoding="utf-8")
+
+    def _read(self, state: str) -> bool:
+        if not self._path.is_file():
+            return False
+        first, *rest = self._path.read_text(encoding="utf-8").splitlines() or [""]
+        if first != json.dumps({"state": state}):
+            return False
+        for line in rest:
+            try:
+                entry = json.loads(line)
+                seen = tuple(Seen(**each) for each in entry.pop("seen"))
+                done = Done(seen=seen, **entry)
+            except (ValueError, TypeError, KeyError):
+                continue  # cut off when it was interrupted: carried out again
+            self.done[done.key] = done
+        return True
+
+    def keep(self, done: Done) -> None:
+        """Append one unit."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(done)) + "\n")
+
+
+def run(seeds: int, *, results: Path, publish: bool) -> dict[str, Any]:
+    """Carry the proof out; the figures in short."""
+    kept = Kept(results / "prove.jsonl", state_of_the_project())
+    per_seed = len(healthy_units(subjects_of(Wish()), load_catalogue(), 1))
+    healthy_seeds = min(seeds, math.ceil(HEALTHY_SESSIONS / per_seed))
+    wish = Wish(seeds=seeds, healthy_seeds=healthy_seeds)
+    other = Wish(seeds=min(seeds, OTHER_DEVICES_SEEDS), healthy_seeds=0, everywhere=True)
+    sizes = Wish(seeds=min(seeds, 10), healthy_seeds=0, find_size=True)
+    with Lines() as watch, Hands(watch, kept.done, kept.keep) as hands:
+        found = prove(wish, hands)
+        with_sizes = {(d.defect, d.device): d.certain_from for d in prove(sizes, hands).defects}
+        elsewhere = prove(other, hands)
+    here = {(d.defect, d.device) for d in found.defects}
+    beside = tuple(d for d in elsewhere.defects if (d.defect, d.device) not in here)
+    table = _table(found, with_sizes)
+    text = _page(table, Proved(beside, HealthyResult()))
+    (results / "prove.md").write_text(text + "\n", encoding="utf-8")
+    (results / "prove.json").write_text(json.dumps(to_json(found)), encoding="utf-8")
+    if publish:
+        _publish(text)
+    healthy = found.healthy
+    return {
+        "seeds": seeds,
+        "defects": len(found.defects),
+        "not_certain": [d.defect for d in found.defects if not d.certain],
+        "not_certain_elsewhere": [f"{d.defect} on {d.device}" for d in beside if not d.certain],
+        "healthy_sessions": healthy.sessions,
+        "false_fail": healthy.false_fail,
+        "inconclusive": healthy.inconclusive,
+        "error": healthy.error,
+        "verdicts": healthy.verdicts,
+    }
+
+
+def _table(found: Proved, sizes: dict[tuple[str, str], float | None]) -> Proved:
+    defects = tuple(replace(d, certain_from=sizes.get((d.defect, d.device))) for d in found.defects)
+    return replace(found, defects=defects)
+
+
+def _page(found: Proved, beside: Proved) -> str:
+    day = datetime.now(UTC).date().isoformat()
+    parts = [f"Made on {day}.", markdown(found)]
+    if beside.defects:
+        certain = sum(d.certain for d in beside.defects)
+        parts.append(
+            f"On every other device that can have them: {certain} of {len(beside.defects)} pairs "
+            f"of defect and device detected in all of {beside.defects[0].seeds} seeds."
+        )
+    return "\n\n".join(parts)
+
+
+def _publish(text: str) -> None:
+    page = DOCS.read_text(encoding="utf-8")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    DOCS.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def part(publish: bool) -> Callable[[int, Callable[[], None]], dict[str, Any]]:
+    """The proof as a part of :mod:`benchmarks.proof`; it shows its own progress."""
+
+    def prove_part(seeds: int, tick: Callable[[], None]) -> dict[str, Any]:
+        return run(seeds, results=TOP / "results", publish=publish)
+
+    return prove_part

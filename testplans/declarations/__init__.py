@@ -1,0 +1,1 @@
+"""What only a report can answer: EMC, exposure, licences, operator training."""

@@ -1,0 +1,57 @@
+"""The long proof of bench prove: what was carried out is kept, and nothing of another state is."""
+
+from __future__ import annotations
+
+import json
+
+from bench.studies.prove_units import Done, Seen
+from benchmarks import prove
+
+DONE = Done("a device a-defect=1.0 3", 1, (Seen("LOC-1", "local-stop", "FAIL", 0.05, "s", "x"),))
+
+
+def test_what_was_kept_comes_back(tmp_path):
+    path = tmp_path / "results" / "prove.jsonl"
+    kept = prove.Kept(path, "one state")
+    assert kept.done == {}
+    kept.keep(DONE)
+    assert prove.Kept(path, "one state").done == {DONE.key: DONE}
+
+
+def test_a_line_that_was_cut_off_is_carried_out_again(tmp_path):
+    path = tmp_path / "prove.jsonl"
+    kept = prove.Kept(path, "one state")
+    kept.keep(DONE)
+    kept.keep(Done("another 4", 1, ()))
+    path.write_text(path.read_text()[:-20])
+    assert prove.Kept(path, "one state").done == {DONE.key: DONE}
+
+
+def test_what_another_state_of_the_project_came_to_is_thrown_away(tmp_path):
+    path = tmp_path / "prove.jsonl"
+    prove.Kept(path, "one state").keep(DONE)
+    assert prove.Kept(path, "another").done == {}
+    assert json.loads(path.read_text()) == {"state": "another"}
+
+
+def test_the_state_is_that_of_the_code(tmp_path, monkeypatch):
+    for folder in ("bench", "fixtures", "testplans"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(prove, "TOP", tmp_path)
+    before = prove.state_of_the_project()
+    (tmp_path / "bench" / "new.py").write_text("x = 1\n")
+    after = prove.state_of_the_project()
+    assert before != after == prove.state_of_the_project()
+
+
+def test_the_table_goes_between_its_marks(tmp_path, monkeypatch):
+    page = tmp_path / "prove.md"
+    page.write_text(f"before\n\n{prove.BEGIN}\n\nold\n\n{prove.END}\n\nafter\n")
+    monkeypatch.setattr(prove, "DOCS", page)
+    prove._publish("new")
+    assert page.read_text() == f"before\n\n{prove.BEGIN}\n\nnew\n\n{prove.END}\n\nafter\n"
+
+
+def test_the_page_has_its_marks():
+    text = prove.DOCS.read_text(encoding="utf-8")
+    assert 0 < text.index(prove.BEGIN) < text.index(prove.END)
