@@ -26,6 +26,8 @@ LIMITS: Mapping[str, str] = {
     "alarm_minimum": "duration",
     "operator_rearm": "duration",
     "position_jump": "length",
+    "command_jitter": "duration",
+    "command_jitter_window": "duration",
 }
 DECLARES: Mapping[str, str] = {
     "hold_within": "duration",
@@ -67,6 +69,7 @@ NETWORK_LIMITS = frozenset(
 
 MACHINE_LIMITS: Mapping[str, frozenset[str]] = {
     "remote-robot": NETWORK_LIMITS
-    | {"command_silence", "safe_state_silence", "command_age", "operator_rearm", "position_jump"},
+    | {"command_silence", "safe_state_silence", "command_age", "operator_rearm", "position_jump"}
+    | {"command_jitter", "command_jitter_window"},
 }
 """The limits that the profile of a simulated device must give, by machine; others it may not."""

@@ -24,6 +24,7 @@ FUNCTIONS: Mapping[str, str] = {
     "motion": "moves a part on remote command, with contacts for motion and brake",
     "standby-link": "has a second network to switch to",
     "local-takeover": "can be taken over beside the patient",
+    "planned-motion": "moves only along a plan sent before, while somebody stands by",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from bench.devices.links import LinkTraits
 from bench.devices.local_control import TakeoverTraits
+from bench.devices.planned import PlannedTraits
+from bench.devices.quality import QualityTraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +32,5 @@ class Traits:
     reconnect_after_s: float = 0.0
     links: LinkTraits = field(default_factory=LinkTraits)
     takeover: TakeoverTraits = field(default_factory=TakeoverTraits)
+    quality: QualityTraits = field(default_factory=QualityTraits)
+    planned: PlannedTraits = field(default_factory=PlannedTraits)

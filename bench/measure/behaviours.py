@@ -17,6 +17,7 @@ from bench.measure.floor import NoiseFloor
 from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
+from bench.measure.quality import lim_3, ops_1
 from bench.measure.recovering import rec_1, sw_1
 from bench.measure.silent import fail_4
 from bench.measure.standby import sw_2, sw_3
@@ -68,6 +69,8 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "SW-2": Behaviour(sw_2, "fault-signal", ("alarm-signal",), alarm=True),
     "SW-3": Behaviour(sw_3, "none", reaction=True),
     "FAIL-4": Behaviour(fail_4, "none", ("alarm-signal",), unit="count"),
+    "LIM-3": Behaviour(lim_3, "fault-signal", ("rearm",)),
+    "OPS-1": Behaviour(ops_1, "none", ("alarm-signal",), unit="count"),
 }
 
 

@@ -25,17 +25,19 @@ def lim_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
 
     Moving again while beyond the limit, or at any time without a re-arm, is ``inf``.
     """
-    return _hold(recording, "hold_within_s")
+    window = ev.faulty_window(recording)
+    return hold_s(recording, "hold_within_s", ev.onset(recording, window))
 
 
 def lim_2(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
     """Time from the first lost command of the loss step to standstill; else as :func:`lim_1`."""
-    return _hold(recording, "loss_action_within_s")
-
-
-def _hold(recording: Recording, deadline: str) -> tuple[float, ev.Details]:
     window = ev.faulty_window(recording)
-    onset = ev.onset(recording, window)
+    return hold_s(recording, "loss_action_within_s", ev.onset(recording, window))
+
+
+def hold_s(recording: Recording, deadline: str, onset: int) -> tuple[float, ev.Details]:
+    """Time from ``onset`` to standstill, against the declared ``deadline``; see :func:`lim_1`."""
+    window = ev.faulty_window(recording)
     details: ev.Details = {}
     stop = _standstill(recording, window, onset)
     if stop is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from bench.devices.defects import alarms, links, motion, takeover
+from bench.devices.defects import alarms, links, motion, operation, takeover
 from bench.devices.defects.defect import Defect as Defect
 from bench.devices.profile import DeviceProfile
 from bench.devices.traits import Traits
@@ -17,6 +17,7 @@ _TOPICS = (
     links,
     motion,
     takeover,
+    operation,
 )
 
 DEFECTS: Mapping[str, Defect] = {
