@@ -71,13 +71,15 @@ def _spreads_s(flow: Flow, window: Window, watched_s: float) -> np.ndarray[
 def ops_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
     """1 where an operation began on a bad link without a warning, else 0.
 
-    It began with the first motion. Blocked: no motion while the link was bad, although the
-    operator asked for it; that the device would have moved shows once the link is good. Warned:
-    a network alarm was on, on either side, when motion began.
+    It began with the first motion or released brake. Blocked: neither while the link was bad,
+    although the operator asked for it; that the device would have moved shows once the link is
+    good. Warned: a network alarm was on, on either side, when it began.
     """
     window = ev.faulty_window(recording)
     motion = ev.contact(recording, "motion")
-    begun = ev.first(motion, 1, 0, window.end_ns)
+    released = ev.first(ev.contact(recording, "brake"), 0, 0, window.end_ns)
+    moved = ev.first(motion, 1, 0, window.end_ns)
+    begun = min((t_ns for t_ns in (released, moved) if t_ns is not None), default=None)
     asked = _asked_ns(recording, window)
     details: ev.Details = {"asked_s": asked / 1e9, "begun_s": None}
     _was_bad(recording, window, asked if begun is None else begun, details)

@@ -78,11 +78,11 @@ def test_a_device_that_never_moves_blocks_nothing(played):
 def test_a_warning_before_the_start_is_enough(played):
     device = played.device(SLOW, "starts-on-a-bad-link", streams=("plan",))
     recording = played.play(device, "bad-link-before-start")
-    (moved, *_) = [e for e in recording.named("motion") if e.value == 1]
+    (begun, *_) = [e for e in recording.named("brake") if e.value == 0]
     (signal, *_) = recording.named("alarm-signal", side="patient")
     for early_ns, expected in ((10**7, PASS), (-(10**7), FAIL)):
         value = {"alarm": "network-loss", "priority": "medium", "on": True}
-        warned = dataclasses.replace(signal, t_ns=moved.t_ns - early_ns, value=value)
+        warned = dataclasses.replace(signal, t_ns=begun.t_ns - early_ns, value=value)
         kept = [e for e in recording.events if e.name != "alarm-signal"]
         events = tuple(sorted((*kept, warned), key=lambda event: event.t_ns))
         found = played.verdict(dataclasses.replace(recording, events=events), "OPS-1")
