@@ -21,6 +21,7 @@ EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
     "standby-outage": ("link-lost",),
     "jitter": ("network-jitter",),
     "bad-link": ("network-loss", "network-delay", "network-jitter"),
+    "local-stop": ("local-stop-active",),
     "half-open": ("network-interrupted", "link-lost"),
 }
 """Kind of the faulty step to the alarms that answer it. Any one of them is an answer; each has

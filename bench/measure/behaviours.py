@@ -23,6 +23,7 @@ from bench.measure.silent import fail_4
 from bench.measure.standby import sw_2, sw_3
 from bench.measure.stimulus import timer_lateness_s
 from bench.measure.takeover import loc_2
+from bench.measure.worst_case import wc_1
 from bench.sessions.recording import Recording
 
 __all__ = ["BEHAVIOURS", "EXPECTED_ALARMS", "Behaviour", "expected_alarms", "measure_behaviour"]
@@ -71,6 +72,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "FAIL-4": Behaviour(fail_4, "none", ("alarm-signal",), unit="count"),
     "LIM-3": Behaviour(lim_3, "fault-signal", ("rearm",)),
     "OPS-1": Behaviour(ops_1, "none", ("alarm-signal",), unit="count"),
+    "WC-1": Behaviour(wc_1, "none", ("action", "rearm"), unit="count"),
 }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.measure.pairing import MISSING, Flow, flow_of
 from bench.network.scenario import Window
@@ -183,6 +185,17 @@ def moving_at(recording: Recording, t_ns: int) -> None:
     """
     if state_at(contact(recording, "motion"), t_ns) != 1:
         raise Cannot("the drive was not moving when the fault began")
+
+
+def while_moving(recording: Recording, times_ns: NDArray[np.int64]) -> int:
+    """How many of these times lie where the drive was moving."""
+    edges = [(e.t_ns, e.value) for e in contact(recording, "motion")]
+    edges.append((recording.schedule.end_ns, 0))
+    return sum(
+        int(((times_ns >= start) & (times_ns <= end)).sum())
+        for (start, value), (end, _) in pairwise(edges)
+        if value == 1
+    )
 
 
 def never(recording: Recording, since_ns: int, deadline_s: float, details: Details) -> float:

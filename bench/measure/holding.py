@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from bench.devices.profile import AlarmProfile
@@ -82,7 +80,7 @@ def fail_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
         raise ev.Cannot("not declared: D:command_age_s")
     flow = ev.watched(recording)
     late = flow.arrived & (flow.received_ns - flow.sent_ns > ns(limit_s))
-    offered = _while_moving(recording, flow.received_ns[late])
+    offered = ev.while_moving(recording, flow.received_ns[late])
     if offered < STALE_OFFERED:
         raise ev.Cannot(f"only {offered} stale commands arrived while the drive was moving")
     executed = ev.executed(recording)
@@ -99,18 +97,6 @@ def fail_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
         raise ev.Cannot("a command was executed before it was sent")
     details: ev.Details = {"executed": float(len(age)), "stale_offered": float(offered)}
     return float(age.max()) / 1e9, details
-
-
-def _while_moving(
-    recording: Recording, times_ns: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> int:
-    edges = [(e.t_ns, e.value) for e in ev.contact(recording, "motion")]
-    edges.append((recording.schedule.end_ns, 0))
-    return sum(
-        int(((times_ns >= start) & (times_ns <= end)).sum())
-        for (start, value), (end, _) in pairwise(edges)
-        if value == 1
-    )
 
 
 def fail_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:

@@ -64,6 +64,7 @@ class PatientSide(DeviceSide):
         self._dropped: dict[str, int] = {}
         self._request_done = 0
         self._switched_local = False
+        self._deaf = False
         self._coast_until_ns = -1
 
     def start(self, now_ns: int) -> None:
@@ -87,7 +88,7 @@ class PatientSide(DeviceSide):
 
     def _press_stop(self, now_ns: int) -> None:
         self.port.contact(now_ns, "stop-button", 1)
-        if self.traits.obeys_local_stop:
+        if self.traits.obeys_local_stop and not self._deaf:
             self.port.at(now_ns + ns(self.traits.stop_after_s), self._stop)
 
     def _release_stop(self, now_ns: int) -> None:
@@ -122,6 +123,7 @@ class PatientSide(DeviceSide):
         if self.stop_latched or barred or not self._switched_local:
             self.port.log(now_ns, "takeover-refused", {"state": str(self.state)})
             return
+        self._deaf = not self.traits.takeover.stops_afterwards
         self._trigger(now_ns, Trigger.TAKEOVER)
         self.local.start(now_ns, self._position_um)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bench.errors import InputError
-from bench.network.library import basic, operation, standby, takeover
+from bench.network.library import basic, operation, standby, takeover, worst_case
 from bench.network.library.basic import null_path as null_path
 from bench.network.library.basic import steady as steady
 from bench.network.library.parts import SETTLE_S as SETTLE_S
@@ -20,6 +20,7 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     **takeover.SCENARIOS,
     **standby.SCENARIOS,
     **operation.SCENARIOS,
+    **worst_case.SCENARIOS,
 }
 
 
