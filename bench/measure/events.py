@@ -188,7 +188,9 @@ def moving_at(recording: Recording, t_ns: int) -> None:
 
 
 def while_moving(recording: Recording, times_ns: NDArray[np.int64]) -> int:
-    """How many of these times lie where the drive was moving."""
+    """How many of these times lie where the drive was moving on remote command."""
+    for start, end in _taken_over(recording):
+        times_ns = times_ns[(times_ns < start) | (times_ns > end)]
     edges = [(e.t_ns, e.value) for e in contact(recording, "motion")]
     edges.append((recording.schedule.end_ns, 0))
     return sum(
@@ -196,6 +198,18 @@ def while_moving(recording: Recording, times_ns: NDArray[np.int64]) -> int:
         for (start, value), (end, _) in pairwise(edges)
         if value == 1
     )
+
+
+def _taken_over(recording: Recording) -> list[tuple[int, int]]:
+    """When the local side had control: from each takeover to the next release."""
+    spans: list[tuple[int, int]] = []
+    for event in recording.named("action", side="patient"):
+        name = event.value.get("name")
+        if name == "takeover":
+            spans.append((event.t_ns, recording.schedule.end_ns))
+        elif name == "takeover-release" and spans:
+            spans[-1] = (spans[-1][0], event.t_ns)
+    return spans
 
 
 def never(recording: Recording, since_ns: int, deadline_s: float, details: Details) -> float:
