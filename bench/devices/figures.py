@@ -38,6 +38,8 @@ LIMITS: Mapping[str, str] = {
     "record_write": "duration",
     "record_retry": "duration",
     "record_capacity": "number",
+    "command_jitter": "duration",
+    "command_jitter_window": "duration",
 }
 DECLARES: Mapping[str, str] = {
     "hold_within": "duration",
@@ -83,7 +85,8 @@ NETWORK_LIMITS = frozenset(
 
 MACHINE_LIMITS: Mapping[str, frozenset[str]] = {
     "remote-robot": NETWORK_LIMITS
-    | {"command_silence", "safe_state_silence", "command_age", "operator_rearm", "position_jump"},
+    | {"command_silence", "safe_state_silence", "command_age", "operator_rearm", "position_jump"}
+    | {"command_jitter", "command_jitter_window"},
     "console": NETWORK_LIMITS,
     "monitor": NETWORK_LIMITS
     | {"report_period", "record_period", "record_write", "record_retry", "record_capacity"},

@@ -24,7 +24,8 @@ class TakeoverTraits:
     ``after_s``: from the switch to local control. ``in_fault``: also while the network is abnormal.
     ``rejects_remote``: no remote command moves it meanwhile. ``rearms_on_release``: remote motion
     is enabled again with the release, unasked. ``coasts_s``: how long remote commands still move it
-    after a local stop that it already reports.
+    after a local stop that it already reports. ``stops_afterwards``: the local stop acts also when
+    there was a takeover before.
     """
 
     after_s: float = 0.0
@@ -32,6 +33,7 @@ class TakeoverTraits:
     rejects_remote: bool = True
     rearms_on_release: bool = False
     coasts_s: float = 0.0
+    stops_afterwards: bool = True
 
 
 class LocalControl:

@@ -35,6 +35,7 @@ FUNCTIONS: Mapping[str, str] = {
     "minute-sets": "reports a set of measurements each minute, and alarms of its patient at once",
     "bedside-gateway": "joins five devices of one patient",
     "audit-log": "keeps an audit log that can be read out, with its own clock",
+    "planned-motion": "moves only along a plan sent before, while somebody stands by",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 

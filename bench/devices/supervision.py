@@ -1,7 +1,8 @@
-"""A side's judgement of its network: delay, loss and silence of the stream it watches.
+"""A side's judgement of its network: delay, loss, jitter and silence of the stream it watches.
 
 Composed of :class:`~bench.devices.watch.NetworkWatch` and one hysteresis per condition; raises the
-alarms ``network-delay``, ``network-loss`` and ``network-interrupted`` where the device has them.
+alarms ``network-delay``, ``network-loss``, ``network-jitter`` and ``network-interrupted`` where the
+device has them. Jitter is watched where the limits give ``command_jitter``.
 What else is to be done about a condition is the device's own affair.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 from bench.devices.alarms import AlarmSystem
 from bench.devices.ports import Port
+from bench.devices.quality import JitterWatch
 from bench.devices.watch import NetworkWatch, Persistence, WatchReading
 from bench.units import ns
 
@@ -52,6 +54,8 @@ class NetworkSupervisor:
         on_look: called ``(now_ns, reading)`` once per delay window, after the conditions are set.
         on_guard: called ``(now_ns, silence_ns)`` once per guard period, from the first packet on.
         nerves: how easily it alarms.
+
+    ``watching``: false judges nothing (a deliberate defect).
     """
 
     def __init__(
@@ -74,6 +78,9 @@ class NetworkSupervisor:
         self.delay = Persistence(limits["clear_after_s"])
         self.loss = Persistence(limits["clear_after_s"])
         self.silence = Persistence(limits["clear_after_s"])
+        self.jitter = Persistence(limits["clear_after_s"])
+        self.watching = True
+        self._jitter_watch = _jitter_watch(limits)
         self._limits = limits
         self._alarms = alarms
         self._port = port
@@ -90,7 +97,8 @@ class NetworkSupervisor:
     @property
     def abnormal(self) -> bool:
         """Some condition holds."""
-        return self.delay.present or self.loss.present or self.silence.present
+        conditions = (self.delay, self.loss, self.silence, self.jitter)
+        return any(condition.present for condition in conditions)
 
     def start(self, now_ns: int) -> None:
         """Begin to look."""
@@ -108,6 +116,13 @@ class NetworkSupervisor:
 
     def _look(self, now_ns: int) -> None:
         reading = self.watch.bucket()
+        if self.watching:
+            self._judge(now_ns, reading)
+        self._on_look(now_ns, reading)
+        self._look_due = max(self._look_due, now_ns - self._bucket_ns) + self._bucket_ns
+        self._port.at(self._look_due, self._look)
+
+    def _judge(self, now_ns: int, reading: WatchReading) -> None:
         limits = self._limits
         limit, delay_s = limits["command_delay_s"], reading.delay_s
         late = self.delay.update(
@@ -123,16 +138,24 @@ class NetworkSupervisor:
         )
         self._alarms.update(now_ns, "network-delay", late, delay_s)
         self._alarms.update(now_ns, "network-loss", lossy, reading.loss)
-        self._on_look(now_ns, reading)
-        self._look_due = max(self._look_due, now_ns - self._bucket_ns) + self._bucket_ns
-        self._port.at(self._look_due, self._look)
+        if self._jitter_watch is not None:
+            over, under = self._jitter_watch.look(reading.spread_s)
+            unsteady = self.jitter.update(now_ns, over, under)
+            self._alarms.update(now_ns, "network-jitter", unsteady, reading.spread_s)
 
     def _guard(self, now_ns: int) -> None:
         self._guard_due = max(self._guard_due, now_ns - GUARD_NS) + GUARD_NS
         self._port.at(self._guard_due, self._guard)
-        if not self.heard:
+        if not self.heard or not self.watching:
             return
         silence_ns, alarm_ns = now_ns - self.watch.last_ns, self._silence_alarm_ns
         silent = self.silence.update(now_ns, silence_ns > alarm_ns, silence_ns < alarm_ns // 2)
         self._alarms.update(now_ns, "network-interrupted", silent, silence_ns / 1e9)
         self._on_guard(now_ns, silence_ns)
+
+
+def _jitter_watch(limits: Mapping[str, float]) -> JitterWatch | None:
+    if "command_jitter_s" not in limits:
+        return None
+    windows = round(limits["command_jitter_window_s"] / limits["command_delay_window_s"])
+    return JitterWatch(windows, limits["command_jitter_s"], limits["clear_ratio"])

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from bench.devices.audit import AuditTraits
 from bench.devices.links import LinkTraits
 from bench.devices.local_control import TakeoverTraits
+from bench.devices.planned import PlannedTraits
 from bench.devices.playout import PlayOutTraits
+from bench.devices.quality import QualityTraits
 from bench.devices.readout import ReadoutTraits
 from bench.devices.reports import ReportTraits
 from bench.devices.screen import ScreenTraits
@@ -52,3 +54,5 @@ class Traits:
     reports: ReportTraits = field(default_factory=ReportTraits)
     audit: AuditTraits = field(default_factory=AuditTraits)
     pace: Mapping[str, float] = field(default_factory=dict)
+    quality: QualityTraits = field(default_factory=QualityTraits)
+    planned: PlannedTraits = field(default_factory=PlannedTraits)

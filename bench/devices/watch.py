@@ -20,12 +20,14 @@ class WatchReading:
     """One look at the network.
 
     ``delay_s``: windowed minimum age, ``None`` with too few packets.
-    ``loss``: ratio over the loss window. ``lost``: packets missing in it.
+    ``loss``: ratio over the loss window. ``lost``: packets missing in it. ``spread_s``: largest
+    less smallest age in the window, ``None`` with too few packets.
     """
 
     delay_s: float | None
     loss: float
     lost: int
+    spread_s: float | None = None
 
 
 class NetworkWatch:
@@ -44,6 +46,7 @@ class NetworkWatch:
         buckets = max(1, round(loss_window_s / delay_window_s))
         self._history: deque[tuple[int, int]] = deque(maxlen=buckets)
         self._minimum_ns = _NONE
+        self._maximum_ns = -_NONE
         self._received = 0
         self._highest = -1
         self._highest_before = -1
@@ -54,6 +57,8 @@ class NetworkWatch:
         age = now_ns - sent_ns
         if age < self._minimum_ns:
             self._minimum_ns = age
+        if age > self._maximum_ns:
+            self._maximum_ns = age
         if seq > self._highest:
             if self._highest < 0:
                 self._highest_before = seq - 1
@@ -71,11 +76,12 @@ class NetworkWatch:
         self._history.append((expected, self._received))
         enough = self._received >= self._least_packets
         delay_s = self._minimum_ns / NS_PER_S if enough else None
+        spread_s = (self._maximum_ns - self._minimum_ns) / NS_PER_S if enough else None
         self._highest_before = self._highest
-        self._minimum_ns, self._received = _NONE, 0
+        self._minimum_ns, self._maximum_ns, self._received = _NONE, -_NONE, 0
         sent = sum(e for e, _ in self._history)
         lost = max(0, sent - sum(r for _, r in self._history))
-        return WatchReading(delay_s, lost / sent if sent else 0.0, lost)
+        return WatchReading(delay_s, lost / sent if sent else 0.0, lost, spread_s)
 
 
 class Persistence:

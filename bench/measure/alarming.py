@@ -19,6 +19,9 @@ EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
     "loss": ("network-loss",),
     "radio-link-failure": ("network-loss", "network-interrupted", "link-lost"),
     "standby-outage": ("link-lost",),
+    "jitter": ("network-jitter",),
+    "bad-link": ("network-loss", "network-delay", "network-jitter"),
+    "local-stop": ("local-stop-active",),
     "half-open": ("network-interrupted", "link-lost"),
 }
 """Kind of the faulty step to the alarms that answer it. Any one of them is an answer; each has
@@ -50,7 +53,8 @@ def mob_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     """
     window = ev.faulty_window(recording)
     flow = ev.watched(recording)
-    late = ev.first_late_ns(flow, window, ev.device_limit(recording, "command_delay_s"))
+    limit_s = ev.device_limit(recording, "command_delay_s")
+    late = ev.first_late_ns(flow, window, limit_s, ev.consecutive(recording))
     lost = ev.first_loss_ns(flow, window)
     exceeded = [t for t in (late, lost) if t is not None]
     ev.offered(flow, window.start_ns, min(exceeded, default=window.end_ns))

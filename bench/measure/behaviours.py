@@ -20,6 +20,7 @@ from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
 from bench.measure.ordering import path_1, path_2, us_1
 from bench.measure.preserving import pre_1
+from bench.measure.quality import lim_3, ops_1
 from bench.measure.recovering import rec_1, sw_1
 from bench.measure.reporting import icu_1, icu_2
 from bench.measure.seeing import fail_2, sync_1
@@ -27,6 +28,7 @@ from bench.measure.silent import fail_4
 from bench.measure.standby import sw_2, sw_3
 from bench.measure.stimulus import timer_lateness_s
 from bench.measure.takeover import loc_2
+from bench.measure.worst_case import wc_1
 from bench.sessions.recording import Recording
 
 __all__ = ["BEHAVIOURS", "EXPECTED_ALARMS", "Behaviour", "expected_alarms", "measure_behaviour"]
@@ -86,6 +88,9 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "ICU-1": Behaviour(icu_1, "none", ("measurement", "record", "patient-state", "alarm-signal")),
     "ICU-2": Behaviour(icu_2, "none", ("measurement", "record"), unit="count"),
     "PRE-1": Behaviour(pre_1, "none", ("measurement", "record", "power"), unit="count"),
+    "LIM-3": Behaviour(lim_3, "fault-signal", ("rearm",)),
+    "OPS-1": Behaviour(ops_1, "none", ("alarm-signal",), unit="count"),
+    "WC-1": Behaviour(wc_1, "none", ("action", "rearm"), unit="count"),
 }
 
 

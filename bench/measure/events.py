@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.measure.pairing import MISSING, Flow, flow_of
 from bench.network.scenario import Window
@@ -16,8 +18,9 @@ from bench.units import ns, show_duration
 EDGE_NS = 5_000_000
 """Packets sent this shortly before a change may already meet it."""
 
-CONSECUTIVE = 10
-"""Late commands in a row that make an exceedance; fewer are noise."""
+CONSECUTIVE, CONSECUTIVE_S = 10, 0.01
+"""Late commands in a row that make an exceedance; fewer are noise. Of a slower stream, as many as
+are sent in that time, and two or more."""
 
 EARLY_NS = 250_000_000
 """How long before the taps show it beyond its limit a device may notice a delay that grows."""
@@ -103,6 +106,12 @@ def first_loss_ns(flow: Flow, window: Window) -> int | None:
     return int(sent[0]) if len(sent) else None
 
 
+def consecutive(recording: Recording) -> int:
+    """How many late commands in a row make an exceedance of this device's limit."""
+    period_s = recording.device.stream(recording.device.watched).period_s
+    return min(CONSECUTIVE, max(2, round(CONSECUTIVE_S / period_s)))
+
+
 def first_late_ns(
     flow: Flow, window: Window, limit_s: float, in_a_row: int = CONSECUTIVE
 ) -> int | None:
@@ -118,9 +127,17 @@ def first_late_ns(
     return int(flow.sent_ns[starts[0]]) + limit_ns if len(starts) else None
 
 
+def late_ns(recording: Recording, flow: Flow, window: Window) -> int | None:
+    """When the delay passed the device's limit for a whole window over which it watches it."""
+    limit_s = device_limit(recording, "command_delay_s")
+    watched_s = recording.device.limits.get("command_delay_window_s", 0.0)
+    count = round(watched_s / recording.device.stream(recording.device.watched).period_s)
+    return first_late_ns(flow, window, limit_s, max(consecutive(recording), count))
+
+
 def earliest_ns(window: Window, onset_ns: int) -> int:
     """From when on a response can answer the fault that began at ``onset_ns``."""
-    grows = window.kind in ("ramp", "profile")
+    grows = window.kind in ("ramp", "profile", "jitter")
     return max(window.start_ns - EDGE_NS, onset_ns - (EARLY_NS if grows else EDGE_NS))
 
 
@@ -148,10 +165,7 @@ def onset(recording: Recording, window: Window) -> int:
     """
     flow = watched(recording)
     if window.kind in ("ramp", "profile"):
-        limit_s = device_limit(recording, "command_delay_s")
-        watched_s = recording.device.limits.get("command_delay_window_s", 0.0)
-        count = round(watched_s / recording.device.stream(recording.device.watched).period_s)
-        late = first_late_ns(flow, window, limit_s, max(CONSECUTIVE, count))
+        late = late_ns(recording, flow, window)
         if late is None:
             raise Cannot("the delay never passed the device's limit at the taps")
         offered(flow, window.start_ns, late)
@@ -171,6 +185,31 @@ def moving_at(recording: Recording, t_ns: int) -> None:
     """
     if state_at(contact(recording, "motion"), t_ns) != 1:
         raise Cannot("the drive was not moving when the fault began")
+
+
+def while_moving(recording: Recording, times_ns: NDArray[np.int64]) -> int:
+    """How many of these times lie where the drive was moving on remote command."""
+    for start, end in _taken_over(recording):
+        times_ns = times_ns[(times_ns < start) | (times_ns > end)]
+    edges = [(e.t_ns, e.value) for e in contact(recording, "motion")]
+    edges.append((recording.schedule.end_ns, 0))
+    return sum(
+        int(((times_ns >= start) & (times_ns <= end)).sum())
+        for (start, value), (end, _) in pairwise(edges)
+        if value == 1
+    )
+
+
+def _taken_over(recording: Recording) -> list[tuple[int, int]]:
+    """When the local side had control: from each takeover to the next release."""
+    spans: list[tuple[int, int]] = []
+    for event in recording.named("action", side="patient"):
+        name = event.value.get("name")
+        if name == "takeover":
+            spans.append((event.t_ns, recording.schedule.end_ns))
+        elif name == "takeover-release" and spans:
+            spans[-1] = (spans[-1][0], event.t_ns)
+    return spans
 
 
 def never(recording: Recording, since_ns: int, deadline_s: float, details: Details) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from bench.devices.profile import AlarmProfile
@@ -25,17 +23,19 @@ def lim_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
 
     Moving again while beyond the limit, or at any time without a re-arm, is ``inf``.
     """
-    return _hold(recording, "hold_within_s")
+    window = ev.faulty_window(recording)
+    return hold_s(recording, "hold_within_s", ev.onset(recording, window))
 
 
 def lim_2(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
     """Time from the first lost command of the loss step to standstill; else as :func:`lim_1`."""
-    return _hold(recording, "loss_action_within_s")
-
-
-def _hold(recording: Recording, deadline: str) -> tuple[float, ev.Details]:
     window = ev.faulty_window(recording)
-    onset = ev.onset(recording, window)
+    return hold_s(recording, "loss_action_within_s", ev.onset(recording, window))
+
+
+def hold_s(recording: Recording, deadline: str, onset: int) -> tuple[float, ev.Details]:
+    """Time from ``onset`` to standstill, against the declared ``deadline``; see :func:`lim_1`."""
+    window = ev.faulty_window(recording)
     details: ev.Details = {}
     stop = _standstill(recording, window, onset)
     if stop is None:
@@ -80,7 +80,7 @@ def fail_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
         raise ev.Cannot("not declared: D:command_age_s")
     flow = ev.watched(recording)
     late = flow.arrived & (flow.received_ns - flow.sent_ns > ns(limit_s))
-    offered = _while_moving(recording, flow.received_ns[late])
+    offered = ev.while_moving(recording, flow.received_ns[late])
     if offered < STALE_OFFERED:
         raise ev.Cannot(f"only {offered} stale commands arrived while the drive was moving")
     executed = ev.executed(recording)
@@ -97,18 +97,6 @@ def fail_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
         raise ev.Cannot("a command was executed before it was sent")
     details: ev.Details = {"executed": float(len(age)), "stale_offered": float(offered)}
     return float(age.max()) / 1e9, details
-
-
-def _while_moving(
-    recording: Recording, times_ns: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> int:
-    edges = [(e.t_ns, e.value) for e in ev.contact(recording, "motion")]
-    edges.append((recording.schedule.end_ns, 0))
-    return sum(
-        int(((times_ns >= start) & (times_ns <= end)).sum())
-        for (start, value), (end, _) in pairwise(edges)
-        if value == 1
-    )
 
 
 def fail_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:

@@ -95,7 +95,7 @@ def sw_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.De
     window = ev.faulty_window(recording)
     onset, back = ev.onset(recording, window), window.end_ns
     _primary_came_back(recording, back)
-    lines = _payload(recording, onset)
+    lines = _payload(recording, window, onset)
     if not any((link[t_ns < back] != PREFERRED).any() for t_ns, link in lines.values()):
         raise ev.Cannot("the device did not leave the primary line")
     details: ev.Details = {}
@@ -117,16 +117,19 @@ def sw_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.De
 
 
 def _payload(
-    recording: Recording, onset: int
+    recording: Recording, window: Window, onset: int
 ) -> dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Per stream that kept to the primary line before the fault: when it was sent, and where."""
+    """When, and on which line, each stream was sent that kept to the primary before the fault.
+
+    One that has ended by the restoration (a file that was sent) says nothing of the way back.
+    """
     found = {}
     for stream in recording.device.active_streams:
         tap, direction = ("doctor", 0) if stream.source == "doctor" else ("patient", 1)
         rows = recording.packets.where(tap=tap, direction=direction, stream=stream.code)
         t_ns, link = rows.column("t_ns"), rows.column("link")
-        before = link[t_ns < onset]
-        if len(before) and (before == PREFERRED).all():
+        before, later = link[t_ns < onset], t_ns[t_ns >= window.end_ns]
+        if len(before) and len(later) and (before == PREFERRED).all():
             found[stream.name] = t_ns, link
     if recording.device.watched not in found:
         raise ev.Cannot("the commands did not keep to the primary line before the fault")

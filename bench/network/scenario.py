@@ -94,7 +94,8 @@ class Step:
 class Action:
     """Something done to the device at a point in time, counted from the start of ``step``.
 
-    Names: ``local-stop``, ``local-release``, ``takeover``, ``takeover-release`` (patient side);
+    Names: ``local-stop``, ``local-release``, ``takeover``, ``takeover-release``,
+    ``supervisor-leaves``, ``supervisor-returns`` (patient side);
     ``rearm``, ``clear``, ``start-operation`` (doctor side).
     """
 

@@ -34,6 +34,8 @@ _ACTIONS: Mapping[str, Side] = {
     "local-release": "patient",
     "takeover": "patient",
     "takeover-release": "patient",
+    "supervisor-leaves": "patient",
+    "supervisor-returns": "patient",
     "rearm": "doctor",
     "clear": "doctor",
     "start-operation": "doctor",

@@ -6,7 +6,16 @@ import math
 from collections.abc import Mapping
 
 from bench.devices import files
-from bench.devices.defects import alarms, links, motion, picture, rates, records, takeover
+from bench.devices.defects import (
+    alarms,
+    links,
+    motion,
+    operation,
+    picture,
+    rates,
+    records,
+    takeover,
+)
 from bench.devices.defects.defect import Defect as Defect
 from bench.devices.defects.margin import Margin as Margin
 from bench.devices.profile import DeviceProfile
@@ -22,6 +31,7 @@ _TOPICS = (
     picture,
     records,
     rates,
+    operation,
 )
 
 DEFECTS: Mapping[str, Defect] = {

@@ -34,6 +34,12 @@ DEFECTS = (
         lambda t, _: replace(t, takeover=replace(t.takeover, rearms_on_release=True)),
     ),
     Defect(
+        "no-stop-after-takeover",
+        "the local stop does nothing once there was a takeover",
+        ("WC-1",),
+        lambda t, _: replace(t, takeover=replace(t.takeover, stops_afterwards=False)),
+    ),
+    Defect(
         "stopped-while-moving",
         "reports that it stopped at the local stop, and goes on moving",
         ("LOC-1",),

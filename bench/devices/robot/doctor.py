@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from bench.devices.arming import Arming, Trigger
+from bench.devices.planned import PLAN, PlanSender
 from bench.devices.ports import Message, Port
 from bench.devices.profile import DeviceProfile
 from bench.devices.robot.streams import FORCE
@@ -40,7 +41,11 @@ class DoctorSide(DeviceSide):
             profile.stream(FORCE).code: self._on_force,
             self.control: self._on_heartbeat,
         }
-        others = [s for s in profile.active_streams if s.name not in (stream.name, CONTROL)]
+        self._plan: PlanSender | None = None
+        if "planned-motion" in profile.functions:
+            self._plan = PlanSender(profile.stream(PLAN), port, self.links)
+        apart = (stream.name, CONTROL, PLAN)
+        others = [s for s in profile.active_streams if s.name not in apart]
         self._sources = periodic_sources(others, "doctor", port, self.links, traits.pace)
         self._period_ns_command = ns(stream.period_s)
         self._step_ms = stream.period_s * 1e3
@@ -62,6 +67,8 @@ class DoctorSide(DeviceSide):
         self.viewer.start(now_ns)
         for source in self._sources:
             source.start(now_ns)
+        if self._plan is not None:
+            self._plan.start(now_ns)
         self._command_due = now_ns + self._period_ns_command
         self.port.at(self._command_due, self._command)
 
@@ -102,6 +109,8 @@ class DoctorSide(DeviceSide):
             return
         self.links.peer_hears(body["heard"])
         self.viewer.heartbeat(now_ns, link, message)
+        if self._plan is not None:
+            self._plan.missing = tuple(body["plan"])
         state = Arming(body["state"])
         if state is Arming.ENABLED and self._robot is not Arming.ENABLED:
             self._engaged_from, self._base_um = self._seq, body["um"]
@@ -123,6 +132,14 @@ class DoctorSide(DeviceSide):
         since = self._ready_since
         if not self.connected or since is None or now_ns - since < self._rearm_after_ns:
             return
+        self._ask(now_ns)
+
+    def operate(self, now_ns: int, action: str) -> None:
+        """``start-operation``: the operator asks for motion, ready or not."""
+        if action == "start-operation":
+            self._ask(now_ns)
+
+    def _ask(self, now_ns: int) -> None:
         wanted = _REQUEST.get(self._robot)
         if wanted is None:
             return

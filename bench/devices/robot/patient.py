@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bench.devices.arming import BRAKED, MOVING, Arming, Trigger, after
 from bench.devices.local_control import LocalControl
+from bench.devices.planned import PLAN, Plan
 from bench.devices.ports import Message, Port
 from bench.devices.profile import DeviceProfile
 from bench.devices.side import DeviceSide
@@ -14,6 +16,9 @@ from bench.devices.supervision import NetworkSupervisor
 from bench.devices.traits import Traits
 from bench.devices.watch import WatchReading
 from bench.units import ns
+
+_TOLD = 8
+"""Missing pieces of a plan that one heartbeat names."""
 
 
 class PatientSide(DeviceSide):
@@ -35,13 +40,20 @@ class PatientSide(DeviceSide):
             on_guard=self._on_guard,
             nerves=traits.nerves,
         )
+        self.plan: Plan | None = None
+        if "planned-motion" in profile.functions:
+            self.plan = Plan(traits.planned)
+            self.handlers[profile.stream(PLAN).code] = self.plan.receive
         self.local = LocalControl(port, self._carry_out)
-        self._actions = {
+        self._actions: dict[str, Callable[[int], None]] = {
             "local-stop": self._press_stop,
             "local-release": self._release_stop,
             "takeover": self._take_over,
             "takeover-release": self._hand_back,
+            "supervisor-leaves": lambda now_ns: self._supervise_motion(now_ns, False),
+            "supervisor-returns": lambda now_ns: self._supervise_motion(now_ns, True),
         }
+        self.network.watching = traits.quality.checks_before_start
         self._silence_ns = ns(limits["command_silence_s"])
         self._safe_ns = ns(limits["safe_state_silence_s"])
         self._age_ns = traits.command_age_s * 1e9
@@ -55,6 +67,7 @@ class PatientSide(DeviceSide):
         self._dropped: dict[str, int] = {}
         self._request_done = 0
         self._switched_local = False
+        self._deaf = False
         self._coast_until_ns = -1
 
     def start(self, now_ns: int) -> None:
@@ -68,7 +81,8 @@ class PatientSide(DeviceSide):
     def operate(self, now_ns: int, action: str) -> None:
         """The stop button and the take-over switch beside the patient; else studio and log.
 
-        ``local-stop``, ``local-release``, ``takeover``, ``takeover-release``.
+        ``local-stop``, ``local-release``, ``takeover``, ``takeover-release``; of planned motion,
+        ``supervisor-leaves``, ``supervisor-returns``.
         """
         act = self._actions.get(action)
         if act is not None:
@@ -79,7 +93,7 @@ class PatientSide(DeviceSide):
 
     def _press_stop(self, now_ns: int) -> None:
         self.port.contact(now_ns, "stop-button", 1)
-        if self.traits.obeys_local_stop:
+        if self.traits.obeys_local_stop and not self._deaf:
             self.port.at(now_ns + ns(self.traits.stop_after_s), self._stop)
 
     def _release_stop(self, now_ns: int) -> None:
@@ -94,6 +108,15 @@ class PatientSide(DeviceSide):
         self._trigger(now_ns, Trigger.LOCAL_STOP)
         self.alarms.update(now_ns, "local-stop-active", True)
 
+    def _supervise_motion(self, now_ns: int, present: bool) -> None:
+        """The enabling switch of the person beside the patient."""
+        if self.plan is None:
+            return
+        self.port.contact(now_ns, "enabling-switch", int(present))
+        self.plan.supervised = present
+        if not self.plan.allows_motion:
+            self._trigger(now_ns, Trigger.HOLD)
+
     def _take_over(self, now_ns: int) -> None:
         self.port.contact(now_ns, "takeover-switch", 1)
         self._switched_local = True
@@ -105,6 +128,7 @@ class PatientSide(DeviceSide):
         if self.stop_latched or barred or not self._switched_local:
             self.port.log(now_ns, "takeover-refused", {"state": str(self.state)})
             return
+        self._deaf = not self.traits.takeover.stops_afterwards
         self._trigger(now_ns, Trigger.TAKEOVER)
         self.local.start(now_ns, self._position_um)
 
@@ -183,13 +207,15 @@ class PatientSide(DeviceSide):
             self.port.contact(now_ns, "brake", int(self._braked))
         if state in MOVING:
             self._rebase = True
+            self.network.watching = True
         return True
 
     def _on_look(self, now_ns: int, reading: WatchReading) -> None:
         """Once per delay window: act on the declared limits."""
         network, traits = self.network, self.traits
         late, lossy = network.delay.present, network.loss.present
-        if (late and traits.holds_on_delay) or (lossy and traits.holds_on_loss):
+        unsteady = network.jitter.present and traits.quality.holds_on_jitter
+        if (late and traits.holds_on_delay) or (lossy and traits.holds_on_loss) or unsteady:
             self._trigger(now_ns, Trigger.HOLD)
         if not traits.needs_rearm and self.ready:
             self._trigger(now_ns, Trigger.CLEAR)
@@ -210,16 +236,21 @@ class PatientSide(DeviceSide):
         """The network is good again, nothing is latched: an operator may re-arm."""
         network = self.network
         free = not self.stop_latched and self.state is not Arming.LOCAL
-        return self.connected and free and network.heard and not network.abnormal
+        planned = self.plan is None or self.plan.allows_motion
+        good = self.connected and network.heard and not network.abnormal
+        return free and planned and good
 
     def heartbeat_body(self) -> dict[str, Any]:
         """State, position and readiness for the console."""
-        return {
+        body: dict[str, Any] = {
             "state": str(self.state),
             "um": self._position_um,
             "ready": int(self.ready),
             "alarms": list(self.alarms.active),
         }
+        if self.plan is not None:
+            body["plan"] = self.plan.missing[:_TOLD]
+        return body
 
     def on_beat(self, now_ns: int) -> None:
         """Nothing beyond what both sides do."""

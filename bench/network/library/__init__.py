@@ -9,7 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bench.errors import InputError
-from bench.network.library import audit, basic, monitoring, picture, standby, takeover
+from bench.network.library import (
+    audit,
+    basic,
+    monitoring,
+    operation,
+    picture,
+    standby,
+    takeover,
+    worst_case,
+)
 from bench.network.library.basic import null_path as null_path
 from bench.network.library.basic import steady as steady
 from bench.network.library.parts import SETTLE_S as SETTLE_S
@@ -22,6 +31,8 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     **picture.SCENARIOS,
     **monitoring.SCENARIOS,
     **audit.SCENARIOS,
+    **operation.SCENARIOS,
+    **worst_case.SCENARIOS,
 }
 
 
