@@ -1,6 +1,11 @@
-"""The whole way on the virtual bench: a healthy robot passes, each defect fails what it breaks."""
+"""The whole way on the virtual bench: a healthy robot passes, each defect fails what it breaks.
+
+Topics of their own have files of their own (``test_defects_TOPIC.py``), each with its ``JUDGED``.
+"""
 
 import dataclasses
+import importlib.util
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +40,9 @@ JUDGED = {
 SHORT = ("primary-outage", "blackout", "delay-ramp", "loss-step", "urumqi-shanghai",
          "nr-handover", "local-stop")  # fmt: skip
 """Scenarios that together judge every behaviour once."""
+
+HERE = {name for judged in JUDGED.values() for name in judged}
+OWN = [name for name, defect in DEFECTS.items() if HERE & set(defect.breaks)]
 
 FOLLOWS = {
     "silent-outage": {"MOB-1"},
@@ -85,11 +93,26 @@ def verdicts(recording, planned_n=1):
     }  # fmt: skip
 
 
-def test_every_scenario_and_behaviour_is_here():
-    assert set(JUDGED) == set(library.SCENARIOS)
+def judged_in_all_topics():
+    """Scenario to requirements, of this file and of every topic's own."""
+    found = dict(JUDGED)
+    for path in sorted(Path(__file__).parent.glob("test_defects_*.py")):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        topic = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(topic)
+        for scenario, names in topic.JUDGED.items():
+            found[scenario] = (*found.get(scenario, ()), *names)
+    return found
+
+
+def test_every_scenario_behaviour_and_defect_is_tested_somewhere():
+    assert {name for scenario in SHORT for name in JUDGED[scenario]} == HERE
+    everywhere = judged_in_all_topics()
+    tested = {name for names in everywhere.values() for name in names}
     behaviours = {r.id for r in CATALOGUE.requirements.values() if r.kind == "behaviour"}
-    assert {name for scenario in SHORT for name in JUDGED[scenario]} == set(BEHAVIOURS)
-    assert set(BEHAVIOURS) <= behaviours
+    assert set(everywhere) == set(library.SCENARIOS)
+    assert tested == set(BEHAVIOURS) <= behaviours
+    assert all(set(defect.breaks) <= tested for defect in DEFECTS.values())
 
 
 @pytest.mark.parametrize("name", JUDGED)
@@ -107,7 +130,7 @@ def test_a_healthy_robot_passes_under_a_sound_stimulus(name):
             assert 0 <= found.value <= found.limit
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
+@pytest.mark.parametrize("defect", OWN)
 def test_a_defect_fails_what_it_breaks_and_nothing_else(defect):
     device = light(ROBOT.with_defects({defect: DEFECTS[defect].size}))
     seen = {}
