@@ -24,7 +24,7 @@ CHANGED = {"delay_s": 2.0, "loss": 2.0, "jitter_s": 2.0}
 """How many times its least value (or its smallest step) each figure must reach at the taps."""
 
 LEAST_MINUTES = 5
-"""Minutes inside the limits that a run must have."""
+"""Minutes inside the limits that a run must have to show that no alarm comes."""
 
 NEAR = 0.8
 """Share of the delay limit that the median delay of a minute must reach to be near it."""
@@ -137,13 +137,13 @@ def mon_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
             if _inside(recording, flow, start, end):
                 total += 1
                 alarmed += any(on < end and off >= start for on, off in spans)
-    if total < LEAST_MINUTES:
+    share = alarmed / total if total else 0.0
+    if share > declared and binomial_lower(alarmed, total, _CONFIDENCE) <= declared:
+        raise ev.Cannot(f"alarms in {alarmed} of {total} minutes do not tell what is usual")
+    if share <= declared and total < LEAST_MINUTES:
         raise ev.Cannot(
             f"only {total} whole minutes near but inside every limit; {LEAST_MINUTES} are needed"
         )
-    share = alarmed / total
-    if share > declared and binomial_lower(alarmed, total, _CONFIDENCE) <= declared:
-        raise ev.Cannot(f"{alarmed} alarms in {total} minutes do not tell whether more are usual")
     return share, {
         "minutes": float(total),
         "with_alarm": float(alarmed),

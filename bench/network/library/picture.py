@@ -11,7 +11,7 @@ from bench.network.scenario import Action, LinkState, Scenario, Segment, Step
 MINUTES = 5
 """Of the long run inside the limits."""
 
-LADDER_BPS = (100e6, 60e6, 22e6, 6e6, 4e6)
+LADDER_BPS = (100e6, 70e6, 34e6, 6e6, 4e6)
 """Capacities of a path that carries less and less."""
 
 MARKS_S = tuple(round(0.5 + 1.037 * k, 3) for k in range(8))
@@ -42,18 +42,24 @@ def network_steps() -> Scenario:
     Before each, a calm moment at its mean delay: no packet of a step waits behind one sent before.
     """
     links = usual_links()
-    late = changed(links, delay=Delay(0.030, "uniform", 0.0003))
-    uneven = changed(links, delay=Delay(0.030, "uniform", 0.012))
+    calm = changed(links, delay=Delay(0.012, "uniform", 0.0003))
+    uneven = changed(links, delay=Delay(0.012, "uniform", 0.008))
+    late = changed(links, delay=Delay(0.040, "uniform", 0.0003))
     lossy = changed(late, loss=bernoulli(0.15))
 
-    def step(name: str, state: Mapping[str, LinkState]) -> Step:
-        segments = (Segment("calm", 0.3, late), Segment(name, 6.6, state))
+    def step(name: str, before: Mapping[str, LinkState], state: Mapping[str, LinkState]) -> Step:
+        segments = (Segment("calm", 0.3, before), Segment(name, 6.6, state))
         return Step(name, "network-state", "beyond", segments, judged=False)
 
     return Scenario(
         "network-steps",
         "Known steps of delay, jitter and loss",
-        (settle(links), step("delay", late), step("jitter", uneven), step("loss", lossy)),
+        (
+            settle(links),
+            step("jitter", calm, uneven),
+            step("delay", late, late),
+            step("loss", late, lossy),
+        ),
     )
 
 
@@ -65,7 +71,11 @@ def inside_limits(minutes: int = MINUTES) -> Scenario:
     segments = tuple(
         segment
         for k in range(3 * minutes)
-        for segment in (Segment(f"near-{k}", 19.975, near), Segment(f"gap-{k}", 0.025, held))
+        for segment in (
+            Segment(f"near-{k}", 10.0, near),
+            Segment(f"gap-{k}", 0.025, held),
+            Segment(f"after-{k}", 9.975, near),
+        )
     )
     return Scenario(
         "inside-limits",

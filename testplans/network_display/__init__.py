@@ -1,0 +1,1 @@
+"""What the device says of its network: the displayed figures, and no alarm for nothing."""

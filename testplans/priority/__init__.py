@@ -1,0 +1,1 @@
+"""Which streams flow, and which give way first when the network carries too little."""
