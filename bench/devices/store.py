@@ -84,9 +84,7 @@ class Journal:
         capacity: records that it holds at most.
     """
 
-    def __init__(
-        self, medium: Medium, capacity: int, traits: StoreTraits | None = None
-    ) -> None:
+    def __init__(self, medium: Medium, capacity: int, traits: StoreTraits | None = None) -> None:
         traits = traits or StoreTraits()
         self._medium = medium
         self._capacity = capacity

@@ -127,9 +127,7 @@ def _connected(
     return tuple(name for name in sources(recording.device) if name in found)
 
 
-def _wrong_with(
-    recording: Recording, window: Window, taken: dict[Key, Event], source: str
-) -> str:
+def _wrong_with(recording: Recording, window: Window, taken: dict[Key, Event], source: str) -> str:
     keys = [
         key
         for key, e in taken.items()

@@ -1,10 +1,12 @@
 """The whole way on the virtual bench: a healthy robot passes, each defect fails what it breaks."""
 
 import dataclasses
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from bench.benches.virtual import VirtualBench
 from bench.devices.defects import DEFECTS
 from bench.devices.registry import find_device
 from bench.judge.assess import assess
@@ -12,11 +14,10 @@ from bench.judge.verdict import Outcome
 from bench.measure.behaviours import BEHAVIOURS
 from bench.measure.stimulus import achieved
 from bench.network import library
-from bench.requirements.loader import load_catalogue
-from bench.sessions.recording import Session
 
+playing = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "support/playing.py")))
+play, CATALOGUE = playing.play, playing.CATALOGUE
 PASS, FAIL, OPEN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
-CATALOGUE = load_catalogue()
 ROBOT = find_device("telesurgery-robot")
 
 JUDGED = {
@@ -47,48 +48,19 @@ FOLLOWS = {
 everything executes what is old; a hold lasts until a re-arm."""
 
 
-class Nowhere:
-    """A sink that keeps nothing."""
-
-    def packets(self, rows):
-        pass
-
-    event = progress = packets
-
-    def capture_path(self, name):
-        return None
-
-
 def light(device):
-    """The same robot without the streams that no behaviour rests on."""
-    used = ("control", "haptic-command")
-    streams = tuple(
-        dataclasses.replace(s, option=s.option if s.name in used else "off") for s in device.streams
-    )
-    return dataclasses.replace(device, streams=streams)
-
-
-def play(device, name, seed=7):
-    scenario = library.steady(3.0) if name == "steady-5g-slice" else library.find_scenario(name)
-    with VirtualBench() as bench:
-        return bench.run(Session("therapy", device, scenario, seed), Nowhere())
+    return playing.light(device, ("control", "haptic-command"))
 
 
 def verdicts(recording, planned_n=1):
-    stimulus = {recording.session_id: achieved(recording, None)}
-    return {
-        name: assess(
-            CATALOGUE.get(name), recording.device, "", [recording], stimulus=stimulus, floor=None,
-            planned_n=planned_n, test="t",
-        )
-        for name in JUDGED[recording.scenario]
-    }  # fmt: skip
+    return playing.verdicts(recording, JUDGED[recording.scenario], planned_n)
 
 
 def test_every_scenario_and_behaviour_is_here():
-    assert set(JUDGED) == set(library.SCENARIOS)
+    assert set(JUDGED) == set(library.basic.SCENARIOS)
     behaviours = {r.id for r in CATALOGUE.requirements.values() if r.kind == "behaviour"}
-    assert {name for scenario in SHORT for name in JUDGED[scenario]} == set(BEHAVIOURS)
+    judged = {name for scenario in SHORT for name in JUDGED[scenario]}
+    assert judged == set(BEHAVIOURS) - set().union(*playing.ELSEWHERE.values())
     assert set(BEHAVIOURS) <= behaviours
 
 
@@ -107,7 +79,7 @@ def test_a_healthy_robot_passes_under_a_sound_stimulus(name):
             assert 0 <= found.value <= found.limit
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
+@pytest.mark.parametrize("defect", playing.defects_of("remote-robot"))
 def test_a_defect_fails_what_it_breaks_and_nothing_else(defect):
     device = light(ROBOT.with_defects({defect: DEFECTS[defect].size}))
     seen = {}
