@@ -28,5 +28,5 @@ class Traits:
     drops_old_sequence: bool = True
     keeps_position: bool = True
     reconnect_after_s: float = 0.0
-    store: StoreTraits = StoreTraits()
-    reports: ReportTraits = ReportTraits()
+    store: StoreTraits = field(default_factory=StoreTraits)
+    reports: ReportTraits = field(default_factory=ReportTraits)

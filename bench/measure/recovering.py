@@ -50,8 +50,10 @@ def sw_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.De
 
 
 def _longest_silence(recording: Recording) -> tuple[float, ev.Details]:
-    """Of a device without commands: the longest gap in the stream that it watches, at the
-    patient's interface, or in one of those that it sends often, at the doctor's.
+    """The longest gap in a stream, of a device without commands.
+
+    It is looked for in the stream that the device watches, at the patient's interface, and in
+    those that it sends often, at the doctor's.
     """
     device = recording.device
     onset = ev.onset(recording, ev.faulty_window(recording))

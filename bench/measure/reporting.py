@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from bench.devices.monitor.streams import live_of, sources
 from bench.devices.profile import AlarmProfile, Stream
 from bench.measure import events as ev
@@ -57,7 +59,7 @@ def _intervals(times: list[int], first_ns: int, end_ns: int) -> list[float]:
     """Between sets in s; the open one at the end where it is longer than any of them."""
     if not times:
         return [(end_ns - first_ns) / 1e9]
-    gaps = [(after - before) / 1e9 for before, after in zip(times, times[1:], strict=False)]
+    gaps = [(after - before) / 1e9 for before, after in pairwise(times)]
     rest = (end_ns - times[-1]) / 1e9
     return [*gaps, rest] if rest > max(gaps, default=0.0) else gaps
 

@@ -8,8 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.devices.store import (
-    Forwarder, Inbox, Journal, Medium, StoreTraits, checksum, frame, packed, unframe,
-)  # fmt: skip
+    Forwarder,
+    Inbox,
+    Journal,
+    Medium,
+    StoreTraits,
+    checksum,
+    frame,
+    packed,
+    unframe,
+)
 
 RECORD = {"source": "pump", "serial": 0, "values": {"rate": 5}}
 
