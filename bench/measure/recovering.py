@@ -15,6 +15,9 @@ from bench.units import ns
 _TAIL_NS = ns(0.05)
 """The last moment of a recording: a gap that begins there has not ended by chance."""
 
+OFTEN_S = 0.1
+"""A stream of this period or a shorter one shows a gap."""
+
 _ENCODER_NS = ns(0.05)
 """How far the encoder's reading may lie from the edge of the motion contact."""
 
@@ -23,8 +26,10 @@ def sw_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.De
     """The longest gap between commands at the patient's interface from the fault on.
 
     A command that is executed twice or out of order makes it ``inf``; that shows only where some
-    were executed after the gap.
+    were executed after the gap. A device that executes nothing: :func:`_longest_silence`.
     """
+    if "motion" not in recording.device.functions:
+        return _longest_silence(recording)
     window = ev.faulty_window(recording)
     onset = ev.onset(recording, window)
     ev.moving_at(recording, onset)
@@ -42,6 +47,32 @@ def sw_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.De
         raise ev.Cannot("nothing was executed after the gap")
     details: ev.Details = {"gap_s": gap, "executed_twice_or_out_of_order": float(wrong)}
     return (ev.NEVER if wrong else gap), details
+
+
+def _longest_silence(recording: Recording) -> tuple[float, ev.Details]:
+    """The longest gap in a stream, of a device without commands.
+
+    It is looked for in the stream that the device watches, at the patient's interface, and in
+    those that it sends often, at the doctor's.
+    """
+    device = recording.device
+    onset = ev.onset(recording, ev.faulty_window(recording))
+    end = recording.schedule.end_ns - _TAIL_NS
+    often = [s for s in device.active_streams if s.source == "patient" and s.period_s <= OFTEN_S]
+    gaps: dict[str, float] = {}
+    for stream, tap, way in [
+        (device.stream(device.watched), "patient", 0),
+        *((stream, "doctor", 1) for stream in often),
+    ]:
+        rows = recording.packets.where(tap=tap, direction=way, stream=stream.code)
+        arrivals = rows.column("t_ns")
+        before = arrivals[arrivals < onset]
+        if not len(before) or onset - before[-1] > ns(2 * OFTEN_S):
+            raise ev.Cannot(f"nothing of {stream.name} arrived before the fault")
+        gaps[stream.name] = longest_gap_s(arrivals, int(before[-1]), end)
+    _standby_works(recording, onset, end)
+    worst = max(gaps, key=lambda name: gaps[name])
+    return gaps[worst], {"gap_s": gaps[worst], "stream": worst, "streams": float(len(gaps))}
 
 
 def _standby_works(recording: Recording, start_ns: int, end_ns: int) -> None:

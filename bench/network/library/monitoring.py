@@ -40,7 +40,7 @@ def power_cut(duration_s: float = 6.0) -> Scenario:
         "Power cut of 1 s in the middle of writing a record, during a blackout of all links",
         (
             settle(links, 3.0),
-            Step("outage", "power-cut", "beyond", (Segment("outage", duration_s, down),)),
+            Step("outage", "blackout", "beyond", (Segment("outage", duration_s, down),)),
             recover(links, 6.0),
         ),
         actions=(Action("outage", _CUT_S, "patient", "power-cut:1s"),),

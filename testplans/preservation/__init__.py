@@ -1,0 +1,1 @@
+"""Data are preserved and recovered, whatever the device."""
