@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from bench.devices.profile import AlarmProfile, DeviceProfile
 from bench.measure import events as ev
 from bench.measure.alarming import EXPECTED_ALARMS, expected_alarms, mob_1, mon_2
+from bench.measure.auditing import WITNESS_SIDE, log_1, log_2, mon_4, ops_2, ops_3
+from bench.measure.device_log import DEVICE_CLOCK, clock_term
 from bench.measure.floor import NoiseFloor
 from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
@@ -39,7 +41,8 @@ class Behaviour:
     ``events``: names of events it rests on beside contacts and taps, which are independent of
     the device; the device's own log otherwise appears in details only. ``alarm``: its limit is
     the deadline of the alarm that answers the fault. ``unit``: of the value; only times carry an
-    uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact.
+    uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact. ``by_device``:
+    the value is a time by the device's own clock, which is measured and enters the budget.
     """
 
     trial: Trial
@@ -47,6 +50,7 @@ class Behaviour:
     events: tuple[str, ...] = ()
     alarm: bool = False
     unit: str = "s"
+    by_device: bool = False
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
@@ -59,6 +63,11 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "REC-1": Behaviour(rec_1, "fault-signal", ("rearm",)),
     "LOC-1": Behaviour(loc_1, "stop-motion", ("action",)),
     "MOB-1": Behaviour(mob_1, "fault-signal", ("alarm-signal",), alarm=True),
+    "MON-4": Behaviour(mon_4, "none", ("action",), by_device=True),
+    "LOG-1": Behaviour(log_1, "none", ("action", "alarm-signal", "rearm"), unit="count"),
+    "LOG-2": Behaviour(log_2, "none", ("action",), unit="count"),
+    "OPS-2": Behaviour(ops_2, "fault-signal", ("action", "alarm-signal"), alarm=True),
+    "OPS-3": Behaviour(ops_3, "none", ("action", "alarm-signal", "rearm"), unit="count"),
 }
 
 
@@ -115,13 +124,17 @@ def measure_behaviour(
         upper=worst,
         confidence=confidence,
         extreme=worst,
-        budget=_event_budget(recordings, floor, behaviour) if timed else (),
-        required_terms=TIME_TERMS if timed else (),
+        budget=_budget(recordings, floor, behaviour) if timed else (),
+        required_terms=_required(behaviour) if timed else (),
         independent=_independent(behaviour, recordings),
         trials=tuple(values),
         problems=tuple(problems),
         details=details,
     )
+
+
+def _required(behaviour: Behaviour) -> tuple[str, ...]:
+    return (*TIME_TERMS, DEVICE_CLOCK) if behaviour.by_device else TIME_TERMS
 
 
 def _independent(behaviour: Behaviour, recordings: Sequence[Recording]) -> bool:
@@ -131,6 +144,14 @@ def _independent(behaviour: Behaviour, recordings: Sequence[Recording]) -> bool:
         for name in behaviour.events
         for event in recording.named(name)
     )
+
+
+def _budget(
+    recordings: Sequence[Recording], floor: NoiseFloor | None, behaviour: Behaviour
+) -> tuple[UncertaintyTerm, ...]:
+    terms = _event_budget(recordings, floor, behaviour)
+    clock = clock_term(recordings, WITNESS_SIDE) if behaviour.by_device else None
+    return terms if clock is None else (*terms, clock)
 
 
 def _event_budget(

@@ -1,11 +1,13 @@
 """The whole way on the virtual bench: a healthy robot passes, each defect fails what it breaks."""
 
 import dataclasses
+import importlib.util
+from pathlib import Path
 
 import pytest
 
 from bench.benches.virtual import VirtualBench
-from bench.devices.defects import DEFECTS
+from bench.devices.defects import DEFECTS, alarms, links, motion
 from bench.devices.registry import find_device
 from bench.judge.assess import assess
 from bench.judge.verdict import Outcome
@@ -36,6 +38,10 @@ SHORT = ("primary-outage", "blackout", "delay-ramp", "loss-step", "urumqi-shangh
          "nr-handover", "local-stop")  # fmt: skip
 """Scenarios that together judge every behaviour once."""
 
+TOPICS = (alarms, links, motion)
+OWN = tuple(defect.name for topic in TOPICS for defect in topic.DEFECTS)
+"""The defects that are tested here; other topics have files of their own (``test_defects_*``)."""
+
 FOLLOWS = {
     "silent-outage": {"MOB-1"},
     "late-alarm": {"MOB-1"},
@@ -59,9 +65,9 @@ class Nowhere:
         return None
 
 
-def light(device):
-    """The same robot without the streams that no behaviour rests on."""
-    used = ("control", "haptic-command")
+def light(device, *more):
+    """The same robot without the streams that no behaviour rests on, but with ``more``."""
+    used = ("control", "haptic-command", *more)
     streams = tuple(
         dataclasses.replace(s, option=s.option if s.name in used else "off") for s in device.streams
     )
@@ -74,22 +80,39 @@ def play(device, name, seed=7):
         return bench.run(Session("therapy", device, scenario, seed), Nowhere())
 
 
-def verdicts(recording, planned_n=1):
+def verdicts(recording, planned_n=1, judged=JUDGED):
     stimulus = {recording.session_id: achieved(recording, None)}
     return {
         name: assess(
             CATALOGUE.get(name), recording.device, "", [recording], stimulus=stimulus, floor=None,
             planned_n=planned_n, test="t",
         )
-        for name in JUDGED[recording.scenario]
+        for name in judged[recording.scenario]
     }  # fmt: skip
 
 
-def test_every_scenario_and_behaviour_is_here():
-    assert set(JUDGED) == set(library.SCENARIOS)
+def topic_files():
+    """This file and those of other topics, each with its ``JUDGED`` and its ``OWN`` defects."""
+    for path in sorted(Path(__file__).parent.glob("test_defects*.py")):
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        yield module
+
+
+def test_every_scenario_behaviour_and_defect_is_tested_somewhere():
     behaviours = {r.id for r in CATALOGUE.requirements.values() if r.kind == "behaviour"}
-    assert {name for scenario in SHORT for name in JUDGED[scenario]} == set(BEHAVIOURS)
+    files = list(topic_files())
+    assert {name for file in files for name in file.JUDGED} == set(library.SCENARIOS)
+    judged = {name for file in files for names in file.JUDGED.values() for name in names}
+    assert judged == set(BEHAVIOURS)
     assert set(BEHAVIOURS) <= behaviours
+    assert sorted(name for file in files for name in file.OWN) == sorted(DEFECTS)
+
+
+def test_the_short_scenarios_judge_every_behaviour_of_this_file():
+    judged = {name for names in JUDGED.values() for name in names}
+    assert {name for scenario in SHORT for name in JUDGED[scenario]} == judged
 
 
 @pytest.mark.parametrize("name", JUDGED)
@@ -107,7 +130,7 @@ def test_a_healthy_robot_passes_under_a_sound_stimulus(name):
             assert 0 <= found.value <= found.limit
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
+@pytest.mark.parametrize("defect", OWN)
 def test_a_defect_fails_what_it_breaks_and_nothing_else(defect):
     device = light(ROBOT.with_defects({defect: DEFECTS[defect].size}))
     seen = {}
