@@ -175,7 +175,8 @@ class Audit:
         """What the bench or an operator does; other actions are none of the log's.
 
         ``sign-in:NAME``, ``sign-out:NAME``, ``procedure-start:NAME``, ``procedure-end:NAME``,
-        ``read-clock``, ``export-log``, ``edit-log:HOW``, ``restore-log``, ``power-cut``, ``disk-full``, ``disk-free``.
+        ``read-clock``, ``export-log``, ``edit-log:HOW``, ``restore-log``, ``power-cut``,
+        ``disk-full``, ``disk-free``.
         """
         what, _, name = action.partition(":")
         if what in SIGNS:

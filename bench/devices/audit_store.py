@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -61,7 +61,7 @@ class Entry:
 
     def as_json(self) -> dict[str, Any]:
         """Plain JSON data."""
-        return asdict(self)
+        return {field: getattr(self, field) for field in self.__slots__}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,30 +208,28 @@ class AuditStore:
         self._states = [Commit.SYNCED] * len(entries)
 
 
-LEAST_TO_EDIT = 3
-"""A shorter log is not edited."""
+_PLACE = 2
+LEAST_TO_EDIT = _PLACE + 1
+"""A shorter log is not edited: the third entry is."""
 
 
 def _changed(entries: list[Entry]) -> list[Entry]:
-    place = len(entries) // 2
-    entries[place] = replace(entries[place], clock_ns=entries[place].clock_ns + 1_000_000_000)
+    entries[_PLACE] = replace(entries[_PLACE], clock_ns=entries[_PLACE].clock_ns + 1_000_000_000)
     return entries
 
 
 def _deleted(entries: list[Entry]) -> list[Entry]:
-    del entries[len(entries) // 2]
+    del entries[_PLACE]
     return entries
 
 
 def _inserted(entries: list[Entry]) -> list[Entry]:
-    place = len(entries) // 2
-    entries.insert(place, entries[place])
+    entries.insert(_PLACE, entries[_PLACE])
     return entries
 
 
 def _swapped(entries: list[Entry]) -> list[Entry]:
-    place = len(entries) // 2
-    entries[place - 1 : place + 1] = entries[place], entries[place - 1]
+    entries[_PLACE - 1 : _PLACE + 1] = entries[_PLACE], entries[_PLACE - 1]
     return entries
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from bench.devices.profile import AlarmProfile, DeviceProfile
 from bench.measure import events as ev
 from bench.measure.alarming import EXPECTED_ALARMS, expected_alarms, mob_1, mon_2
+from bench.measure.auditing import WITNESS_SIDE, log_1, log_2, mon_4, ops_2, ops_3
+from bench.measure.device_log import DEVICE_CLOCK, clock_term
 from bench.measure.displaying import mon_1, mon_3
 from bench.measure.floor import NoiseFloor
 from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
@@ -52,7 +54,8 @@ class Behaviour:
     uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact.
     ``commands_only``: of the device's streams it rests on the control stream and the watched one
     alone, so that a session may run without the others. ``reaction``: the device's own timers lie
-    in it, whatever its reference points are called.
+    in it, whatever its reference points are called. ``by_device``: the value is a time by the
+    device's own clock, which is measured and enters the budget.
     """
 
     trial: Trial
@@ -62,6 +65,7 @@ class Behaviour:
     unit: str = "s"
     commands_only: bool = False
     reaction: bool = False
+    by_device: bool = False
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
@@ -91,6 +95,11 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "LIM-3": Behaviour(lim_3, "fault-signal", ("rearm",)),
     "OPS-1": Behaviour(ops_1, "none", ("alarm-signal",), unit="count"),
     "WC-1": Behaviour(wc_1, "none", ("action", "rearm"), unit="count"),
+    "MON-4": Behaviour(mon_4, "none", ("action",), by_device=True),
+    "LOG-1": Behaviour(log_1, "none", ("action", "alarm-signal", "rearm"), unit="count"),
+    "LOG-2": Behaviour(log_2, "none", ("action",), unit="count"),
+    "OPS-2": Behaviour(ops_2, "fault-signal", ("action", "alarm-signal"), alarm=True),
+    "OPS-3": Behaviour(ops_3, "none", ("action", "alarm-signal", "rearm"), unit="count"),
 }
 
 
@@ -149,13 +158,17 @@ def measure_behaviour(
         upper=worst,
         confidence=confidence,
         extreme=worst,
-        budget=_event_budget(recordings, floor, behaviour) if timed else (),
-        required_terms=TIME_TERMS if timed else (),
+        budget=_budget(recordings, floor, behaviour) if timed else (),
+        required_terms=_required(behaviour) if timed else (),
         independent=_independent(behaviour, recordings) and not own_word,
         trials=tuple(values),
         problems=tuple(problems),
         details=details,
     )
+
+
+def _required(behaviour: Behaviour) -> tuple[str, ...]:
+    return (*TIME_TERMS, DEVICE_CLOCK) if behaviour.by_device else TIME_TERMS
 
 
 def _independent(behaviour: Behaviour, recordings: Sequence[Recording]) -> bool:
@@ -165,6 +178,14 @@ def _independent(behaviour: Behaviour, recordings: Sequence[Recording]) -> bool:
         for name in behaviour.events
         for event in recording.named(name)
     )
+
+
+def _budget(
+    recordings: Sequence[Recording], floor: NoiseFloor | None, behaviour: Behaviour
+) -> tuple[UncertaintyTerm, ...]:
+    terms = _event_budget(recordings, floor, behaviour)
+    clock = clock_term(recordings, WITNESS_SIDE) if behaviour.by_device else None
+    return terms if clock is None else (*terms, clock)
 
 
 def _event_budget(

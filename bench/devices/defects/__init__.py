@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from bench.devices import files
 from bench.devices.defects import (
     alarms,
+    audit,
     links,
     motion,
     operation,
@@ -32,6 +33,7 @@ _TOPICS = (
     records,
     rates,
     operation,
+    audit,
 )
 
 DEFECTS: Mapping[str, Defect] = {

@@ -1,0 +1,136 @@
+"""Defects of the audit log: what it leaves out, gets wrong, loses, and lets others do to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from bench.devices.audit import AuditTraits
+from bench.devices.defects.defect import Defect
+from bench.devices.traits import Traits
+
+_CONTENT = ("LOG-1", "OPS-3")
+"""Whatever an entry lacks, the log after an operation lacks too."""
+
+_RUN_S = 10.0
+"""A clock that runs off is off by its size after this long."""
+
+
+def _with(**changes: Any) -> Callable[[Traits, float], Traits]:
+    return lambda traits, _: replace(traits, audit=replace(traits.audit, **changes))
+
+
+def _omits(what: str) -> Callable[[Traits, float], Traits]:
+    return _with(omits=frozenset({what}))
+
+
+def _timed(change: Callable[[AuditTraits, float], AuditTraits]) -> Callable[..., Traits]:
+    return lambda traits, size: replace(traits, audit=change(traits.audit, size))
+
+
+DEFECTS = (
+    Defect("log-lacks-operator", "nobody is named in the log", _CONTENT, _omits("operator")),
+    Defect("log-lacks-commands", "no command is in the log", _CONTENT, _omits("command")),
+    Defect("log-lacks-procedure", "the log tells of no procedure", _CONTENT, _omits("procedure")),
+    Defect("log-lacks-alarms", "alarms are not in the log", _CONTENT, _omits("alarm")),
+    Defect(
+        "log-lacks-switches", "a switch of links is not in the log", _CONTENT, _omits("link-switch")
+    ),
+    Defect(
+        "log-lacks-summary",
+        "no summary of the connection is in the log",
+        _CONTENT,
+        _omits("connection-summary"),
+    ),
+    Defect(
+        "log-lacks-anomalies",
+        "abnormal conditions of the network are not in the log",
+        ("MON-4", *_CONTENT),
+        _omits("alarm-condition"),
+    ),
+    Defect(
+        "log-mistimed",
+        "entries are stamped late",
+        ("MON-4", *_CONTENT),
+        _timed(lambda audit, size: replace(audit, late_s=size)),
+        size=0.7,
+        timed=True,
+    ),
+    Defect(
+        "clock-off",
+        "the device's clock is ahead",
+        ("MON-4", *_CONTENT),
+        _timed(lambda audit, size: replace(audit, clock_offset_s=size)),
+        size=0.7,
+        timed=True,
+    ),
+    Defect(
+        "clock-runs-off",
+        "the device's clock runs off, by its size in 10 s",
+        ("MON-4", *_CONTENT),
+        _timed(lambda audit, size: replace(audit, clock_drift=size / _RUN_S)),
+        size=0.7,
+        timed=True,
+    ),
+    Defect(
+        "log-wrong-figure",
+        "conditions are recorded with a figure 15 % too large",
+        ("MON-4",),
+        _with(figure_factor=1.15),
+    ),
+    Defect(
+        "log-forged-entry", "somebody is logged who never signed in", _CONTENT, _with(forges=True)
+    ),
+    Defect(
+        "log-phantom-alarm",
+        "the alarm of the local stop is logged and never sounds",
+        _CONTENT,
+        _with(phantoms=frozenset({"local-stop-active"})),
+    ),
+    Defect(
+        "log-only-in-memory",
+        "a power cut costs the whole log",
+        ("LOG-2",),
+        _with(volatile=True),
+    ),
+    Defect(
+        "log-stored-late",
+        "entries are safely stored only after a while",
+        ("LOG-2",),
+        _timed(lambda audit, size: replace(audit, sync_after_s=size)),
+        size=5.0,
+        timed=True,
+    ),
+    Defect(
+        "log-stops-silently",
+        "the log stops without a sign when its medium is full",
+        ("LOG-2",),
+        _with(shows_full=False),
+    ),
+    Defect(
+        "log-overwrites",
+        "a full medium costs the oldest entries",
+        ("LOG-2",),
+        _with(overwrites=True),
+    ),
+    Defect("log-unchecked", "an edit of the log is not noticed", ("LOG-2",), _with(checks=False)),
+    Defect(
+        "log-without-anchor",
+        "a log that was edited and chained anew is not noticed",
+        ("LOG-2",),
+        _with(anchored=False),
+    ),
+    Defect(
+        "export-leaves-out",
+        "the export leaves out what the device did by itself",
+        ("OPS-3",),
+        _with(export_omits=frozenset({"device"})),
+    ),
+    Defect(
+        "export-without-alarms",
+        "the export leaves out the alarms",
+        _CONTENT,
+        _with(export_omits=frozenset({"alarm"})),
+    ),
+)
