@@ -93,7 +93,7 @@ def _watched(device: Table, streams: tuple[Stream, ...]) -> str:
 def _stream(table: Table, code: int) -> Stream:
     table.only(
         ["name", "title", "source", "port", "kinds", "payload", "period"],
-        ["packets", "option", "wire"],
+        ["packets", "option", "wire", "suite"],
     )
     payload = size_bytes(table.text("payload"), field=table.field("payload"), file=table.file)
     smallest, largest = _PAYLOAD_BYTES
@@ -114,6 +114,7 @@ def _stream(table: Table, code: int) -> Stream:
         packets=_whole(table, "packets", 1, 4096, default=1),
         option=table.text("option", ""),
         wire=_wire(table.table("wire")) if "wire" in table.data else None,
+        suite=table.text("suite", ""),
     )
 
 

@@ -23,6 +23,10 @@ Priority = Literal["high", "medium", "low"]
 FUNCTIONS: Mapping[str, str] = {
     "motion": "moves a part on remote command, with contacts for motion and brake",
     "standby-link": "has a second network to switch to",
+    "secure-channel": "authenticates its peers and protects its streams",
+    "clients": "takes further remote connections beside its operator",
+    "updates": "takes software updates over the network",
+    "service-mode": "runs without encryption when asked, with a test point on its commands",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 
@@ -55,6 +59,7 @@ class Stream:
     ``payload_bytes`` is one packet's UDP payload; ``packets`` of them leave together every
     ``period_s`` (a video frame). ``code`` is the stream's index in recordings and on the wire.
     ``wire``: what a real device's packets look like; a simulated one's are the bench's own.
+    ``suite``: the cipher suite that the maker lists for this class of data; empty for none.
     """
 
     name: str
@@ -68,6 +73,7 @@ class Stream:
     packets: int = 1
     option: str = ""
     wire: Wire | None = None
+    suite: str = ""
 
     @property
     def direction(self) -> Direction:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
+from bench.devices.clients import DeviceSecurity
 from bench.devices.defects import traits_of
 from bench.devices.load import load_profile
 from bench.devices.ports import Endpoint, Port
 from bench.devices.profile import DeviceProfile
 from bench.devices.robot.doctor import DoctorSide
 from bench.devices.robot.patient import PatientSide
+from bench.devices.security import ConsoleSecurity, SecurityLayer
 from bench.errors import InputError
 from bench.network.scenario import Side
 
@@ -40,7 +42,12 @@ def build(profile: DeviceProfile, side: Side, port: Port) -> Endpoint:
             field="device.machine",
             value=profile.machine,
         )
-    return machine[side](profile, port)
+    if "secure-channel" not in profile.functions:
+        return machine[side](profile, port)
+    kind: type[SecurityLayer] = DeviceSecurity if side == "patient" else ConsoleSecurity
+    layer = kind(profile, side, traits_of(profile).security, port)
+    layer.attach(machine[side](profile, layer))
+    return layer
 
 
 def names() -> tuple[str, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bench.devices.security import SecurityTraits
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -25,3 +27,4 @@ class Traits:
     drops_old_sequence: bool = True
     keeps_position: bool = True
     reconnect_after_s: float = 0.0
+    security: SecurityTraits = field(default_factory=SecurityTraits)

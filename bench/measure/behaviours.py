@@ -18,6 +18,18 @@ from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
 from bench.measure.recovering import rec_1, sw_1
+from bench.measure.securing import (
+    con_1,
+    dat_1,
+    dat_2,
+    sec_1,
+    sec_2,
+    sec_3,
+    sec_4,
+    sec_5,
+    sec_6,
+    sec_7,
+)
 from bench.measure.stimulus import timer_lateness_s
 from bench.sessions.recording import Recording
 
@@ -39,7 +51,8 @@ class Behaviour:
     ``events``: names of events it rests on beside contacts and taps, which are independent of
     the device; the device's own log otherwise appears in details only. ``alarm``: its limit is
     the deadline of the alarm that answers the fault. ``unit``: of the value; only times carry an
-    uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact.
+    uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact. ``more``: the
+    more the better, so that the worst trial is the smallest.
     """
 
     trial: Trial
@@ -47,6 +60,7 @@ class Behaviour:
     events: tuple[str, ...] = ()
     alarm: bool = False
     unit: str = "s"
+    more: bool = False
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
@@ -59,6 +73,16 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "REC-1": Behaviour(rec_1, "fault-signal", ("rearm",)),
     "LOC-1": Behaviour(loc_1, "stop-motion", ("action",)),
     "MOB-1": Behaviour(mob_1, "fault-signal", ("alarm-signal",), alarm=True),
+    "SEC-1": Behaviour(sec_1, "none", ("attempt",), unit="count"),
+    "SEC-2": Behaviour(sec_2, "none", ("attempt",), unit="count"),
+    "SEC-3": Behaviour(sec_3, "none", ("attack", "alarm-signal"), alarm=True, unit="count"),
+    "SEC-4": Behaviour(sec_4, "fault-signal", ("alarm-signal",), alarm=True),
+    "SEC-5": Behaviour(sec_5, "none", ("commands-sent", "commands-executed"), unit="count"),
+    "SEC-6": Behaviour(sec_6, "none", ("attempt", "version"), unit="count"),
+    "SEC-7": Behaviour(sec_7, "stop-motion", ("action",)),
+    "DAT-1": Behaviour(dat_1, "none", ("overheard",), unit="count"),
+    "DAT-2": Behaviour(dat_2, "app-app", ("test-point", "overheard")),
+    "CON-1": Behaviour(con_1, "none", ("attempt",), unit="count", more=True),
 }
 
 
@@ -87,6 +111,7 @@ def measure_behaviour(
         KeyError: an id that the bench does not measure.
     """
     behaviour = BEHAVIOURS[requirement]
+    worst_of = min if behaviour.more else max
     values: list[float] = []
     problems: list[str] = []
     details: ev.Details = {}
@@ -101,9 +126,9 @@ def measure_behaviour(
             problems += [f"{recording.session_id}: {text}" for text in trouble]
             continue
         values.append(value)
-        if value >= max(values):
+        if value == worst_of(values):
             details = found
-    worst = max(values, default=None)
+    worst = worst_of(values) if values else None
     timed = behaviour.unit == "s"
     return Measurement(
         value=worst,

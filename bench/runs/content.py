@@ -41,6 +41,8 @@ def recording_hash(recording: Recording) -> str:
     for stream in head["device"]["streams"]:
         if stream["wire"] is None:
             del stream["wire"]
+        if not stream["suite"]:
+            del stream["suite"]
     head["events"] = sorted((e.t_ns, _canonical(to_json(e))) for e in recording.events)
     digest = hashlib.sha256(_canonical(head).encode() + b"\n")
     rows = np.ascontiguousarray(in_order(recording.packets.rows), dtype=ROW)
