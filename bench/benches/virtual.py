@@ -194,7 +194,15 @@ class _World:
                 for fate, count in law.fates.items():
                     counters[f"{name}/{FATES[fate]}"] = count
         zero = {"p50": 0.0, "p99": 0.0, "p999": 0.0, "max": 0.0}
-        return Health(lateness_s=zero, counters=counters)
+        return Health(lateness_s=zero, counters=counters, notes=self._notes())
+
+    def _notes(self) -> tuple[str, ...]:
+        if self.attacker is None:
+            return ()
+        return (
+            "packets of further clients and attackers crossed the links: they are on the tap "
+            "third-party and in the counters",
+        )
 
 
 def _arrivals(law: DirectionLaw, due_ns: int) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """Certificates, signatures and key agreement as a model: right in form, toy in size.
 
-Schnorr signatures and Diffie-Hellman over the integers modulo the prime 2^61 - 1. Whoever lacks a
-secret cannot sign with it or agree on its keys, which is all that the state machines need; no
-strength is claimed. Certificates follow RFC 5280 in what is checked (6.1.3).
+Schnorr signatures and Diffie-Hellman over the squares modulo a safe prime just below 2^61.
+Whoever lacks a secret cannot sign with it or agree on its keys, which is all that the state
+machines need; no strength is claimed. Certificates follow RFC 5280 in what is checked (6.1.3).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-PRIME = (1 << 61) - 1
-_ORDER = PRIME - 1
-_BASE = 37
+PRIME = (1 << 61) - 2373
+_ORDER = (PRIME - 1) // 2
+"""A prime as well: every public key but 1 is as hard as any other."""
+_BASE = 4
 
 
 def _number(*parts: object) -> int:
@@ -45,7 +46,7 @@ def signed(key: int, signature: object, *content: object) -> bool:
     if not isinstance(signature, list | tuple) or len(signature) != 2:
         return False
     point, answer = signature
-    if not isinstance(point, int) or not isinstance(answer, int):
+    if not isinstance(point, int) or not isinstance(answer, int) or not 1 < key < PRIME:
         return False
     return pow(_BASE, answer, PRIME) == point * pow(key, _number(point, *content), PRIME) % PRIME
 

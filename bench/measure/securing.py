@@ -28,6 +28,9 @@ TAMPERING = ("flip", "replay", "reorder", "inject")
 IDENTITIES = ("none", "expired", "foreign", "revoked", "replayed")
 SIGNATURES = ("unsigned", "foreign", "altered")
 
+SURROGATE = "IP layer: no radio is involved"
+"""What stands beside a verdict on a rogue network or on jamming."""
+
 FLOOD_PER_S = 1000.0
 """Foreign packets per s that must arrive around the press of the local stop."""
 
@@ -214,7 +217,9 @@ def sec_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     onset = int(arrived[0])
     ev.moving_at(recording, onset)
     accepted = len(_seen(recording, "intercepted")) + _altered(recording)
-    details: ev.Details = {"attempts": float(len(attacks)), "accepted": float(accepted)}
+    details: ev.Details = {
+        "attempts": float(len(attacks)), "accepted": float(accepted), "surrogate": SURROGATE,
+    }  # fmt: skip
     spans = ev.alarm_spans(recording, alarm.name)
     if any(on < onset and (off is None or off > onset) for on, off, _ in spans):
         raise ev.Cannot(f"the alarm {alarm.name} was on before the attack")
@@ -236,7 +241,8 @@ def sec_4(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     if alarm is None:
         raise ev.Cannot("no alarm is declared for this fault")
     alarm_s, more = mon_2(recording, alarm)
-    details |= {"alarm": alarm.name, "alarm_s": alarm_s if alarm_s < ev.NEVER else None}
+    details |= {"surrogate": SURROGATE, "alarm": alarm.name}
+    details |= {"alarm_s": alarm_s if alarm_s < ev.NEVER else None}
     if alarm_s > alarm.within_s:
         details["wrong"] = "no alarm in time, or with another priority"
         details |= {key: found for key, found in more.items() if key == "watched_s"}

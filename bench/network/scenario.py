@@ -94,7 +94,9 @@ class Step:
 class Action:
     """Something done to the device at a point in time, counted from the start of ``step``.
 
-    Names: ``local-stop``, ``local-release`` (patient side); ``rearm``, ``clear`` (doctor side).
+    Names: ``local-stop``, ``local-release`` (patient side); ``rearm``, ``clear`` (doctor side);
+    ``crypto:off``, ``test-point:on`` (service mode); ``attack:…`` (:mod:`bench.network.attacks`),
+    which the bench carries out at that side instead of the device.
     """
 
     step: str

@@ -13,7 +13,7 @@ from bench.network.scenario import Action, Scenario, Segment, Side, Step
 
 CLIENTS = 8
 """Further clients that the connections scenario tries, one after the other."""
-CLIENT_EVERY_S = 0.6
+CLIENT_EVERY_S = 0.4
 
 SURROGATE = "surrogate at the IP layer: no radio cell, no base station is involved"
 
@@ -109,7 +109,7 @@ def encryption_cost() -> Scenario:
     """The same commands with and without encryption, marked where they are made."""
     links = usual_links()
     sides: tuple[Side, ...] = ("doctor", "patient")
-    step = (Segment("hold", 3.0, links),)
+    step = (Segment("hold", 2.0, links),)
     return Scenario(
         "encryption-cost",
         "Commands with and without encryption",
@@ -120,8 +120,8 @@ def encryption_cost() -> Scenario:
             recover(links, 0.5),
         ),
         (
-            Attack("listen", seconds=2.5).action("sealed", 0.0),
-            Attack("listen", seconds=2.5).action("clear", 0.0),
+            Attack("listen", seconds=1.8).action("sealed", 0.0),
+            Attack("listen", seconds=1.8).action("clear", 0.0),
             Action("sealed", 0.0, "doctor", "test-point:on"),
             *(Action("clear", 0.0, side, "crypto:off") for side in sides),
             Action("recover", 0.0, "doctor", "test-point:off"),
@@ -155,7 +155,7 @@ def jamming(full: bool) -> Scenario:
     return Scenario(
         name,
         f"{title} ({SURROGATE})",
-        (settle(links), Step("jamming", "jamming", "beyond", segments), recover(links, 4.0)),
+        (settle(links), Step("jamming", "jamming", "beyond", segments), recover(links, 1.0)),
         source=SURROGATE,
     )
 
