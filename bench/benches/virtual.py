@@ -14,11 +14,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.benches.attacker import Attacker
 from bench.benches.base import Sink
 from bench.benches.live import LiveView
 from bench.devices import registry
 from bench.devices.ports import Endpoint, Message
 from bench.devices.profile import DeviceProfile
+from bench.network.attacks import attack_of
 from bench.network.impairment import DIRECTIONS
 from bench.network.laws import FATES, DirectionLaw
 from bench.network.scenario import Schedule, Side
@@ -90,8 +92,14 @@ class _World:
         ]
         sizes = {stream.code: stream.frame_bytes for stream in self.profile.streams}
         self.sizes = [sizes.get(code, UNDECLARED_BYTES) for code in range(256)]
-        doctor = _VirtualPort(self, "doctor")
-        patient = _VirtualPort(self, "patient")
+        attacks = [a for a in self.schedule.actions if attack_of(a.name) is not None]
+        kind = _AttackedPort if attacks else _VirtualPort
+        doctor, patient = kind(self, "doctor"), kind(self, "patient")
+        self.ports = (doctor, patient)
+        self.attacker: Attacker | None = None
+        if attacks:
+            seed, links = session.seed_of_trial, self.schedule.links
+            self.attacker = Attacker(self.profile, links, _AttackerPort(self), seed)
         self.sides: dict[Side, Endpoint] = {
             "doctor": registry.build(self.profile, "doctor", doctor),
             "patient": registry.build(self.profile, "patient", patient),
@@ -140,6 +148,10 @@ class _World:
         self.at(_FLUSH_NS, self._tick)
 
     def _act(self, now_ns: int, side: Side, name: str) -> None:
+        attack = attack_of(name)
+        if attack is not None and self.attacker is not None:
+            self.attacker.begin(now_ns, attack)
+            return
         self.event(Event(now_ns, side, "bench", "action", {"name": name}))
         self.sides[side].operate(now_ns, name)
 
@@ -148,6 +160,8 @@ class _World:
         self.at(now_ns + _FLUSH_NS, self._tick)
 
     def _flush(self, now_ns: int) -> None:
+        for port in self.ports:
+            port.flush(now_ns)
         if self.rows:
             self.chunks.append(np.array(self.rows, dtype=ROW))
             self.rows.clear()
@@ -183,7 +197,15 @@ class _World:
                 for fate, count in law.fates.items():
                     counters[f"{name}/{FATES[fate]}"] = count
         zero = {"p50": 0.0, "p99": 0.0, "p999": 0.0, "max": 0.0}
-        return Health(lateness_s=zero, counters=counters)
+        return Health(lateness_s=zero, counters=counters, notes=self._notes())
+
+    def _notes(self) -> tuple[str, ...]:
+        if self.attacker is None:
+            return ()
+        return (
+            "packets of further clients and attackers crossed the links: they are on the tap "
+            "third-party and in the counters",
+        )
 
 
 def _arrivals(law: DirectionLaw, due_ns: int) -> tuple[int, ...]:
@@ -210,6 +232,9 @@ class _VirtualPort:
         self._queue = world.queue
         self._actuator = TAPS.index("actuator")
         self.at = world.at
+
+    def flush(self, now_ns: int) -> None:
+        """Hand over what was kept back to be told together."""
 
     def connect(self, peer: Endpoint) -> None:
         self._receive = peer.receive
@@ -285,3 +310,87 @@ class _VirtualPort:
 
     def log(self, now_ns: int, name: str, value: Any) -> None:
         self._world.event(Event(now_ns, self._side, "log", name, value))
+
+
+class _AttackedPort(_VirtualPort):
+    """The port of one side in a session with attackers: they stand behind its tap.
+
+    What a command says is kept here as well, where the operator's side sends it and where the
+    drive executes it.
+    """
+
+    def __init__(self, world: _World, side: Side) -> None:
+        super().__init__(world, side)
+        self._others = TAPS.index("third-party")
+        self._watched = world.profile.stream(world.profile.watched).code
+        self._sent: list[tuple[int, int]] = []
+        self._executed: list[tuple[int, int]] = []
+
+    def send(self, now_ns: int, link: int, message: Message) -> None:
+        attacker = self._world.attacker
+        assert attacker is not None
+        if message.peer:
+            self.carry(now_ns, link, message, (self._others,), attacker.receive)
+            return
+        stream, seq = message[0], message[1]
+        row = (now_ns, self._tap, self._direction, link, stream, seq, self._sizes[stream])
+        self._world.rows.append(row)
+        if self._direction == 0 and stream == self._watched:
+            self._sent.append((seq, message.value))
+        acted = attacker.passing(now_ns, link, self._direction, message)
+        if acted is None:
+            self.carry(now_ns, link, message, (self._far_tap,), self._receive)
+            return
+        changed, held_ns = acted
+        taps = (self._far_tap, self._others)
+        self.at(now_ns + held_ns, lambda now: self.carry(now, link, changed, taps, self._receive))
+
+    def carry(
+        self, now_ns: int, link: int, message: Message, taps: tuple[int, ...],
+        receive: Callable[[int, int, Message], None] | None = None,
+    ) -> None:  # fmt: skip
+        """Put a packet on the link; where it arrives, ``taps`` see it."""
+        world, size = self._world, self._sizes[message.stream]
+        law = self._laws[link]
+        due = law.offer(now_ns, size)
+        for arrival in (due,) if law.ordinary else _arrivals(law, due):
+            if arrival >= 0:
+                world.rows += [
+                    (arrival, tap, self._direction, link, message.stream, message.seq, size)
+                    for tap in taps
+                ]
+                world.count += 1
+                call = receive or self._receive
+                heappush(self._queue, (arrival, world.count, call, link, message))
+
+    def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
+        attacker = self._world.attacker
+        assert attacker is not None
+        attacker.passing(now_ns, link, self._direction, message, count)
+        super().send_burst(now_ns, link, message, count)
+
+    def actuate(self, now_ns: int, message: Message) -> None:
+        self._executed.append((message.seq, message.value))
+        super().actuate(now_ns, message)
+
+    def flush(self, now_ns: int) -> None:
+        for name, kept in (("commands-sent", self._sent), ("commands-executed", self._executed)):
+            if kept:
+                self.contact(now_ns, name, [list(command) for command in kept])
+                kept.clear()
+
+
+class _AttackerPort:
+    """The way of attackers onto the links."""
+
+    def __init__(self, world: _World) -> None:
+        self._world = world
+        self.at = world.at
+
+    def inject(self, now_ns: int, link: int, way: int, message: Message) -> None:
+        port = self._world.ports[way]
+        assert isinstance(port, _AttackedPort)
+        port.carry(now_ns, link, message, (TAPS.index("third-party"),))
+
+    def note(self, now_ns: int, name: str, value: Any) -> None:
+        self._world.event(Event(now_ns, "bench", "bench", name, value))

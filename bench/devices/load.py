@@ -128,7 +128,16 @@ def _watched(device: Table, streams: tuple[Stream, ...]) -> str:
 def _stream(table: Table, code: int) -> Stream:
     table.only(
         ["name", "title", "source", "port", "kinds", "payload", "period"],
-        ["packets", "option", "wire", "presents", "priority", "delay_limit", "loss_limit"],
+        [
+            "packets",
+            "option",
+            "wire",
+            "presents",
+            "priority",
+            "delay_limit",
+            "loss_limit",
+            "suite",
+        ],
     )
     payload = size_bytes(table.text("payload"), field=table.field("payload"), file=table.file)
     smallest, largest = _PAYLOAD_BYTES
@@ -150,6 +159,7 @@ def _stream(table: Table, code: int) -> Stream:
         option=table.text("option", ""),
         wire=_wire(table.table("wire")) if "wire" in table.data else None,
         service=_service(table),
+        suite=table.text("suite", ""),
     )
 
 

@@ -13,6 +13,7 @@ from functools import partial
 
 from bench.devices.ports import Message, Port
 from bench.devices.profile import Stream
+from bench.devices.traffic import MARK
 from bench.units import ns
 
 
@@ -70,6 +71,6 @@ class PlayOut:
 
     def _present(self, message: Message, now_ns: int) -> None:
         self._show(now_ns, message.stream, message.seq)
-        if message.value:
+        if message.value != MARK:
             name = self._streams[message.stream].name
             self._port.signal(now_ns, "presented", {"stream": name, "mark": message.value})

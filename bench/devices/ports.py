@@ -17,7 +17,9 @@ class Message(NamedTuple):
     ``stream``: the stream's code. ``seq``: sequence number within the stream. ``sent_ns``: the
     sender's clock at sending (both sides' clocks are synchronised; the profile declares it).
     ``value``: one signed number (a position in µm, a force in mN). ``body``: JSON data of the
-    control stream, else ``None``.
+    control stream, else ``None``. ``tag``: authenticates a sealed packet (the device's own
+    security, :mod:`bench.devices.association`), 0 in clear. ``peer``: address of a further client
+    that it comes from or goes to; 0 for the other side.
     """
 
     stream: int
@@ -25,6 +27,8 @@ class Message(NamedTuple):
     sent_ns: int
     value: int = 0
     body: dict[str, Any] | None = None
+    tag: int = 0
+    peer: int = 0
 
 
 class Port(Protocol):

@@ -36,6 +36,10 @@ FUNCTIONS: Mapping[str, str] = {
     "bedside-gateway": "joins five devices of one patient",
     "audit-log": "keeps an audit log that can be read out, with its own clock",
     "planned-motion": "moves only along a plan sent before, while somebody stands by",
+    "secure-channel": "authenticates its peers and protects its streams",
+    "clients": "takes further remote connections beside its operator",
+    "updates": "takes software updates over the network",
+    "service-mode": "runs without encryption when asked, with a test point on its commands",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 
@@ -87,6 +91,7 @@ class Stream:
     ``period_s`` (a video frame). ``code`` is the stream's index in recordings and on the wire.
     ``wire``: what a real device's packets look like; a simulated one's are the bench's own.
     ``service``: what is presented and promised of it.
+    ``suite``: the cipher suite that the maker lists for this class of data; empty for none.
     """
 
     name: str
@@ -101,6 +106,7 @@ class Stream:
     option: str = ""
     wire: Wire | None = None
     service: Service | None = None
+    suite: str = ""
 
     @property
     def served(self) -> Service:

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from bench.devices import files
+from bench.devices.clients import DeviceSecurity
 from bench.devices.console.doctor import ConsoleSide
 from bench.devices.console.patient import StationSide
 from bench.devices.defects import traits_of
@@ -17,6 +18,7 @@ from bench.devices.ports import Endpoint, Port
 from bench.devices.profile import DeviceProfile
 from bench.devices.robot.doctor import DoctorSide
 from bench.devices.robot.patient import PatientSide
+from bench.devices.security import ConsoleSecurity, SecurityLayer
 from bench.errors import InputError
 from bench.network.scenario import Side
 
@@ -46,7 +48,13 @@ def build(profile: DeviceProfile, side: Side, port: Port) -> Endpoint:
     Raises:
         InputError: the profile names no state machine that the bench knows.
     """
-    return machine_of(profile.machine)[side](profile, port)
+    maker = machine_of(profile.machine)[side]
+    if "secure-channel" not in profile.functions:
+        return maker(profile, port)
+    kind: type[SecurityLayer] = DeviceSecurity if side == "patient" else ConsoleSecurity
+    layer = kind(profile, side, traits_of(profile).security, port)
+    layer.attach(maker(profile, layer))
+    return layer
 
 
 def machine_of(name: str) -> Mapping[Side, Maker]:

@@ -9,6 +9,9 @@ from bench.devices.ports import Message, Port
 from bench.devices.profile import Stream
 from bench.units import ns
 
+MARK = 0x7E1E
+"""The value that every packet of data carries: known content, by which plain text is known."""
+
 
 class PeriodicSource:
     """Sends one stream at its declared period, on the side's active link.
@@ -55,7 +58,7 @@ class PeriodicSource:
         self._port.at(due, self._tick)
 
     def _send(self, now_ns: int) -> None:
-        message = Message(self._code, self._seq, now_ns, self.mark)
+        message = Message(self._code, self._seq, now_ns, self.mark or MARK)
         self.mark = 0
         self._seq += self._count
         if self._count == 1:

@@ -14,6 +14,7 @@ from bench.devices.quality import QualityTraits
 from bench.devices.readout import ReadoutTraits
 from bench.devices.reports import ReportTraits
 from bench.devices.screen import ScreenTraits
+from bench.devices.security import SecurityTraits
 from bench.devices.store import StoreTraits
 from bench.devices.studio import StudioTraits
 from bench.devices.supervision import NervesTraits
@@ -56,3 +57,4 @@ class Traits:
     pace: Mapping[str, float] = field(default_factory=dict)
     quality: QualityTraits = field(default_factory=QualityTraits)
     planned: PlannedTraits = field(default_factory=PlannedTraits)
+    security: SecurityTraits = field(default_factory=SecurityTraits)

@@ -1,8 +1,9 @@
 """The simulated devices' payload on a real wire: bytes of a :class:`Message` and back.
 
 UDP payload, big endian: magic ``TB``, version, stream code, sequence (u32), sender's clock (u64
-ns), value (i32), body length (u16), body (JSON, control stream only), zero padding up to the
-stream's declared payload.
+ns), value (i32), body length (u16; its highest bit says that a tag follows the body), body (JSON,
+control stream only), tag (i64, of a sealed packet), zero padding up to the stream's declared
+payload.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from bench.devices.ports import Message
 HEADER = struct.Struct("!2sBBIQiH")
 MAGIC = b"TB"
 VERSION = 1
+TAG = struct.Struct("!q")
+_TAGGED = 0x8000
 
 
 def encode(message: Message, payload_bytes: int) -> bytes:
@@ -24,8 +27,10 @@ def encode(message: Message, payload_bytes: int) -> bytes:
         ValueError: the body does not fit into ``payload_bytes``.
     """
     body = b"" if message.body is None else json.dumps(message.body, separators=(",", ":")).encode()
-    if HEADER.size + len(body) > payload_bytes:
-        raise ValueError(f"{HEADER.size + len(body)} bytes do not fit into {payload_bytes}")
+    tag = TAG.pack(message.tag) if message.tag else b""
+    needed = HEADER.size + len(body) + len(tag)
+    if needed > payload_bytes or len(body) >= _TAGGED:
+        raise ValueError(f"{needed} bytes do not fit into {payload_bytes}")
     head = HEADER.pack(
         MAGIC,
         VERSION,
@@ -33,9 +38,9 @@ def encode(message: Message, payload_bytes: int) -> bytes:
         message.seq & 0xFFFFFFFF,
         message.sent_ns,
         message.value,
-        len(body),
+        len(body) | (_TAGGED if tag else 0),
     )
-    return (head + body).ljust(payload_bytes, b"\0")
+    return (head + body + tag).ljust(payload_bytes, b"\0")
 
 
 def decode(payload: bytes) -> Message:
@@ -51,10 +56,15 @@ def decode(payload: bytes) -> Message:
         raise ValueError("not a payload of this device")
     if length == 0:
         return Message(stream, seq, sent_ns, value)
-    body = payload[HEADER.size : HEADER.size + length]
-    if len(body) != length:
+    tagged, length = length & _TAGGED, length & ~_TAGGED
+    end = HEADER.size + length
+    body = payload[HEADER.size : end]
+    if len(body) != length or len(payload) < end + (TAG.size if tagged else 0):
         raise ValueError("payload shorter than its body")
+    tag = TAG.unpack_from(payload, end)[0] if tagged else 0
+    if not length:
+        return Message(stream, seq, sent_ns, value, None, tag)
     parsed = json.loads(body)
     if not isinstance(parsed, dict):
         raise ValueError("the body is not an object")
-    return Message(stream, seq, sent_ns, value, parsed)
+    return Message(stream, seq, sent_ns, value, parsed, tag)

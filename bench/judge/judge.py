@@ -239,7 +239,8 @@ def _trials(spec: Specification, found: Measurement) -> _Finding:
     """All planned trials within the limit; one certainly beyond it is a FAIL."""
     width = found.expanded
     wanted = f"wanted {_limit_text(spec)}"
-    worst = max(found.trials, default=math.nan)
+    worst_of = min if spec.comparator in (">", ">=") else max
+    worst = worst_of(found.trials, default=math.nan)
     text = f"worst of {found.n} trials {_never(worst, spec.unit)} ± {show(width, spec.unit)}"
     if not found.trials:
         return _Finding(Outcome.INCONCLUSIVE, f"no trials; {wanted}")
@@ -263,7 +264,8 @@ def _trials(spec: Specification, found: Measurement) -> _Finding:
 def _safety(spec: Specification, found: Measurement) -> _Finding:
     """Largest value + U within the limit; one value beyond the limit is a FAIL."""
     if any(_breaks(spec, trial, trial) for trial in found.trials):
-        worst = _never(max(found.trials), spec.unit)
+        worst_of = min if spec.comparator in (">", ">=") else max
+        worst = _never(worst_of(found.trials), spec.unit)
         return _Finding(Outcome.FAIL, f"largest value {worst}; wanted {_limit_text(spec)}")
     return _trials(spec, found)
 

@@ -23,6 +23,13 @@ EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
     "bad-link": ("network-loss", "network-delay", "network-jitter"),
     "local-stop": ("local-stop-active",),
     "half-open": ("network-interrupted", "link-lost"),
+    "jamming": ("network-interrupted", "link-lost"),
+    "tampering": ("network-intrusion",),
+    "intrusion": ("network-intrusion",),
+    "rogue-network": ("network-intrusion",),
+    "update": ("network-intrusion",),
+    "flood": ("network-intrusion",),
+    "connections": (),
 }
 """Kind of the faulty step to the alarms that answer it. Any one of them is an answer; each has
 its own deadline and priority."""

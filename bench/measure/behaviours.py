@@ -25,6 +25,18 @@ from bench.measure.preserving import pre_1
 from bench.measure.quality import lim_3, ops_1
 from bench.measure.recovering import rec_1, sw_1
 from bench.measure.reporting import icu_1, icu_2
+from bench.measure.securing import (
+    con_1,
+    dat_1,
+    dat_2,
+    sec_1,
+    sec_2,
+    sec_3,
+    sec_4,
+    sec_5,
+    sec_6,
+    sec_7,
+)
 from bench.measure.seeing import fail_2, sync_1
 from bench.measure.silent import fail_4
 from bench.measure.standby import sw_2, sw_3
@@ -55,7 +67,8 @@ class Behaviour:
     ``commands_only``: of the device's streams it rests on the control stream and the watched one
     alone, so that a session may run without the others. ``reaction``: the device's own timers lie
     in it, whatever its reference points are called. ``by_device``: the value is a time by the
-    device's own clock, which is measured and enters the budget.
+    device's own clock, which is measured and enters the budget. ``more``: the
+    more the better, so that the worst trial is the smallest.
     """
 
     trial: Trial
@@ -66,6 +79,7 @@ class Behaviour:
     commands_only: bool = False
     reaction: bool = False
     by_device: bool = False
+    more: bool = False
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
@@ -100,6 +114,16 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "LOG-2": Behaviour(log_2, "none", ("action",), unit="count"),
     "OPS-2": Behaviour(ops_2, "fault-signal", ("action", "alarm-signal"), alarm=True),
     "OPS-3": Behaviour(ops_3, "none", ("action", "alarm-signal", "rearm"), unit="count"),
+    "SEC-1": Behaviour(sec_1, "none", ("attempt",), unit="count"),
+    "SEC-2": Behaviour(sec_2, "none", ("attempt",), unit="count"),
+    "SEC-3": Behaviour(sec_3, "none", ("attack", "alarm-signal"), alarm=True, unit="count"),
+    "SEC-4": Behaviour(sec_4, "fault-signal", ("alarm-signal",), alarm=True),
+    "SEC-5": Behaviour(sec_5, "none", ("commands-sent", "commands-executed"), unit="count"),
+    "SEC-6": Behaviour(sec_6, "none", ("attempt", "version"), unit="count"),
+    "SEC-7": Behaviour(sec_7, "stop-motion", ("action",)),
+    "DAT-1": Behaviour(dat_1, "none", ("overheard",), unit="count"),
+    "DAT-2": Behaviour(dat_2, "app-app", ("test-point", "overheard")),
+    "CON-1": Behaviour(con_1, "none", ("attempt",), unit="count", more=True),
 }
 
 
@@ -128,6 +152,7 @@ def measure_behaviour(
         KeyError: an id that the bench does not measure.
     """
     behaviour = BEHAVIOURS[requirement]
+    worst_of = min if behaviour.more else max
     values: list[float] = []
     problems: list[str] = []
     details: ev.Details = {}
@@ -144,9 +169,9 @@ def measure_behaviour(
             continue
         values.append(value)
         own_word |= ev.SELF_REPORTED in found
-        if value >= max(values):
+        if value == worst_of(values):
             details = found
-    worst = max(values, default=None)
+    worst = worst_of(values) if values else None
     timed = behaviour.unit == "s"
     return Measurement(
         value=worst,

@@ -96,7 +96,9 @@ class Action:
 
     Names: ``local-stop``, ``local-release``, ``takeover``, ``takeover-release``,
     ``supervisor-leaves``, ``supervisor-returns`` (patient side);
-    ``rearm``, ``clear``, ``start-operation`` (doctor side).
+    ``rearm``, ``clear``, ``start-operation`` (doctor side);
+    ``crypto:off``, ``test-point:on`` (service mode); ``attack:…`` (:mod:`bench.network.attacks`),
+    which the bench carries out at that side instead of the device.
     """
 
     step: str

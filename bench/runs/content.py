@@ -42,6 +42,8 @@ def recording_hash(recording: Recording) -> str:
         for optional in ("wire", "service"):
             if stream[optional] is None:
                 del stream[optional]
+        if not stream["suite"]:
+            del stream["suite"]
     head["events"] = sorted((e.t_ns, _canonical(to_json(e))) for e in recording.events)
     digest = hashlib.sha256(_canonical(head).encode() + b"\n")
     rows = np.ascontiguousarray(in_order(recording.packets.rows), dtype=ROW)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-TAPS = ("doctor", "patient", "actuator")
+TAPS = ("doctor", "patient", "actuator", "third-party")
 """Where a row was seen. ``doctor`` and ``patient``: the network interface of that side.
-``actuator``: the command was executed (a contact on the drive, not a network tap)."""
+``actuator``: the command was executed (a contact on the drive, not a network tap).
+``third-party``: packets from or to further clients and attackers, where they arrive, so that they
+are told apart from the device's own; of a packet that was altered on the way the arrival also."""
 
 ROW = np.dtype(
     [

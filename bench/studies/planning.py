@@ -93,6 +93,8 @@ def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
     found = set(device.functions)
     if bench != "virtual":
         found.add("real-packets")
+    else:
+        found.add("attacker")
     return frozenset(found)
 
 

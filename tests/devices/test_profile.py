@@ -151,11 +151,11 @@ def test_everything_that_the_catalogue_wants_declared_can_be(tmp_path):
     }
     assert wanted - DECLARED == {"alarm.within_s"}
     path = tmp_path / "device.toml"
-    more = '[declares]\ntop_stream_rate = "300kbit/s"\nconnections = 3'
+    more = '[declares]\ntop_stream_rate = "300kbit/s"\naccess_methods = 3'
     path.write_text(TEXT.replace("[declares]", more, 1))
     declares = load_profile(path).declares
     assert declares["top_stream_rate_bps"] == 3e5
-    assert (declares["display_error"], declares["connections"]) == (0.25, 3)
+    assert (declares["display_error"], declares["access_methods"]) == (0.25, 3)
 
 
 REAL = TEXT.replace('machine = "remote-robot"\n', "")

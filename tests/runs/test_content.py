@@ -68,6 +68,8 @@ def test_everything_else_counts(make_recording, session):
     ]
     streams = [replace(recording.device.streams[0], wire=Wire()), *recording.device.streams[1:]]
     others.append(replace(recording, device=replace(recording.device, streams=tuple(streams))))
+    streams[0] = replace(recording.device.streams[0], suite="")
+    others.append(replace(recording, device=replace(recording.device, streams=tuple(streams))))
     hashes = {recording_hash(r) for r in [recording, *others]}
     assert len(hashes) == len(others) + 1
 
@@ -86,6 +88,9 @@ STREAM_FIELDS = "code kinds name option packets payload_bytes period_s port sour
 def test_hash_is_what_its_description_says(make_recording, session):
     """Computed here in another way: stored runs carry it, so its meaning must not drift."""
     recording = make_recording(session, 50)
+    streams = tuple(replace(s, service=None) for s in recording.device.streams)
+    streams = (replace(streams[0], suite=""), *streams[1:])
+    recording = replace(recording, device=replace(recording.device, streams=streams))
 
     def canonical(value):
         return json.dumps(value, sort_keys=True, separators=(",", ":"))
@@ -93,11 +98,10 @@ def test_hash_is_what_its_description_says(make_recording, session):
     device = asdict(recording.device)
     for stream in device["streams"]:
         assert stream.pop("wire") is None
-        if stream["service"] is None:
-            del stream["service"]
-            continue
-        assert stream.pop("service")["priority"] == 0
+        suite, service = stream.pop("suite"), stream.pop("service")
+        assert service is None
         assert " ".join(sorted(stream)) == STREAM_FIELDS, "stored runs would no longer be valid"
+        stream |= {"suite": suite} if suite else {}
     events = [asdict(event) for event in recording.events]
     head = {
         "session": recording.session_id,

@@ -54,10 +54,10 @@ class LocalPort:
 
     def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
         """Send ``count`` packets of one stream together, numbered from ``message.seq``."""
-        code, first, sent_ns, value, body = message
+        code, first, sent_ns, value, body, tag, _ = message
         size, send = self._payload[code], self._sends[link][code]
         for seq in range(first, first + count):
-            self._put(send, encode(Message(code, seq, sent_ns, value, body), size))
+            self._put(send, encode(Message(code, seq, sent_ns, value, body, tag), size))
 
     def _put(self, send: Callable[[bytes], int], payload: bytes) -> None:
         try:

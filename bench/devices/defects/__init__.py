@@ -15,6 +15,7 @@ from bench.devices.defects import (
     picture,
     rates,
     records,
+    security,
     takeover,
 )
 from bench.devices.defects.defect import Defect as Defect
@@ -34,6 +35,7 @@ _TOPICS = (
     rates,
     operation,
     audit,
+    security,
 )
 
 DEFECTS: Mapping[str, Defect] = {

@@ -15,6 +15,7 @@ from bench.network.library import (
     monitoring,
     operation,
     picture,
+    security,
     standby,
     takeover,
     worst_case,
@@ -33,6 +34,7 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     **audit.SCENARIOS,
     **operation.SCENARIOS,
     **worst_case.SCENARIOS,
+    **security.SCENARIOS,
 }
 
 

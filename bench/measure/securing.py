@@ -1,0 +1,416 @@
+"""Security and connections: SEC-1 to SEC-7, DAT-1, DAT-2 and CON-1, one trial each.
+
+What attackers and further clients did and were answered is the bench's own observation; that a
+refusal was logged is the device's word, which is what is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from bench.devices.profile import AlarmProfile
+from bench.measure import events as ev
+from bench.measure.alarming import mon_2
+from bench.measure.holding import fail_3, loc_1
+from bench.measure.metrics import longest_gap_s
+from bench.measure.pairing import Flow, by_sequence
+from bench.sessions.recording import Event, Recording
+from bench.units import ns
+
+SHOWN = 5
+"""Attacks of a kind that must reach the device while it moves, or nothing is shown."""
+
+TAMPERING = ("flip", "replay", "reorder", "inject")
+IDENTITIES = ("none", "expired", "foreign", "revoked", "replayed")
+SIGNATURES = ("unsigned", "foreign", "altered")
+
+SURROGATE = "IP layer: no radio is involved"
+"""What stands beside a verdict on a rogue network or on jamming."""
+
+FLOOD_PER_S = 1000.0
+"""Foreign packets per s that must arrive around the press of the local stop."""
+
+MARKED = 100
+"""Commands marked at the test point that must be executed with and without encryption."""
+
+_ARRIVES_NS = ns(0.6)
+"""Within this time of an attack its packet is at the device, or is lost."""
+_AROUND_NS = ns(0.2)
+_SETTLED_NS = ns(0.5)
+
+
+def _seen(recording: Recording, name: str) -> list[dict[str, Any]]:
+    """What the bench noted under a name, in order of time."""
+    return [e.value for e in recording.named(name) if e.origin == "bench"]
+
+
+def _moving(recording: Recording) -> list[tuple[int, int]]:
+    """The spans in which the drive moves."""
+    edges = [(e.t_ns, e.value) for e in ev.contact(recording, "motion")]
+    edges.append((recording.schedule.end_ns, 0))
+    return [(start, end) for (start, value), (end, _) in pairwise(edges) if value == 1]
+
+
+def _foreign_arrivals(recording: Recording, direction: int = 0) -> np.ndarray[Any, Any]:
+    """Rows of attackers' and further clients' packets as they reached a side."""
+    rows: np.ndarray[Any, Any] = recording.packets.where(
+        tap="third-party", direction=direction
+    ).rows
+    return rows
+
+
+def _logged(recording: Recording, peer: int) -> bool:
+    """Whether the device logged that it refused something of this peer."""
+    return any(
+        e.origin == "log" and e.value.get("peer") == peer
+        for e in recording.named("refused", side="patient")
+    )
+
+
+# ---- commands -----------------------------------------------------------------------------------
+
+
+def _commands(recording: Recording, name: str) -> list[tuple[int, int]]:
+    """Number and content of commands: as the operator's side sent them, or as they were executed.
+
+    Raises:
+        Cannot: they were not watched.
+    """
+    found = [e for e in recording.named(name) if e.origin == "contact"]
+    if not found:
+        raise ev.Cannot(f"no {name.replace('-', ' ')} were seen")
+    return [(int(seq), int(value)) for event in found for seq, value in event.value]
+
+
+def altered(sent: Sequence[tuple[int, int]], executed: Sequence[tuple[int, int]]) -> int:
+    """How many executed commands are not, bit for bit, once and in order, among those sent.
+
+    Args:
+        sent: number and content, by the authenticated operator's side.
+        executed: the same, in order of execution.
+    """
+    known = dict(sent)
+    wrong, last = 0, -1
+    for seq, value in executed:
+        wrong += known.get(seq) != value or seq <= last
+        last = max(last, seq)
+    return wrong
+
+
+def _altered(recording: Recording) -> int:
+    sent, executed = (_commands(recording, f"commands-{what}") for what in ("sent", "executed"))
+    at_tap = recording.packets.where(
+        tap="doctor", direction=0, stream=recording.device.stream(recording.device.watched).code
+    )
+    if len(sent) != len(at_tap):
+        raise ev.Cannot(f"{len(sent)} commands are known, {len(at_tap)} were seen being sent")
+    done = recording.packets.where(tap="actuator")
+    if len(executed) != len(done):
+        raise ev.Cannot(f"{len(executed)} commands are known, {len(done)} were executed")
+    return altered(sent, executed)
+
+
+def sec_5(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """Executed commands that are not what the operator's side sent: bit for bit, once, in order.
+
+    It shows something only if enough of every kind of attack reached the device while it moved.
+    """
+    wrong = _altered(recording)
+    spans = _moving(recording)
+    arrived = _foreign_arrivals(recording)
+    details: ev.Details = {"executed": float(len(_commands(recording, "commands-executed")))}
+    for kind in TAMPERING:
+        events = [e for e in recording.named("attack") if e.value["kind"] == kind]
+        count = sum(_reached(event, spans, arrived) for event in events)
+        details[f"{kind}_reached"] = float(count)
+        if count < SHOWN and not wrong:
+            raise ev.Cannot(f"only {count} attacks of the kind {kind} reached the moving device")
+    return float(wrong), details
+
+
+def _reached(event: Event, spans: list[tuple[int, int]], arrived: np.ndarray[Any, Any]) -> bool:
+    if not any(start <= event.t_ns < end for start, end in spans):
+        return False
+    near = (arrived["t_ns"] >= event.t_ns) & (arrived["t_ns"] <= event.t_ns + _ARRIVES_NS)
+    return bool((near & (arrived["seq"] == event.value["seq"])).any())
+
+
+# ---- who wants in -------------------------------------------------------------------------------
+
+
+def sec_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """Clients without a valid identity that were let in; one refused without a log is ``inf``."""
+    return _intrusions(recording, IDENTITIES)
+
+
+def sec_2(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """Clients off the whitelist that were let in; one refused without a log is ``inf``."""
+    return _intrusions(recording, ("unlisted",))
+
+
+def _attempts(recording: Recording, kind: str) -> list[dict[str, Any]]:
+    """How attempts ended.
+
+    Raises:
+        Cannot: not all of them were seen to their end.
+    """
+    begun = [v for v in _seen(recording, "attack-begins") if v["kind"] == kind]
+    ended = [v for v in _seen(recording, "attempt") if v["kind"] == kind]
+    if not begun or len(ended) != sum(v["count"] for v in begun):
+        raise ev.Cannot(f"{len(ended)} of {len(begun)} attempts were seen to their end")
+    arrived = _foreign_arrivals(recording)["t_ns"]
+    for attempt in ended:
+        began = ns(attempt["began_s"])
+        if not ((arrived >= began) & (arrived <= began + _ARRIVES_NS)).any():
+            raise ev.Cannot(f"the attempt {attempt['as']} did not reach the device")
+    return ended
+
+
+def _intrusions(recording: Recording, wanted: Sequence[str]) -> tuple[float, ev.Details]:
+    attempts = _attempts(recording, "connect")
+    if not any(a["as"] == "valid" and a["received"] for a in attempts):
+        raise ev.Cannot("no lawful client was let in, so that a refusal shows nothing")
+    missing = set(wanted) - {a["as"] for a in attempts}
+    if missing:
+        raise ev.Cannot(f"not attempted: {', '.join(sorted(missing))}")
+    foreign = [a for a in attempts if a["as"] in wanted]
+    accepted = [a for a in foreign if a["answer"] == "welcome" or a["received"]]
+    return _refusals(recording, foreign, accepted, _altered(recording))
+
+
+def _refusals(
+    recording: Recording,
+    attempts: Sequence[Mapping[str, Any]],
+    accepted: Sequence[Mapping[str, Any]],
+    executed: int = 0,
+) -> tuple[float, ev.Details]:
+    """Count what was accepted; a refusal that the device did not log is ``inf``."""
+    details: ev.Details = {
+        "attempts": float(len(attempts)),
+        "accepted": ", ".join(a["as"] for a in accepted),
+        "altered_commands": float(executed),
+    }
+    refused = [a for a in attempts if a not in accepted]
+    silent = [a["as"] for a in refused if not _logged(recording, a["peer"])]
+    if silent:
+        details["wrong"] = f"refused without a log entry: {', '.join(silent)}"
+        return ev.NEVER, details
+    return float(len(accepted) + executed), details
+
+
+def sec_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """What of a rogue network was accepted; no alarm within its time is ``inf``.
+
+    Accepted: a session opened with it, or a command executed that the operator did not send.
+    """
+    if alarm is None:
+        raise ev.Cannot("no alarm is declared for this fault")
+    attacks = [e for e in recording.named("attack") if e.value["kind"] == "rogue"]
+    arrived = _foreign_arrivals(recording)["t_ns"]
+    back = _foreign_arrivals(recording, 1)
+    if len(attacks) < SHOWN or len(arrived) < len(attacks) or len(back) < len(attacks):
+        raise ev.Cannot("the rogue network did not reach both sides")
+    onset = int(arrived[0])
+    ev.moving_at(recording, onset)
+    accepted = len(_seen(recording, "intercepted")) + _altered(recording)
+    details: ev.Details = {
+        "attempts": float(len(attacks)), "accepted": float(accepted), "surrogate": SURROGATE,
+    }  # fmt: skip
+    spans = ev.alarm_spans(recording, alarm.name)
+    if any(on < onset and (off is None or off > onset) for on, off, _ in spans):
+        raise ev.Cannot(f"the alarm {alarm.name} was on before the attack")
+    after = [(on, priority) for on, _, priority in spans if on >= onset]
+    if not after and not accepted:
+        return ev.never(recording, onset, alarm.within_s, details), details
+    if after:
+        details["alarm_s"] = (after[0][0] - onset) / 1e9
+        late = after[0][0] - onset > ns(alarm.within_s)
+        if late or after[0][1] != alarm.priority:
+            details["wrong"] = "the alarm came late or with another priority"
+            return ev.NEVER, details
+    return float(accepted), details
+
+
+def sec_4(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """As FAIL-3; no alarm within its time is ``inf``."""
+    value, details = fail_3(recording, alarm)
+    if alarm is None:
+        raise ev.Cannot("no alarm is declared for this fault")
+    alarm_s, more = mon_2(recording, alarm)
+    details |= {"surrogate": SURROGATE, "alarm": alarm.name}
+    details |= {"alarm_s": alarm_s if alarm_s < ev.NEVER else None}
+    if alarm_s > alarm.within_s:
+        details["wrong"] = "no alarm in time, or with another priority"
+        details |= {key: found for key, found in more.items() if key == "watched_s"}
+        return ev.NEVER, details
+    return value, details
+
+
+def sec_6(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """Updates without a valid signature that were installed; unlogged refusals are ``inf``.
+
+    It shows something only if the device takes the update that the maker signed.
+    """
+    attempts = _attempts(recording, "update")
+    running = {e.value.get("running") for e in recording.named("version", side="patient")}
+    if any(a["answer"] != "welcome" for a in attempts):
+        raise ev.Cannot("an update could not be offered")
+
+    def installed(attempt: Mapping[str, Any]) -> bool:
+        return attempt["update"] == "installed" or f"2-{attempt['as']}" in running
+
+    if not any(a["as"] == "signed" and installed(a) for a in attempts):
+        raise ev.Cannot("the signed update was not installed, so that a refusal shows nothing")
+    foreign = [a for a in attempts if a["as"] in SIGNATURES]
+    if {a["as"] for a in foreign} != set(SIGNATURES):
+        raise ev.Cannot("not every kind of bad signature was offered")
+    return _refusals(recording, foreign, [a for a in foreign if installed(a)])
+
+
+def sec_7(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """As LOC-1, in a flood: enough foreign packets must arrive around the press."""
+    value, details = loc_1(recording, alarm)
+    pressed = next(e.t_ns for e in recording.named("action") if e.value["name"] == "local-stop")
+    arrived = _foreign_arrivals(recording)["t_ns"]
+    before = int(((arrived > pressed - _AROUND_NS) & (arrived <= pressed)).sum())
+    after = int(((arrived > pressed) & (arrived <= pressed + _AROUND_NS)).sum())
+    rate = min(before, after) / (_AROUND_NS / 1e9)
+    if rate < FLOOD_PER_S:
+        raise ev.Cannot(f"only {rate:.0f} foreign packets per s arrived around the press")
+    return value, {**details, "flood_per_s": rate}
+
+
+# ---- encryption ---------------------------------------------------------------------------------
+
+
+def dat_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """Flows whose known content a listener could read, or that ran under another suite."""
+    device = recording.device
+    bare = [s.name for s in device.active_streams if not s.suite]
+    if bare:
+        raise ev.Cannot(f"no suite is declared for {', '.join(bare)}")
+    reports = _seen(recording, "overheard")
+    if not reports:
+        raise ev.Cannot("nobody listened")
+    flows = {(f["stream"], f["way"]): f for f in reports[-1]["flows"]}
+    for stream in device.active_streams:
+        if not flows.get((stream.name, stream.direction), {}).get("marked"):
+            raise ev.Cannot(f"no known content of {stream.name} passed while somebody listened")
+    declared = {s.name: s.suite for s in device.active_streams}
+    suites = set(reports[-1]["suites"])
+    plain = sorted({name for (name, _), flow in flows.items() if flow["readable"]})
+    if not suites and not plain:
+        raise ev.Cannot("the handshake was not overheard, so that the suite is not known")
+    other = sorted(name for name, _ in flows if suites and suites != {declared.get(name)})
+    details: ev.Details = {
+        "flows": float(len(flows)), "suites": ", ".join(sorted(suites)),
+        "plain": ", ".join(plain), "other_suite": ", ".join(dict.fromkeys(other)),
+    }  # fmt: skip
+    wrong = [key for key, flow in flows.items() if flow["readable"] or key[0] in other]
+    return float(len(wrong)), details
+
+
+def dat_2(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """The 99th percentile of the delay with encryption, less that without.
+
+    From the test point, where the console makes a command, to its execution. A listener shows
+    that commands were sealed in the one step and in clear in the other.
+    """
+    p99 = {step: _p99_s(recording, step) for step in ("sealed", "clear")}
+    reports = [(e.t_ns, e.value) for e in recording.named("overheard")]
+    readable = [_readable(value, recording.device.watched) for _, value in reports]
+    if len(readable) != 2 or readable[0] or not readable[1]:
+        raise ev.Cannot("no listener showed commands sealed in one step and clear in the other")
+    details: ev.Details = {f"p99_{step}_s": value for step, value in p99.items()}
+    return max(0.0, p99["sealed"] - p99["clear"]), details
+
+
+def _readable(report: Mapping[str, Any], stream: str) -> int:
+    return sum(f["readable"] for f in report["flows"] if f["stream"] == stream)
+
+
+def _p99_s(recording: Recording, step: str) -> float:
+    window = recording.schedule.window(step)
+    begin = window.start_ns + _SETTLED_NS
+    made = {
+        e.value["seq"]: e.t_ns
+        for e in recording.named("test-point", side="doctor")
+        if e.origin == "contact" and begin <= e.t_ns < window.end_ns
+    }
+    done = recording.packets.where(tap="actuator")
+    delays = [
+        t - made[seq]
+        for t, seq in zip(done.column("t_ns").tolist(), done.column("seq").tolist(), strict=True)
+        if seq in made
+    ]
+    if len(delays) < MARKED or len(delays) < len(made) // 2:
+        raise ev.Cannot(f"only {len(delays)} of {len(made)} marked commands were executed: {step}")
+    return float(np.quantile(np.array(delays), 0.99)) / 1e9
+
+
+# ---- connections --------------------------------------------------------------------------------
+
+
+def con_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
+    """The largest number of connections, the operator's included, at which all keep their limits.
+
+    One too many that is served, that is not refused with a log entry, or that disturbs the
+    others makes it 0.
+    """
+    declared = recording.device.declares.get("connections")
+    if declared is None:
+        raise ev.Cannot("not declared: D:connections")
+    attempts = sorted(_attempts(recording, "connect"), key=lambda a: a["began_s"])
+    if len(attempts) + 1 <= declared:
+        raise ev.Cannot(f"only {len(attempts) + 1} connections were tried, {declared:g} declared")
+    starts = [ns(a["began_s"]) for a in attempts]
+    end_ns = min(recording.schedule.end_ns, ev.faulty_window(recording).end_ns)
+    flow = by_sequence(ev.watched(recording))
+    ev.moving_at(recording, starts[0])
+    ev.offered(flow, starts[0], end_ns)
+    beyond = attempts[int(declared) - 1 :]
+    details: ev.Details = {"tried": float(len(attempts) + 1), "refused": float(len(beyond))}
+    served = 0
+    for number, (begin, end) in enumerate(pairwise([starts[0] - _SETTLED_NS, *starts, end_ns])):
+        held = all(_served(recording, a, end_ns) for a in attempts[:number])
+        if number >= declared or not held or not _kept(recording, flow, begin, end):
+            break
+        served = number + 1
+    details["served"] = float(served)
+    wrong = [a["peer"] for a in beyond if a["answer"] == "welcome" or a["received"]]
+    silent = [a["peer"] for a in beyond if not _logged(recording, a["peer"])]
+    if wrong or silent or not _kept(recording, flow, starts[0], end_ns):
+        details["wrong"] = (
+            f"served beyond the declared number: {len(wrong)}, refused without a log entry: "
+            f"{len(silent)}, or the others were disturbed"
+        )
+        return 0.0, details
+    return float(served), details
+
+
+def _served(recording: Recording, attempt: Mapping[str, Any], end_ns: int) -> bool:
+    """Whether a further client got the device's state, whole, in time, to the end."""
+    limits = recording.device.limits
+    period_s = recording.device.stream("control").period_s
+    stayed_s = end_ns / 1e9 - attempt["began_s"]
+    return bool(
+        attempt["answer"] == "welcome"
+        and attempt["received"] >= 0.5 * stayed_s / period_s
+        and not attempt["lost"]
+        and attempt["longest_gap_s"] <= limits["link_silence_s"]
+        and attempt["delay_max_s"] <= limits["command_delay_s"]
+    )
+
+
+def _kept(recording: Recording, flow: Flow, begin_ns: int, end_ns: int) -> bool:
+    """Whether the operator's commands kept their limits, and the drive went on."""
+    part = flow.sent_between(begin_ns, end_ns)
+    stopped = ev.first(ev.contact(recording, "motion"), 0, begin_ns, end_ns) is not None
+    late = len(part.delay_s) == 0 or part.delay_s.max() > recording.device.limits["command_delay_s"]
+    gap_s = longest_gap_s(part.received_ns[part.arrived], begin_ns, end_ns)
+    silent = gap_s > recording.device.limits["link_silence_s"]
+    return not (stopped or late or silent or part.lost.any())

@@ -1,0 +1,1 @@
+"""Security and connections: attackers and further clients on the network, encryption, jamming."""
