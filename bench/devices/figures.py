@@ -26,6 +26,12 @@ LIMITS: Mapping[str, str] = {
     "alarm_minimum": "duration",
     "operator_rearm": "duration",
     "position_jump": "length",
+    "transfer_window": "number",
+    "transfer_queue": "duration",
+    "transfer_timeout": "duration",
+    "record_period": "duration",
+    "backup_period": "duration",
+    "restore_rate": "number",
 }
 DECLARES: Mapping[str, str] = {
     "hold_within": "duration",
@@ -51,6 +57,10 @@ DECLARES: Mapping[str, str] = {
     "top_stream_rate": "rate",
     "connections": "number",
     "access_methods": "number",
+    "image_rate": "rate",
+    "site_delay": "duration",
+    "site_loss": "ratio",
+    "site_rate": "rate",
 }
 SUFFIX = {"duration": "_s", "length": "_m", "rate": "_bps"}
 DECLARED = frozenset(key + SUFFIX.get(kind, "") for key, kind in DECLARES.items())
@@ -68,5 +78,10 @@ NETWORK_LIMITS = frozenset(
 MACHINE_LIMITS: Mapping[str, frozenset[str]] = {
     "remote-robot": NETWORK_LIMITS
     | {"command_silence", "safe_state_silence", "command_age", "operator_rearm", "position_jump"},
-}
+    "imaging": NETWORK_LIMITS
+    | {
+        "transfer_window", "transfer_queue", "transfer_timeout", "record_period", "backup_period",
+        "restore_rate",
+    },
+}  # fmt: skip
 """The limits that the profile of a simulated device must give, by machine; others it may not."""

@@ -93,7 +93,7 @@ def _watched(device: Table, streams: tuple[Stream, ...]) -> str:
 def _stream(table: Table, code: int) -> Stream:
     table.only(
         ["name", "title", "source", "port", "kinds", "payload", "period"],
-        ["packets", "option", "wire"],
+        ["packets", "option", "wire", "most_delay", "most_loss"],
     )
     payload = size_bytes(table.text("payload"), field=table.field("payload"), file=table.file)
     smallest, largest = _PAYLOAD_BYTES
@@ -114,6 +114,8 @@ def _stream(table: Table, code: int) -> Stream:
         packets=_whole(table, "packets", 1, 4096, default=1),
         option=table.text("option", ""),
         wire=_wire(table.table("wire")) if "wire" in table.data else None,
+        most_delay_s=_duration(table, "most_delay") if "most_delay" in table.data else None,
+        most_loss=_ratio(table, "most_loss") if "most_loss" in table.data else None,
     )
 
 

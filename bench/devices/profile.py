@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from bench.errors import InputError
 from bench.network.impairment import Direction
@@ -23,6 +23,14 @@ Priority = Literal["high", "medium", "low"]
 FUNCTIONS: Mapping[str, str] = {
     "motion": "moves a part on remote command, with contacts for motion and brake",
     "standby-link": "has a second network to switch to",
+    "image-transfer": "sends image sets to the other side",
+    "backup": "keeps a backup of its records, and restores it",
+    "access-5g": "reaches the network by 5G",
+    "access-4g": "reaches the network by 4G",
+    "access-gateway": "reaches the network through a gateway",
+    "access-wifi": "reaches the network by Wi-Fi",
+    "access-wired": "reaches the network by wire",
+    "mobile": "is used on the move",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 
@@ -55,6 +63,9 @@ class Stream:
     ``payload_bytes`` is one packet's UDP payload; ``packets`` of them leave together every
     ``period_s`` (a video frame). ``code`` is the stream's index in recordings and on the wire.
     ``wire``: what a real device's packets look like; a simulated one's are the bench's own.
+    ``most_delay_s``, ``most_loss``: what the stream needs of any network that the device is used
+    on: the 99th percentile of the one-way delay, and the ratio of lost packets; ``None`` where the
+    maker states none.
     """
 
     name: str
@@ -68,6 +79,8 @@ class Stream:
     packets: int = 1
     option: str = ""
     wire: Wire | None = None
+    most_delay_s: float | None = None
+    most_loss: float | None = None
 
     @property
     def direction(self) -> Direction:
@@ -161,7 +174,10 @@ class DeviceProfile:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything in the profile."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        data = asdict(self)
+        for stream in data["streams"]:
+            without_unstated(stream)
+        text = json.dumps(data, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -214,6 +230,16 @@ class DeviceProfile:
     def with_defects(self, defects: Mapping[str, float]) -> DeviceProfile:
         """The same device with deliberate defects, name to size."""
         return replace(self, defects=dict(sorted(defects.items())) or None)
+
+
+def without_unstated(stream: dict[str, Any]) -> None:
+    """Take the limits that a stream's maker does not state out of its data.
+
+    Sessions and runs stored before they could be stated keep their names and hashes.
+    """
+    for key in ("most_delay_s", "most_loss"):
+        if stream[key] is None:
+            del stream[key]
 
 
 def _wanted(option: str, options: tuple[str, ...]) -> bool:

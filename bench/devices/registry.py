@@ -8,6 +8,8 @@ from importlib import resources
 from pathlib import Path
 
 from bench.devices.defects import traits_of
+from bench.devices.imaging.doctor import ReadingRoom
+from bench.devices.imaging.patient import Modality
 from bench.devices.load import load_profile
 from bench.devices.ports import Endpoint, Port
 from bench.devices.profile import DeviceProfile
@@ -22,6 +24,10 @@ MACHINES: Mapping[str, Mapping[Side, Maker]] = {
     "remote-robot": {
         "patient": lambda profile, port: PatientSide(profile, traits_of(profile), port),
         "doctor": lambda profile, port: DoctorSide(profile, traits_of(profile), port),
+    },
+    "imaging": {
+        "patient": lambda profile, port: Modality(profile, traits_of(profile), port),
+        "doctor": lambda profile, port: ReadingRoom(profile, traits_of(profile), port),
     },
 }
 

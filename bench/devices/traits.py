@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bench.devices.backup import BackupTraits
+from bench.devices.transfer import TransferTraits
+
 
 @dataclass(frozen=True, slots=True)
 class Traits:
@@ -25,3 +28,5 @@ class Traits:
     drops_old_sequence: bool = True
     keeps_position: bool = True
     reconnect_after_s: float = 0.0
+    transfer: TransferTraits = field(default_factory=TransferTraits)
+    backup: BackupTraits = field(default_factory=BackupTraits)

@@ -18,6 +18,7 @@ EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
     "profile": ("network-delay",),
     "loss": ("network-loss",),
     "radio-link-failure": ("network-loss", "network-interrupted", "link-lost"),
+    "journey": ("network-interrupted", "network-delay", "network-loss", "link-lost"),
 }
 """Kind of the faulty step to the alarms that answer it. Any one of them is an answer; each has
 its own deadline and priority."""

@@ -15,9 +15,12 @@ from bench.measure import events as ev
 from bench.measure.alarming import EXPECTED_ALARMS, expected_alarms, mob_1, mon_2
 from bench.measure.floor import NoiseFloor
 from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
+from bench.measure.journeys import mob_2
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
+from bench.measure.places import con_2, env_1, life_1
 from bench.measure.recovering import rec_1, sw_1
+from bench.measure.restoring import us_2
 from bench.measure.stimulus import timer_lateness_s
 from bench.sessions.recording import Recording
 
@@ -40,6 +43,8 @@ class Behaviour:
     the device; the device's own log otherwise appears in details only. ``alarm``: its limit is
     the deadline of the alarm that answers the fault. ``unit``: of the value; only times carry an
     uncertainty budget, a count (``count``) or a ratio (``1``) of events is exact.
+    ``stream_limits``: it rests on what the profile says each stream needs, which must not be looser
+    than the documents.
     """
 
     trial: Trial
@@ -47,6 +52,7 @@ class Behaviour:
     events: tuple[str, ...] = ()
     alarm: bool = False
     unit: str = "s"
+    stream_limits: bool = False
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
@@ -59,6 +65,11 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "REC-1": Behaviour(rec_1, "fault-signal", ("rearm",)),
     "LOC-1": Behaviour(loc_1, "stop-motion", ("action",)),
     "MOB-1": Behaviour(mob_1, "fault-signal", ("alarm-signal",), alarm=True),
+    "CON-2": Behaviour(con_2, "none", unit="count", stream_limits=True),
+    "ENV-1": Behaviour(env_1, "none", unit="count", stream_limits=True),
+    "LIFE-1": Behaviour(life_1, "none", unit="count", stream_limits=True),
+    "MOB-2": Behaviour(mob_2, "fault-signal", ("alarm-signal",), alarm=True),
+    "US-2": Behaviour(us_2, "none", ("action", "record", "archive")),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from bench.devices.defects import alarms, links, motion
+from bench.devices.defects import alarms, imaging, links, motion
 from bench.devices.defects.defect import Defect as Defect
 from bench.devices.profile import DeviceProfile
 from bench.devices.traits import Traits
@@ -16,6 +16,7 @@ _TOPICS = (
     alarms,
     links,
     motion,
+    imaging,
 )
 
 DEFECTS: Mapping[str, Defect] = {

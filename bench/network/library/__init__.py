@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bench.errors import InputError
-from bench.network.library import basic
+from bench.network.library import basic, places
 from bench.network.library.basic import null_path as null_path
 from bench.network.library.basic import steady as steady
 from bench.network.library.parts import SETTLE_S as SETTLE_S
@@ -17,6 +17,7 @@ from bench.network.scenario import Scenario
 
 SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     **basic.SCENARIOS,
+    **places.SCENARIOS,
 }
 
 

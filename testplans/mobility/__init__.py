@@ -1,0 +1,1 @@
+"""Moving through the network: handover and what goes wrong with it."""
