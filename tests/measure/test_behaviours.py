@@ -440,5 +440,6 @@ def test_a_real_bench_needs_its_noise_floor(synthetic):
     assert result.expanded > 1e-4
 
 
-def test_every_behaviour_is_covered_here():
-    assert {b for b, *_ in CASES} == set(BEHAVIOURS) == {b for b, *_ in DEFECTS}
+def test_every_behaviour_of_these_topics_is_covered_here():
+    """Others have their own files; tests/judge/test_complete.py sees that none is left out."""
+    assert {b for b, *_ in CASES} == {b for b, *_ in DEFECTS} <= set(BEHAVIOURS)

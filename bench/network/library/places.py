@@ -24,7 +24,7 @@ ACCESS = {
     "access-5g": "5g-short-haul-slice",
     "access-gateway": "5g-gateway",
     "access-wifi": "wifi-near",
-    "access-4g": "4g",
+    "access-4g": "4g-cell",
 }
 """Access method to the profile of its network; a device names the methods it has so. In order of
 delay, so that no packet of one network holds up those of the next."""
@@ -59,11 +59,16 @@ def _place(name: str, kind: str, profile: str) -> Step:
 
 
 def _places(
-    name: str, title: str, steps: tuple[Step, ...], source: str, images: str = SMALL_SET
+    name: str,
+    title: str,
+    steps: tuple[Step, ...],
+    source: str,
+    images: str = SMALL_SET,
+    rest_s: float = 1.0,
 ) -> Scenario:
     """The places one after the other, an image set made at each, and time for the last to come."""
     made = tuple(Action(step.name, IMAGE_AFTER_S, "patient", images) for step in steps)
-    end = Segment("rest", 1.0)
+    end = Segment("rest", rest_s)
     rest = Step("rest", "hold", "within", (end,), judged=False)
     return Scenario(name, title, (settle(usual_links()), *steps, rest), made, source)
 
@@ -103,6 +108,7 @@ def site_reruns() -> Scenario:
         steps,
         "synthetic: a network that grows slower with its load, inside the ranges of table 7",
         RERUN_SET,
+        rest_s=3.5,
     )
 
 
