@@ -40,6 +40,11 @@ LIMITS: Mapping[str, str] = {
     "record_capacity": "number",
     "command_jitter": "duration",
     "command_jitter_window": "duration",
+    "transfer_window": "number",
+    "transfer_queue": "duration",
+    "transfer_timeout": "duration",
+    "backup_period": "duration",
+    "restore_rate": "number",
 }
 DECLARES: Mapping[str, str] = {
     "hold_within": "duration",
@@ -69,6 +74,10 @@ DECLARES: Mapping[str, str] = {
     "display_loss_step": "ratio",
     "display_jitter_step": "duration",
     "backfill_within": "duration",
+    "image_rate": "rate",
+    "site_delay": "duration",
+    "site_loss": "ratio",
+    "site_rate": "rate",
 }
 SUFFIX = {"duration": "_s", "length": "_m", "rate": "_bps"}
 DECLARED = frozenset(key + SUFFIX.get(kind, "") for key, kind in DECLARES.items())
@@ -90,7 +99,12 @@ MACHINE_LIMITS: Mapping[str, frozenset[str]] = {
     "console": NETWORK_LIMITS,
     "monitor": NETWORK_LIMITS
     | {"report_period", "record_period", "record_write", "record_retry", "record_capacity"},
-}
+    "imaging": NETWORK_LIMITS
+    | {
+        "transfer_window", "transfer_queue", "transfer_timeout", "record_period", "backup_period",
+        "restore_rate",
+    },
+}  # fmt: skip
 """The limits that the profile of a simulated device must give, by machine; others it may not."""
 
 FUNCTION_LIMITS: Mapping[str, frozenset[str]] = {

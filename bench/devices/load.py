@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -134,9 +133,9 @@ def _stream(table: Table, code: int) -> Stream:
             "wire",
             "presents",
             "priority",
-            "delay_limit",
-            "loss_limit",
             "suite",
+            "most_delay",
+            "most_loss",
         ],
     )
     payload = size_bytes(table.text("payload"), field=table.field("payload"), file=table.file)
@@ -160,19 +159,19 @@ def _stream(table: Table, code: int) -> Stream:
         wire=_wire(table.table("wire")) if "wire" in table.data else None,
         service=_service(table),
         suite=table.text("suite", ""),
+        most_delay_s=_duration(table, "most_delay") if "most_delay" in table.data else None,
+        most_loss=_ratio(table, "most_loss") if "most_loss" in table.data else None,
     )
 
 
 def _service(table: Table) -> Service | None:
-    if not {"presents", "priority", "delay_limit", "loss_limit"} & set(table.data):
+    if not {"presents", "priority"} & set(table.data):
         return None
     return Service(
         presents=cast(
             Literal["", "picture", "sound"], table.choice("presents", ("", "picture", "sound"), "")
         ),
         priority=_whole(table, "priority", 1, 255, default=0) if "priority" in table.data else 0,
-        delay_s=_duration(table, "delay_limit") if "delay_limit" in table.data else math.inf,
-        loss=_ratio(table, "loss_limit") if "loss_limit" in table.data else 1.0,
     )
 
 

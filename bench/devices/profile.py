@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from bench.errors import InputError
 from bench.network.impairment import Direction
@@ -40,6 +39,14 @@ FUNCTIONS: Mapping[str, str] = {
     "clients": "takes further remote connections beside its operator",
     "updates": "takes software updates over the network",
     "service-mode": "runs without encryption when asked, with a test point on its commands",
+    "image-transfer": "sends image sets to the other side",
+    "backup": "keeps a backup of its records, and restores it",
+    "access-5g": "reaches the network by 5G",
+    "access-4g": "reaches the network by 4G",
+    "access-gateway": "reaches the network through a gateway",
+    "access-wifi": "reaches the network by Wi-Fi",
+    "access-wired": "reaches the network by wire",
+    "mobile": "is used on the move",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 
@@ -68,14 +75,11 @@ class Service:
     """What is presented of a stream, and what its maker promises of it.
 
     ``presents``: what the other side shows or plays of it. ``priority``: its place in the order in
-    which streams are protected, 1 first; 0: none is declared. ``delay_s``, ``loss``: the limits
-    that it keeps while it is protected; infinite and 1 where none is declared.
+    which streams are protected, 1 first; 0: none is declared.
     """
 
     presents: Literal["", "picture", "sound"] = ""
     priority: int = 0
-    delay_s: float = math.inf
-    loss: float = 1.0
 
 
 NO_SERVICE = Service()
@@ -92,6 +96,9 @@ class Stream:
     ``wire``: what a real device's packets look like; a simulated one's are the bench's own.
     ``service``: what is presented and promised of it.
     ``suite``: the cipher suite that the maker lists for this class of data; empty for none.
+    ``most_delay_s``, ``most_loss``: what the stream needs of any network that the device is used
+    on: the 99th percentile of the one-way delay, and the ratio of lost packets; ``None`` where the
+    maker states none.
     """
 
     name: str
@@ -107,6 +114,8 @@ class Stream:
     wire: Wire | None = None
     service: Service | None = None
     suite: str = ""
+    most_delay_s: float | None = None
+    most_loss: float | None = None
 
     @property
     def served(self) -> Service:
@@ -207,7 +216,10 @@ class DeviceProfile:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of everything in the profile."""
-        text = json.dumps(asdict(self), sort_keys=True)
+        data = asdict(self)
+        for stream in data["streams"]:
+            without_unstated(stream)
+        text = json.dumps(data, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -260,6 +272,16 @@ class DeviceProfile:
     def with_defects(self, defects: Mapping[str, float]) -> DeviceProfile:
         """The same device with deliberate defects, name to size."""
         return replace(self, defects=dict(sorted(defects.items())) or None)
+
+
+def without_unstated(stream: dict[str, Any]) -> None:
+    """Take the limits that a stream's maker does not state out of its data.
+
+    Sessions and runs stored before they could be stated keep their names and hashes.
+    """
+    for key in ("most_delay_s", "most_loss"):
+        if stream[key] is None:
+            del stream[key]
 
 
 def _wanted(option: str, options: tuple[str, ...]) -> bool:

@@ -12,6 +12,8 @@ from bench.devices.clients import DeviceSecurity
 from bench.devices.console.doctor import ConsoleSide
 from bench.devices.console.patient import StationSide
 from bench.devices.defects import traits_of
+from bench.devices.imaging.doctor import ReadingRoom
+from bench.devices.imaging.patient import Modality
 from bench.devices.load import load_profile
 from bench.devices.monitor import build as monitor
 from bench.devices.ports import Endpoint, Port
@@ -38,6 +40,10 @@ MACHINES: Mapping[str, Mapping[Side, Maker]] = {
     "monitor": {
         "patient": lambda profile, port: monitor.bedside(profile, traits_of(profile), port),
         "doctor": lambda profile, port: monitor.station(profile, traits_of(profile), port),
+    },
+    "imaging": {
+        "patient": lambda profile, port: Modality(profile, traits_of(profile), port),
+        "doctor": lambda profile, port: ReadingRoom(profile, traits_of(profile), port),
     },
 }
 

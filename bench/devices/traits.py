@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bench.devices.audit import AuditTraits
+from bench.devices.backup import BackupTraits
 from bench.devices.links import LinkTraits
 from bench.devices.local_control import TakeoverTraits
 from bench.devices.planned import PlannedTraits
@@ -18,6 +19,7 @@ from bench.devices.security import SecurityTraits
 from bench.devices.store import StoreTraits
 from bench.devices.studio import StudioTraits
 from bench.devices.supervision import NervesTraits
+from bench.devices.transfer import TransferTraits
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +60,5 @@ class Traits:
     quality: QualityTraits = field(default_factory=QualityTraits)
     planned: PlannedTraits = field(default_factory=PlannedTraits)
     security: SecurityTraits = field(default_factory=SecurityTraits)
+    transfer: TransferTraits = field(default_factory=TransferTraits)
+    backup: BackupTraits = field(default_factory=BackupTraits)

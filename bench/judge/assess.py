@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from bench.devices.profile import AlarmProfile, DeviceProfile
+from bench.judge.documented import looser_than_documents
 from bench.judge.judge import judge
 from bench.judge.specify import specify
 from bench.judge.verdict import ChosenRule, Outcome, Verdict
@@ -35,6 +36,7 @@ def assess(
     certify: bool = False,
     rule: ChosenRule | None = None,
     confidence: float = CONFIDENCE,
+    documents: Iterable[Requirement] | None = None,
 ) -> Verdict:
     """Measure, check the stimulus, judge the default reading and show the rival ones.
 
@@ -45,10 +47,14 @@ def assess(
         certify: refuse what only the device itself observed.
         rule: chosen for the run (see :func:`bench.judge.specify.specify`).
         confidence: of the bounds.
+        documents: the catalogue, for behaviours that rest on what the profile says each stream
+            needs; without it they have no verdict.
     """
     behaviour = BEHAVIOURS.get(requirement.id)
     unsound = stimulus_problems(recordings, stimulus, reactions=behaviour is not None)
     shared = floor_problems(recordings, floor)
+    if behaviour is not None and behaviour.stream_limits:
+        shared = (*shared, *looser_than_documents(profile, documents))
     alarms: tuple[AlarmProfile | None, ...] = expected_alarms(recordings[0]) or (None,)
     choices = alarms if behaviour is not None and behaviour.alarm else alarms[:1]
     attempt = max(_attempt(recording) for recording in recordings)

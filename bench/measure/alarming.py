@@ -30,6 +30,7 @@ EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
     "update": ("network-intrusion",),
     "flood": ("network-intrusion",),
     "connections": (),
+    "journey": ("network-interrupted", "network-delay", "network-loss", "link-lost"),
 }
 """Kind of the faulty step to the alarms that answer it. Any one of them is an answer; each has
 its own deadline and priority."""

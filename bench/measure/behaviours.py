@@ -18,13 +18,16 @@ from bench.measure.device_log import DEVICE_CLOCK, clock_term
 from bench.measure.displaying import mon_1, mon_3
 from bench.measure.floor import NoiseFloor
 from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
+from bench.measure.journeys import mob_2
 from bench.measure.kpi import evidence_problems, flow_problems, time_budget
 from bench.measure.measurement import Measurement, UncertaintyTerm
 from bench.measure.ordering import path_1, path_2, us_1
+from bench.measure.places import con_2, env_1, life_1
 from bench.measure.preserving import pre_1
 from bench.measure.quality import lim_3, ops_1
 from bench.measure.recovering import rec_1, sw_1
 from bench.measure.reporting import icu_1, icu_2
+from bench.measure.restoring import us_2
 from bench.measure.securing import (
     con_1,
     dat_1,
@@ -69,6 +72,8 @@ class Behaviour:
     in it, whatever its reference points are called. ``by_device``: the value is a time by the
     device's own clock, which is measured and enters the budget. ``more``: the
     more the better, so that the worst trial is the smallest.
+    ``stream_limits``: it rests on what the profile says each stream needs, which must not be looser
+    than the documents.
     """
 
     trial: Trial
@@ -80,6 +85,7 @@ class Behaviour:
     reaction: bool = False
     by_device: bool = False
     more: bool = False
+    stream_limits: bool = False
 
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
@@ -124,6 +130,11 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "DAT-1": Behaviour(dat_1, "none", ("overheard",), unit="count"),
     "DAT-2": Behaviour(dat_2, "app-app", ("test-point", "overheard")),
     "CON-1": Behaviour(con_1, "none", ("attempt",), unit="count", more=True),
+    "CON-2": Behaviour(con_2, "none", unit="count", stream_limits=True),
+    "ENV-1": Behaviour(env_1, "none", unit="count", stream_limits=True),
+    "LIFE-1": Behaviour(life_1, "none", unit="count", stream_limits=True),
+    "MOB-2": Behaviour(mob_2, "fault-signal", ("alarm-signal",), alarm=True),
+    "US-2": Behaviour(us_2, "none", ("action", "record", "archive")),
 }
 
 

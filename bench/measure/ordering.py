@@ -155,7 +155,7 @@ def _ordered(recording: Recording) -> list[list[Stream]]:
     for stream in streams:
         if not stream.served.priority:
             raise ev.Cannot(f"not declared: the priority of {stream.name}")
-        if math.isinf(stream.served.delay_s):
+        if stream.most_delay_s is None or stream.most_loss is None:
             raise ev.Cannot(f"not declared: the limits of {stream.name}")
     return [
         sorted((s for s in streams if s.direction == way), key=lambda s: s.served.priority)
@@ -205,4 +205,7 @@ def _service(recording: Recording, stream: Stream, window: Window) -> _Served:
         return _Served(full, False)
     late_s = ranks(delays.copy(), (QUANTILE,))[0]
     lost = float(flow.lost.sum()) / len(flow)
-    return _Served(full, late_s <= stream.served.delay_s and lost <= stream.served.loss)
+    most_s, most = stream.most_delay_s, stream.most_loss
+    assert most_s is not None, "checked in _ordered"
+    assert most is not None, "checked in _ordered"
+    return _Served(full, late_s <= most_s and lost <= most)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.devices.profile import without_unstated
 from bench.sessions.codec import to_json
 from bench.sessions.packets import ROW
 from bench.sessions.recording import Recording
@@ -44,6 +45,7 @@ def recording_hash(recording: Recording) -> str:
                 del stream[optional]
         if not stream["suite"]:
             del stream["suite"]
+        without_unstated(stream)
     head["events"] = sorted((e.t_ns, _canonical(to_json(e))) for e in recording.events)
     digest = hashlib.sha256(_canonical(head).encode() + b"\n")
     rows = np.ascontiguousarray(in_order(recording.packets.rows), dtype=ROW)

@@ -102,6 +102,7 @@ def _judged(
         certify=bool(run.identity.get("certify")),
         rule=_chosen_rule(run),
         confidence=float(run.identity.get("confidence") or CONFIDENCE),
+        documents=run.requirements.values(),
     )
 
 

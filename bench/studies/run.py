@@ -19,6 +19,7 @@ from bench.devices.profile import FUNCTIONS, DeviceProfile
 from bench.devices.registry import MACHINES, machine_of
 from bench.errors import InputError
 from bench.judge.assess import CONFIDENCE, assess
+from bench.judge.documented import limits_documented
 from bench.judge.scope import Candidate, ScopeItem
 from bench.judge.verdict import ChosenRule, Outcome, Verdict
 from bench.measure.floor import NoiseFloor, measure_floor
@@ -218,7 +219,9 @@ class Run:
             unsound="; ".join(filter(None, (failed, unsound))),
         )
         if not self.folder.identity["scope"]:
+            documented = limits_documented(options.device, self.catalogue.requirements.values())
             asked = dict.fromkeys(item.requirement for item in self.scope)
+            asked |= dict.fromkeys(each.id for each in documented)
             self.folder.update(
                 scope=self.scope,
                 trials=self._settled.trials,
@@ -352,6 +355,7 @@ class Run:
                 certify=self.options.certify,
                 rule=self.options.rule,
                 confidence=self.options.confidence,
+                documents=self.catalogue.requirements.values(),
             )
         self.verdicts.append(verdict)
         self.folder.verdict(verdict)

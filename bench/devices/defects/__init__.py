@@ -9,6 +9,7 @@ from bench.devices import files
 from bench.devices.defects import (
     alarms,
     audit,
+    imaging,
     links,
     motion,
     operation,
@@ -36,6 +37,7 @@ _TOPICS = (
     operation,
     audit,
     security,
+    imaging,
 )
 
 DEFECTS: Mapping[str, Defect] = {

@@ -15,6 +15,7 @@ from bench.network.library import (
     monitoring,
     operation,
     picture,
+    places,
     security,
     standby,
     takeover,
@@ -35,6 +36,7 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     **operation.SCENARIOS,
     **worst_case.SCENARIOS,
     **security.SCENARIOS,
+    **places.SCENARIOS,
 }
 
 

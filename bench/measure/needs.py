@@ -1,0 +1,141 @@
+"""What a device needs of a network, stream by stream, and whether it got it for a while.
+
+The figures are those that the profile states per stream (``most_delay``, ``most_loss``), and for
+image sets the rate at which they get through (D:image_rate). Whether a document asks for more is
+the judge's affair: measuring knows no requirement. This is demonstrated, as behaviours are: the
+figure of the packets of one trial, and no probability beyond it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from bench.devices.profile import Stream
+from bench.measure import events as ev
+from bench.measure.kpi import flow_problems, measure_flow
+from bench.measure.pairing import by_sequence, flow_of
+from bench.sessions.recording import Recording
+from bench.units import ns, show_duration
+
+LEAST_PACKETS = 100
+"""Fewer tell nothing of a 99th percentile; of a ratio one packet must weigh less than its limit."""
+
+LEAST_RATE = 0.5
+"""A stream that sends less than this share of its packets has fallen silent, not kept a limit."""
+
+IMAGE_KIND = "dicom"
+"""Streams of this kind carry image sets: whole and in time, whatever becomes of one packet."""
+
+
+@dataclass(slots=True)
+class Needs:
+    """``broken``: what was certainly not met. ``unclear``: what the recording cannot show.
+
+    ``p99_s``: per stream the 99th percentile of the delay.
+    """
+
+    broken: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
+    p99_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def words(self) -> str:
+        """For the details of a verdict."""
+        if self.broken:
+            return "broken: " + "; ".join(self.broken)
+        return "unclear: " + "; ".join(self.unclear) if self.unclear else "kept"
+
+
+def needs_between(recording: Recording, start_ns: int, end_ns: int) -> Needs:
+    """Whether every stream that runs had its limits kept from ``start_ns`` to ``end_ns``."""
+    found = Needs()
+    for stream in recording.device.active_streams:
+        if IMAGE_KIND in stream.kinds:
+            found.broken += late_images(recording, start_ns, end_ns, found.unclear)
+        elif stream.most_delay_s is None or stream.most_loss is None:
+            found.unclear.append(f"not declared: most_delay and most_loss of {stream.name}")
+        else:
+            _stream(recording, stream, (start_ns, end_ns), found)
+    return found
+
+
+def _stream(recording: Recording, stream: Stream, span: tuple[int, int], found: Needs) -> None:
+    whole = flow_of(recording, stream.name)
+    found.unclear += flow_problems(recording, whole, stream.name)
+    part = by_sequence(whole).sent_between(*span)
+    seconds = (span[1] - span[0]) / 1e9
+    if len(part) < LEAST_RATE * stream.packets_per_s * seconds:
+        sent = f"{len(part)} of {stream.packets_per_s * seconds:.0f} packets"
+        found.broken.append(f"{stream.name} fell silent: {sent} sent")
+        return
+    health = recording.health
+    clock_s = health.clock_step_s + health.lateness_s.get("p99", 0.0)
+    for metric, limit, margin, least in (
+        ("delay-p99", stream.most_delay_s, clock_s, LEAST_PACKETS),
+        ("loss", stream.most_loss, 0.0, 1 / stream.most_loss if stream.most_loss else math.inf),
+    ):
+        assert limit is not None
+        figure = measure_flow([part], seconds, metric, confidence=0.5, budget=(), terms=())
+        if figure.value is None or figure.n < least:
+            found.unclear.append(f"{figure.n} packets tell no {metric} of {stream.name}")
+            continue
+        if metric == "delay-p99":
+            found.p99_s[stream.name] = figure.value
+        if figure.value - margin > limit:
+            found.broken.append(f"{metric} of {stream.name} is {figure.value:.3g}, not {limit:.3g}")
+        elif figure.value + margin > limit:
+            found.unclear.append(f"{metric} of {stream.name} is at its limit")
+
+
+def late_images(
+    recording: Recording,
+    start_ns: int,
+    end_ns: int,
+    unclear: list[str],
+    down: Sequence[tuple[int, int]] = (),
+) -> list[str]:
+    """Image sets made from ``start_ns`` to ``end_ns`` that were not shown whole and in time.
+
+    Args:
+        unclear: takes what the recording cannot show.
+        down: spans in which nothing could pass, in order: a set that is on its way may wait then.
+    """
+    made = [e for e in recording.named("image-acquired", side="patient") if e.independent]
+    made = [e for e in made if start_ns <= e.t_ns < end_ns]
+    rate_bps = recording.device.declares.get("image_rate_bps")
+    if rate_bps is None or not made:
+        unclear.append("no image set was made" if rate_bps else "not declared: D:image_rate_bps")
+        return []
+    late = []
+    for event in made:
+        number, sha256 = event.value["set"], event.value["sha256"]
+        due_ns = event.t_ns + ns(event.value["bytes"] * 8 / rate_bps)
+        for begin, until in down:
+            due_ns += max(0, until - max(begin, event.t_ns)) if begin < due_ns else 0
+        shown = [e for e in recording.named("image", side="doctor") if e.value["set"] == number]
+        if any(not e.independent for e in shown):
+            unclear.append("only the device itself says that an image set was shown")
+        if any(e.value["sha256"] != sha256 for e in shown):
+            late.append(f"image set {number} was shown altered")
+        elif not any(e.t_ns <= due_ns for e in shown):
+            limit = show_duration((due_ns - event.t_ns) / 1e9)
+            if due_ns > recording.schedule.end_ns:
+                unclear.append(f"the recording ends before image set {number} was due")
+            else:
+                late.append(f"image set {number} was not shown whole within {limit}")
+    return late
+
+
+def settled(found: dict[str, Needs]) -> None:
+    """Insist that each place was decided, or that one certainly failed.
+
+    Raises:
+        Cannot: nothing failed for certain, and something is unclear.
+    """
+    if any(needs.broken for needs in found.values()):
+        return
+    for place, needs in found.items():
+        if needs.unclear:
+            raise ev.Cannot(f"{place}: {'; '.join(needs.unclear)}")

@@ -1,0 +1,182 @@
+"""One device on several networks: access methods, sites, a site over the years, a journey."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bench.network.drawn import Drawn
+from bench.network.effects import Effect
+from bench.network.events import (
+    SURROGATE,
+    Phase,
+    event_segments,
+    find_event,
+    flap,
+    with_phases,
+)
+from bench.network.impairment import DIRECTIONS
+from bench.network.library.parts import link_state, recover, settle, usual_links
+from bench.network.profiles import load_profiles
+from bench.network.scenario import Action, Disturbance, LinkState, Scenario, Segment, Step
+
+ACCESS = {
+    "access-wired": "wired-lan",
+    "access-5g": "5g-short-haul-slice",
+    "access-gateway": "5g-gateway",
+    "access-wifi": "wifi-near",
+    "access-4g": "4g-cell",
+}
+"""Access method to the profile of its network; a device names the methods it has so. In order of
+delay, so that no packet of one network holds up those of the next."""
+
+SITES = {
+    "laboratory": "site-laboratory",
+    "first-deployment": "site-first-deployment",
+    "maintenance": "site-maintenance",
+    "rural": "site-rural",
+}
+BASELINE, RERUNS = "site-first-deployment", ("site-first-year", "site-third-year")
+
+JOIN_S, USE_S = 0.6, 4.0
+IMAGE_AFTER_S = JOIN_S + 0.2
+SMALL_SET = "acquire:4MB"
+"""A set that a quick session can afford; table 1 of the CAICT report (2023) has 300 MB."""
+
+RERUN_SET = "acquire:8MB"
+"""Long enough on its way to fill the queue of a network that has grown slower."""
+
+
+def _both(profile: str) -> dict[str, LinkState]:
+    """Both links on the same network: the device is there with all it has."""
+    state = link_state(load_profiles()[profile])
+    return {"primary": state, "standby": state}
+
+
+def _place(name: str, kind: str, profile: str) -> Step:
+    links = _both(profile)
+    phases = (Segment("join", JOIN_S, links), Segment("use", USE_S, links))
+    return Step(name, kind, "within", phases, note=load_profiles()[profile].title)
+
+
+def _places(
+    name: str,
+    title: str,
+    steps: tuple[Step, ...],
+    source: str,
+    images: str = SMALL_SET,
+    rest_s: float = 1.0,
+) -> Scenario:
+    """The places one after the other, an image set made at each, and time for the last to come."""
+    made = tuple(Action(step.name, IMAGE_AFTER_S, "patient", images) for step in steps)
+    end = Segment("rest", rest_s)
+    rest = Step("rest", "hold", "within", (end,), judged=False)
+    return Scenario(name, title, (settle(usual_links()), *steps, rest), made, source)
+
+
+def access_methods() -> Scenario:
+    """The network by each access method, one after the other, with an image set on each."""
+    return _places(
+        "access-methods",
+        "The same device on a wired network, 5G, a gateway, Wi-Fi and 4G",
+        tuple(_place(name, "access", profile) for name, profile in ACCESS.items()),
+        "CAICT report on remote medical devices (2023), table 7",
+    )
+
+
+def site_profiles() -> Scenario:
+    """Laboratory, first deployment, maintenance and a rural place, with an image set at each."""
+    return _places(
+        "site-profiles",
+        "The same device in the laboratory, at its first site, in maintenance and in the country",
+        tuple(_place(name, "site", profile) for name, profile in SITES.items()),
+        "chosen inside the ranges of table 7, CAICT report on remote medical devices (2023)",
+    )
+
+
+def site_reruns() -> Scenario:
+    """A site as it was stated at installation, then as it was measured one and three years later.
+
+    A laboratory puts the figures of its own site here: the baseline, then what a probe found.
+    """
+    steps = (
+        _place("installation", "baseline", BASELINE),
+        *(_place(name.removeprefix("site-"), "rerun", name) for name in RERUNS),
+    )
+    return _places(
+        "site-reruns",
+        "A site at installation, and measured again one and three years later",
+        steps,
+        "synthetic: a network that grows slower with its load, inside the ranges of table 7",
+        RERUN_SET,
+        rest_s=3.5,
+    )
+
+
+def harsh_journey() -> Scenario:
+    """A drive: handover, radio link failure, tunnels while images go out, and on to 4G.
+
+    Both links ride in the same vehicle: what happens to one happens to the other, but for the
+    first handover.
+    """
+    links = usual_links()
+    on = ("primary", "standby")
+    failure = with_phases(
+        find_event("radio-link-failure"),
+        {"fade": Phase("fade", Drawn(0.5, 1.0), Effect(loss=0.3)),
+         "blackout": Phase("blackout", Drawn(1.0, 2.0), Effect(hold=False, up=False, of="now"))},
+    )  # fmt: skip
+    slow = Disturbance(
+        "cell-edge", 1.5, on=on, effects=dict.fromkeys(DIRECTIONS, Effect(rate_bps=30e6)),
+        lasting=True,
+    )  # fmt: skip
+    wide = Disturbance(
+        "wide", 2.5, on=on, effects=dict.fromkeys(DIRECTIONS, Effect(rate_bps=300e6)), lasting=True
+    )
+    rides = (
+        ("handover", event_segments(find_event("nr"), ("primary",)), 2.0),
+        ("failure", event_segments(failure, on), 2.5),
+        ("tunnels", (slow, *flap(5, 1.0, 2.0, on)), 2.5),
+        ("to-4g", (wide, *event_segments(find_event("5g-to-4g-redirect"), on)), 2.5),
+    )
+    steps = tuple(
+        Step(
+            name, "journey", "beyond", (*segments, Segment("ride", ride_s)), judged=False,
+            note=f"typical figures; {SURROGATE}",
+        )
+        for name, segments, ride_s in rides
+    )  # fmt: skip
+    return Scenario(
+        "harsh-journey",
+        "A drive through a handover, a radio link failure, tunnels and out of 5G coverage",
+        (settle(links), *steps, recover(links, 2.0)),
+        (Action("tunnels", 0.3, "patient", "acquire:8MB"),),
+        f"synthetic drive of typical events; {SURROGATE}",
+    )
+
+
+def storage_failure() -> Scenario:
+    """The storage fails during an examination; a little later the backup is restored."""
+    links = usual_links()
+    steps = (
+        settle(links),
+        Step("record", "record", "within", (Segment("record", 7.0, links),), judged=False),
+        Step("restore", "restore", "within", (Segment("restore", 8.0, links),), judged=False),
+    )
+    return Scenario(
+        "storage-failure",
+        "The record store fails and its backup is restored",
+        steps,
+        (
+            Action("record", 6.9, "patient", "fail-storage"),
+            Action("restore", 0.5, "patient", "restore-backup"),
+        ),
+    )
+
+
+SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
+    "access-methods": access_methods,
+    "site-profiles": site_profiles,
+    "site-reruns": site_reruns,
+    "harsh-journey": harsh_journey,
+    "storage-failure": storage_failure,
+}

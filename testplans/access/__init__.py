@@ -1,0 +1,1 @@
+"""How the device reaches the network: each access method judged apart."""

@@ -1,0 +1,1 @@
+"""Records, their backup and what a restore brings back."""
