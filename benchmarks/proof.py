@@ -1,6 +1,7 @@
 """The long proofs, with dated figures: ``./run proof [--only PART]`` (``--help``).
 
 * ``prove``: every deliberate defect over many seeds, and healthy devices (``benchmarks.prove``).
+* ``suite``: all plans on every device, quick, on the virtual bench (``benchmarks.suite``).
 * ``repeat``: one seed twice, every scenario; the content hashes must be equal.
 * ``floor``: noise floor of the local bench.
 * ``kills``: SIGKILL of a local run at a random moment; nothing of it may stay on the host.
@@ -31,12 +32,12 @@ from rich.progress import Progress as Bar
 
 from bench.benches.base import Nowhere
 from bench.benches.virtual import VirtualBench
-from bench.devices.registry import find_device
+from bench.devices.registry import find_device, names
 from bench.measure.floor import measure_floor
 from bench.network import library
 from bench.runs.content import recording_hash
 from bench.sessions.recording import Recording, Session
-from benchmarks import prove
+from benchmarks import prove, suite
 from benchmarks.emulate_kills import kill_emulate
 
 WHERE = Path(__file__).resolve().parents[1] / "results" / "proof.jsonl"
@@ -105,7 +106,7 @@ def processes_with(entry: str) -> list[int]:
     return found
 
 
-PARTS = ("repeat", "prove", "floor", "kills", "emulate-kills")
+PARTS = ("repeat", "prove", "suite", "floor", "kills", "emulate-kills")
 
 
 def main() -> None:
@@ -119,6 +120,7 @@ def main() -> None:
     parts: dict[str, tuple[Callable[[int, Callable[[], None]], dict[str, Any]], int, int]] = {
         "repeat": (repeat, 0, len(library.SCENARIOS) - 1),
         "prove": (prove.part(arguments.publish), arguments.seeds, 0),
+        "suite": (lambda _, tick: suite.suite(names(), tick), 0, len(names())),
         "floor": (floor, 0, 1),
         "kills": (kills, arguments.kills, arguments.kills),
         "emulate-kills": (kill_emulate, 50, 50),

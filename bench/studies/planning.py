@@ -29,6 +29,9 @@ QUICK_STEADY_S: Mapping[str, float] = {"virtual": 400.0}
 QUICK_STEADY_OTHERS_S = 40.0
 FULL_STEADY_S = 4000.0
 """Longest steady session: quick by bench (a virtual clock is fast), full on any."""
+QUICK_PACKETS = 1.5e6
+"""A device of many packets has a quick steady session of about so many on a virtual clock, so that
+a suite of devices takes minutes; never shorter than on other benches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def settle(
         )  # fmt: skip
 
     behaviours = {c.scenario for c in wanted if requirements[c.requirement].kind == "behaviour"}
-    plan = _plan_of(effort, bench, capabilities(device, bench))
+    plan = _plan_of(effort, bench, device)
     if effort.budget_s is not None:
         plan = _within(effort, plan, behaviours, scope(plan))
     found = scope(plan)
@@ -98,15 +101,18 @@ def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _plan_of(effort: Effort, bench: str, offered: frozenset[str]) -> Plan:
+def _plan_of(effort: Effort, bench: str, device: DeviceProfile) -> Plan:
     """Quick or full; with a budget, what it would be if there were time for everything."""
     everything = effort.full or effort.budget_s is not None
     quick_s = QUICK_STEADY_S.get(bench, QUICK_STEADY_OTHERS_S)
+    packets_per_s = sum(stream.packets_per_s for stream in device.active_streams)
+    if packets_per_s * quick_s > QUICK_PACKETS:
+        quick_s = max(QUICK_STEADY_OTHERS_S, QUICK_PACKETS / packets_per_s)
     return Plan(
         steady_budget_s=effort.budget_s or (FULL_STEADY_S if effort.full else quick_s),
         trials=full_trials(effort.confidence) if everything else 1,
         confidence=effort.confidence,
-        capabilities=offered,
+        capabilities=capabilities(device, bench),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.devices.defects import DEFECTS, MARGINS, can_have, check_defects, find_defect
+from bench.devices.defects import DEFECTS, MARGINS, can_have, check_defects, find_defect, traits_of
 from bench.devices.profile import DeviceProfile
 from bench.judge.scope import Candidate
 from bench.judge.verdict import Outcome
@@ -301,7 +301,8 @@ def healthy_units(
             looks = whole if seed == 1 else light
             for place, look in enumerate(looks):
                 near = (seed + place) % NEAR_EVERY == 0
-                found.append((_healthy(look, seed, near), near))
+                unit = _healthy(look, seed, near)
+                found.append((unit, near and _deviates(unit)))
             if seed % KPI_EVERY == 1:
                 found += [(_healthy(look, seed, False), False) for look in figures]
     return tuple(found)
@@ -315,6 +316,12 @@ def _healthy(look: Look, seed: int, near: bool) -> Unit:
         device = device.with_defects(shares)
     key = f"{look.device.fingerprint[:12]} healthy{' near' if near else ''} {look.scenario} {seed}"
     return Unit(key, (replace(look, device=device),), seed)
+
+
+def _deviates(unit: Unit) -> bool:
+    """Whether the device of a unit behaves otherwise than by its profile alone."""
+    device = unit.looks[0].device
+    return traits_of(device) != traits_of(device.with_defects({}))
 
 
 def prove_healthy(units: Sequence[tuple[Unit, bool]], carry: Carry) -> HealthyResult:

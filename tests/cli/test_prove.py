@@ -63,7 +63,8 @@ def test_bad_input_is_one_line(bench, kit, words, parts):
 
 
 def test_ctrl_c_ends_it_with_its_processes(bench, kit):
-    process = bench.start("prove", "--seeds", "50", start_new_session=True)
+    words = ("prove", "--device", "telesurgery-robot", "--defect", "slow-local-stop")
+    process = bench.start(*words, "--seeds", "99", start_new_session=True)
     kit.wait_until(lambda: len(family(process.pid)) >= 2, 60, "a second process")
     began = kit.time.monotonic()
     members = family(process.pid)

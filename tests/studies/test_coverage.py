@@ -98,6 +98,22 @@ def test_a_statement_is_answered_by_all_of_its_behaviours():
     assert both.id not in judged.tests().get("stop", ())
 
 
+def test_a_behaviour_without_a_defect_that_its_tests_must_catch_is_not_covered():
+    assert line(found(), "SW-1").defects == ("never-switches", "old-sequence")
+    assert line(found(), "SW-1").covered
+    of = coverage(CATALOGUE, [TESTS], [], [ROBOT], TODAY, defects={})
+    assert line(of, "SW-1").why_not == "no deliberate defect breaks it"
+    assert line(of, "SW-1") in of.uncovered
+    assert line(of, "000-t2-force-delay").covered, "a figure needs a test only"
+
+
+def test_a_test_of_a_declaration_covers_it():
+    emc = Collected((Candidate("EMC-1", "", "report", ""),), ())
+    of = coverage(CATALOGUE, [emc], [], [ROBOT], TODAY)
+    assert (line(of, "EMC-1").covered, line(of, "EMC-1").tests) == (True, ("report",))
+    assert not line(of, "EXP-1").covered
+
+
 def test_a_declaration_covers_where_it_stands():
     emc = dataclasses.replace(CATALOGUE.get("LOC-1"), id="EMC-X", kind="declaration")
     catalogue = dataclasses.replace(CATALOGUE, requirements={"EMC-X": emc}, statements={})
@@ -123,6 +139,8 @@ def test_it_can_be_read_by_programs_and_people():
     assert "SW-1: PASS in run-1; switch (2 tests)" in text
     assert "wanders" in text
     assert "000-t2-video-3d-delay" in text
+    assert "SW-1: 2 tests; never-switches, old-sequence" in text
+    assert "LOC-2: no test; no test judges it" in text
 
 
 def test_damaged_and_unfinished_runs_are_left_aside(ended, tmp_path):

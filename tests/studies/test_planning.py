@@ -11,7 +11,7 @@ from bench.network import library
 from bench.requirements.loader import load_catalogue
 from bench.sessions.recording import Session
 from bench.studies.effort import Effort, read_effort, read_rule
-from bench.studies.planning import capabilities, scenario_s, settle
+from bench.studies.planning import QUICK_PACKETS, capabilities, scenario_s, settle
 
 CATALOGUE = load_catalogue()
 ROBOT = find_device("telesurgery-robot")
@@ -43,6 +43,19 @@ def test_quick_and_full():
     assert plan(full=True, confidence=0.99).trials == 90
     assert plan(bench="local").steady_s == 40.0
     assert plan(BEHAVIOURS).duration_s == pytest.approx(6.0 + ONCE_S), "no KPI, no steady session"
+
+
+def test_a_device_of_many_packets_has_a_shorter_quick_session():
+    busy = ROBOT.with_options(("video-3d",))
+    found = settle(KPI, device=busy, requirements=CATALOGUE, bench="virtual", effort=Effort())
+    rate = sum(stream.packets_per_s for stream in busy.active_streams)
+    assert 40.0 <= found.steady_s <= QUICK_PACKETS / rate < 400.0
+    left_out = next(item for item in found.scope if item.test == "t")
+    assert left_out.reason == "the evidence takes longer than this run"
+    full = settle(
+        KPI, device=busy, requirements=CATALOGUE, bench="virtual", effort=Effort(full=True)
+    )
+    assert full.steady_s == plan(KPI, full=True).steady_s
 
 
 def test_every_scenario_lasts_as_long_as_its_sessions():

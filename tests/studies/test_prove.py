@@ -94,6 +94,7 @@ def test_healthy_devices_pass_also_near_their_limits(subjects):
 @pytest.mark.parametrize("name", MARGINS)
 def test_a_margin_changes_a_device(name):
     """It changes how some device behaves, and says which requirements it keeps."""
+    assert name not in DEFECTS
     assert set(MARGINS[name].keeps) <= {r.id for r in CATALOGUE.values()}
     devices = [find_device(each) for each in names()]
     assert any(traits_of(d.with_defects({name: 0.95})) != traits_of(d) for d in devices)

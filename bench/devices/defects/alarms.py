@@ -13,12 +13,19 @@ _OUTAGE_ALARMS = frozenset({"network-interrupted", "link-lost"})
 _NETWORK_ALARMS = _OUTAGE_ALARMS | {"network-delay", "network-loss"}
 
 
+_NOTICED_BY = frozenset(
+    {"command_delay_window_s", "command_silence_alarm_s", "command_loss_window_s", "link_silence_s"}
+)
+
+
 def _signal_near_limit(traits: Traits, profile: DeviceProfile, share: float) -> Traits:
     """The signals of network alarms later, so that event to signal takes ``share`` of the limit.
 
     What the device takes to notice comes out of its own limits, with one period of its heartbeat.
     """
     limits = profile.limits
+    if not limits.keys() >= _NOTICED_BY:
+        return traits
     window_s, beat_s = limits["command_delay_window_s"], profile.stream("control").period_s
     notice_s = {
         "network-interrupted": limits["command_silence_alarm_s"] + window_s,
