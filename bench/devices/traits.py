@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from bench.devices.links import LinkTraits
 from bench.devices.local_control import TakeoverTraits
-from bench.devices.planned import PlannedTraits
 from bench.devices.quality import QualityTraits
 
 
@@ -33,4 +32,3 @@ class Traits:
     links: LinkTraits = field(default_factory=LinkTraits)
     takeover: TakeoverTraits = field(default_factory=TakeoverTraits)
     quality: QualityTraits = field(default_factory=QualityTraits)
-    planned: PlannedTraits = field(default_factory=PlannedTraits)
