@@ -7,8 +7,6 @@ enabling switch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bench.devices.links import LinkSupervisor
 from bench.devices.ports import Message, Port
 from bench.devices.profile import Stream
@@ -17,18 +15,6 @@ from bench.units import ns
 PLAN = "plan"
 PIECES = 40
 """Packets that a plan is made of."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedTraits:
-    """How a device keeps to its plan.
-
-    ``needs_plan``: it does not move before the plan is whole. ``needs_supervisor``: it holds while
-    nobody stands by.
-    """
-
-    needs_plan: bool = True
-    needs_supervisor: bool = True
 
 
 class PlanSender:
@@ -59,8 +45,7 @@ class PlanSender:
 class Plan:
     """What the patient's side has of the plan, and whether the supervisor stands by."""
 
-    def __init__(self, traits: PlannedTraits) -> None:
-        self._traits = traits
+    def __init__(self) -> None:
         self._missing = set(range(PIECES))
         self.supervised = True
 
@@ -76,5 +61,4 @@ class Plan:
     @property
     def allows_motion(self) -> bool:
         """The plan is whole and somebody stands by."""
-        whole = not self._missing or not self._traits.needs_plan
-        return whole and (self.supervised or not self._traits.needs_supervisor)
+        return self.supervised and not self._missing

@@ -8,8 +8,10 @@ from bench.devices.defects import DEFECTS
 from bench.judge.verdict import Outcome
 
 PASS, FAIL, OPEN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
-ROBOT = "telesurgery-robot"
-STREAMS = ("force-feedback",)
+ROBOTS = {"telesurgery-robot": 1, "orthopaedic-robot": 3}
+"""Remote robots with 1 kHz and 100 Hz of commands, and how many seeds each plays."""
+
+SLOW, STREAMS = "orthopaedic-robot", ("force-feedback", "plan")
 JUDGED = {
     "dead-standby": ("SW-2",),
     "switch-back": ("SW-3",),
@@ -28,9 +30,10 @@ SHOWN = {
 
 
 @pytest.mark.parametrize("scenario", JUDGED)
-def test_a_healthy_robot_passes_under_a_sound_stimulus(played, scenario):
-    for seed in (1, 2, 3):
-        recording = played.play(played.device(ROBOT, streams=STREAMS), scenario, seed)
+@pytest.mark.parametrize("robot", ROBOTS)
+def test_healthy_robots_pass_under_a_sound_stimulus(played, robot, scenario):
+    for seed in range(1, 1 + ROBOTS[robot]):
+        recording = played.play(played.device(robot, streams=STREAMS), scenario, seed)
         assert played.unsound(recording) == []
         for requirement in JUDGED[scenario]:
             found = played.verdict(recording, requirement)
@@ -42,7 +45,7 @@ def test_a_healthy_robot_passes_under_a_sound_stimulus(played, scenario):
 def test_a_defect_fails(played, defect):
     (requirement,) = DEFECTS[defect].breaks
     for seed in (1, 8):
-        device = played.device(ROBOT, defect, streams=STREAMS)
+        device = played.device(SLOW, defect, streams=STREAMS)
         found = played.verdict(played.play(device, SHOWN[defect], seed), requirement)
         assert found.verdict is FAIL, found.reason
 
@@ -55,7 +58,7 @@ def test_every_defect_of_these_is_shown():
 
 @pytest.mark.parametrize("defect", ["slow-switch-back", "oscillating-switch-back"])
 def test_what_comes_after_the_outage_leaves_the_switchover_alone(played, defect):
-    recording = played.play(played.device(ROBOT, defect), "primary-outage")
+    recording = played.play(played.device(SLOW, defect, streams=STREAMS), "primary-outage")
     assert played.verdict(recording, "SW-1").verdict is PASS
 
 
@@ -75,7 +78,7 @@ def cut(recording, end_s):
 
 def test_a_fault_that_never_came_is_open(played):
     for scenario, names in JUDGED.items():
-        device = played.device(ROBOT, streams=STREAMS)
+        device = played.device(SLOW, streams=STREAMS)
         faulty, clean = played.play(device, scenario), played.play(device, "null-path")
         for name in names:
             found = played.verdict(played.shown_clean(faulty, clean), name)
@@ -83,7 +86,7 @@ def test_a_fault_that_never_came_is_open(played):
 
 
 def test_a_recording_that_ends_early_is_open(played):
-    device = played.device(ROBOT, streams=STREAMS)
+    device = played.device(SLOW, streams=STREAMS)
     for scenario, name, end_s in (
         ("dead-standby", "SW-2", 3.4), ("switch-back", "SW-3", 7.0),
         ("half-open-to-doctor", "FAIL-4", 2.4),
@@ -93,7 +96,7 @@ def test_a_recording_that_ends_early_is_open(played):
 
 
 def test_a_device_that_never_left_the_primary_shows_no_way_back(played):
-    device = played.device(ROBOT, "never-switches")
+    device = played.device(SLOW, "never-switches", streams=STREAMS)
     found = played.verdict(played.play(device, "switch-back"), "SW-3")
     assert found.verdict is OPEN
     assert "did not leave the primary line" in found.reason
@@ -101,7 +104,7 @@ def test_a_device_that_never_left_the_primary_shows_no_way_back(played):
 
 def test_what_only_the_log_tells_is_the_devices_own_word(played):
     """Without its alarm the log still announces the loss; without both nothing does."""
-    recording = played.play(played.device(ROBOT, streams=STREAMS), "half-open-to-doctor")
+    recording = played.play(played.device(SLOW, streams=STREAMS), "half-open-to-doctor")
     mute = without_events(recording, "alarm-signal")
     assert played.verdict(mute, "FAIL-4").verdict is PASS
     certified = played.verdict(mute, "FAIL-4", certify=True)
@@ -116,7 +119,7 @@ def test_what_only_the_log_tells_is_the_devices_own_word(played):
 
 
 def test_a_signal_that_has_gone_when_the_standby_is_needed_fails(played):
-    recording = played.play(played.device(ROBOT), "dead-standby")
+    recording = played.play(played.device(SLOW, streams=STREAMS), "dead-standby")
     (first, *_) = recording.named("alarm-signal", side="patient")
     off = dataclasses.replace(first, t_ns=first.t_ns + 10**9, value={**first.value, "on": False})
     events = tuple(sorted((*recording.events, off), key=lambda event: event.t_ns))

@@ -42,7 +42,7 @@ class PatientSide(DeviceSide):
         )
         self.plan: Plan | None = None
         if "planned-motion" in profile.functions:
-            self.plan = Plan(traits.planned)
+            self.plan = Plan()
             self.handlers[profile.stream(PLAN).code] = self.plan.receive
         self.local = LocalControl(port, self._carry_out)
         self._actions: dict[str, Callable[[int], None]] = {

@@ -12,6 +12,9 @@ _FAULT_S, _TAKEN_S, _RELEASED_S = 1.5, 1.5, 1.5
 _AFTER_S = 0.8
 """From the fault to the takeover: whatever the device does about the fault, it has done."""
 
+_RELEASE_S = 0.03
+"""Off the beat of whatever the device does every tenth of a second."""
+
 
 def _takeover(name: str, title: str, kind: str, fault: Mapping[str, LinkState]) -> Scenario:
     """A fault, the takeover in it, remote commands that come again, and the release."""
@@ -30,7 +33,7 @@ def _takeover(name: str, title: str, kind: str, fault: Mapping[str, LinkState]) 
         ),
         actions=(
             Action("fault", _AFTER_S, "patient", "takeover"),
-            Action("released", 0.0, "patient", "takeover-release"),
+            Action("released", _RELEASE_S, "patient", "takeover-release"),
         ),
     )  # fmt: skip
 
