@@ -6,7 +6,7 @@ flash and a click before camera, probe and microphone, which every presented str
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.devices.links import LinkSupervisor
@@ -20,7 +20,7 @@ from bench.devices.traffic import PeriodicSource, periodic_sources
 class StudioTraits:
     """What a patient's side sends. ``undeclared``: also a stream that no profile names."""
 
-    shaping: ShapingTraits = ShapingTraits()
+    shaping: ShapingTraits = field(default_factory=ShapingTraits)
     undeclared: bool = False
 
 

@@ -31,8 +31,8 @@ class Traits:
     drops_old_sequence: bool = True
     keeps_position: bool = True
     reconnect_after_s: float = 0.0
-    screen: ScreenTraits = ScreenTraits()
-    readout: ReadoutTraits = ReadoutTraits()
-    nerves: NervesTraits = NervesTraits()
-    studio: StudioTraits = StudioTraits()
-    play_out: PlayOutTraits = PlayOutTraits()
+    screen: ScreenTraits = field(default_factory=ScreenTraits)
+    readout: ReadoutTraits = field(default_factory=ReadoutTraits)
+    nerves: NervesTraits = field(default_factory=NervesTraits)
+    studio: StudioTraits = field(default_factory=StudioTraits)
+    play_out: PlayOutTraits = field(default_factory=PlayOutTraits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import struct
 from dataclasses import asdict, replace
 
@@ -93,11 +94,11 @@ def test_hash_is_what_its_description_says(make_recording, session):
     device = asdict(recording.device)
     for stream in device["streams"]:
         assert stream.pop("wire") is None
-        if stream["service"] is None:
-            del stream["service"]
-            continue
-        assert stream.pop("service")["priority"] == 0
+        service = stream.pop("service")
         assert " ".join(sorted(stream)) == STREAM_FIELDS, "stored runs would no longer be valid"
+        if service is not None:
+            assert service["delay_s"] == math.inf
+            stream["service"] = {**service, "delay_s": "Infinity"}
     events = [asdict(event) for event in recording.events]
     head = {
         "session": recording.session_id,
