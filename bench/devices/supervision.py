@@ -53,7 +53,7 @@ class NetworkSupervisor:
         port: for the timers.
         on_look: called ``(now_ns, reading)`` once per delay window, after the conditions are set.
         on_guard: called ``(now_ns, silence_ns)`` once per guard period, from the first packet on.
-        nerves: how easily it alarms.
+        nerves: how easily it alarms; as its limits say where ``None``.
 
     ``watching``: false judges nothing (a deliberate defect).
     """
@@ -66,8 +66,9 @@ class NetworkSupervisor:
         *,
         on_look: Callable[[int, WatchReading], None],
         on_guard: Callable[[int, int], None],
-        nerves: NervesTraits = NervesTraits(),
+        nerves: NervesTraits | None = None,
     ) -> None:
+        nerves = nerves or NervesTraits()
         limits = nervous(limits, nerves)
         self._every_ns = ns(nerves.every_s)
         self.watch = NetworkWatch(

@@ -1,6 +1,7 @@
 """What the doctor sees, and which stream goes first: healthy devices pass, each defect fails."""
 
 import dataclasses
+from functools import cache
 
 import pytest
 
@@ -8,6 +9,7 @@ from bench.benches.virtual import VirtualBench
 from bench.devices.defects import DEFECTS
 from bench.judge.verdict import Outcome
 from bench.network.library.picture import inside_limits
+from bench.sessions.packets import merge
 from bench.sessions.recording import Session
 
 PASS, FAIL, OPEN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
@@ -35,11 +37,11 @@ FEW = {
 """The streams that a scenario needs, beside heartbeats and the watched one."""
 
 SHOWN = {
-    "frozen-shown-live": ("picture-stall", (SURGERY, ULTRASOUND, TRAINER)),
+    "frozen-shown-live": ("picture-stall", (SURGERY, ULTRASOUND)),
     "late-freeze": ("picture-stall", (SURGERY, ULTRASOUND, TRAINER)),
-    "any-packet-is-live": ("picture-stall", (SURGERY, TRAINER)),
-    "looped-picture": ("picture-stall", (SURGERY, TRAINER)),
-    "scaled-display": ("network-steps", (SURGERY, TRAINER)),
+    "any-packet-is-live": ("picture-stall", (TRAINER,)),
+    "looped-picture": ("picture-stall", (SURGERY,)),
+    "scaled-display": ("network-steps", (TRAINER,)),
     "stuck-display": ("network-steps", (TRAINER,)),
     "late-display": ("network-steps", (TRAINER,)),
     "lossless-display": ("network-steps", (TRAINER,)),
@@ -52,7 +54,7 @@ SHOWN = {
     "sheds-late": ("capacity-ramp", (ULTRASOUND,)),
     "undeclared-stream": ("declared-flows", (SURGERY, ULTRASOUND, TRAINER)),
     "out-of-step": ("differential-delay", (ULTRASOUND, TRAINER)),
-    "late-sound": ("differential-delay", (ULTRASOUND, TRAINER)),
+    "late-sound": ("differential-delay", (ULTRASOUND,)),
 }
 """Defect to the scenario that shows it, and the devices that show it here."""
 
@@ -64,11 +66,29 @@ HEALTHY = [
     or name == TRAINER
     or (name == ULTRASOUND and scenario != "inside-limits")
 ]
-ONE_SEED = ("inside-limits", "capacity-ramp")
+ONE_SEED = ("inside-limits", "capacity-ramp", "differential-delay")
 
 
 def light(played, name, scenario, defect=None):
     return played.device(name, defect, streams=FEW[scenario])
+
+
+@pytest.fixture(scope="module")
+def healthy(played):
+    """Recordings of healthy devices, each made once."""
+
+    @cache
+    def recording(name, scenario, seed=1):
+        return played.play(light(played, name, scenario), scenario, seed)
+
+    return recording
+
+
+def slower(device):
+    """The same device with half the packets: a long run takes half the time."""
+    streams = tuple(dataclasses.replace(s, period_s=2 * s.period_s) for s in device.streams)
+    limits = {**device.limits, "command_delay_packets": 2, "command_loss_packets": 3}
+    return dataclasses.replace(device, streams=streams, limits=limits)
 
 
 def asked(scenario, name):
@@ -95,9 +115,15 @@ class Silent:
 
 
 @pytest.mark.parametrize(("scenario", "name"), HEALTHY)
-def test_a_healthy_device_passes_under_a_sound_stimulus(played, scenario, name):
-    for seed in (1,) if scenario in ONE_SEED else (1, 2, 3):
-        recording = played.play(light(played, name, scenario), scenario, seed)
+def test_a_healthy_device_passes_under_a_sound_stimulus(played, healthy, scenario, name):
+    for seed in (1, 2):
+        if scenario == "inside-limits":
+            device = slower(light(played, name, scenario))
+            recording = brief(device, 5) if seed == 1 else None
+        else:
+            recording = healthy(name, scenario, seed)
+        if recording is None:
+            continue
         assert played.unsound(recording) == []
         for requirement in asked(scenario, name):
             found = played.verdict(recording, requirement)
@@ -112,7 +138,7 @@ def test_a_defect_fails_what_it_breaks(played, defect):
         device = light(played, name, scenario, defect)
         for seed in (1,) if scenario in ONE_SEED else (1, 8):
             if scenario == "inside-limits":
-                recording = brief(device, 2, seed)
+                recording = brief(slower(device), 2, seed)
             else:
                 recording = played.play(device, scenario, seed)
             for requirement in set(DEFECTS[defect].breaks) & set(asked(scenario, name)):
@@ -159,20 +185,19 @@ def without_stream(recording, name):
     return dataclasses.replace(recording, packets=packets)
 
 
-def test_a_fault_that_never_came_is_open(played):
+def test_a_fault_that_never_came_is_open(played, healthy):
+    clean = played.play(light(played, ULTRASOUND, "capacity-ramp"), "null-path")
     for scenario in ("picture-stall", "network-steps", "capacity-ramp", "differential-delay"):
-        device = light(played, ULTRASOUND, scenario)
-        clean = played.play(device, "null-path")
-        faulty = played.play(device, scenario)
+        faulty = healthy(ULTRASOUND, scenario)
         for requirement in JUDGED[scenario]:
             found = played.verdict(played.shown_clean(faulty, clean), requirement)
             assert found.verdict is OPEN, requirement
 
 
 class TestFreeze:
-    @pytest.fixture(scope="class")
-    def recording(self, played):
-        return played.play(light(played, ULTRASOUND, "picture-stall"), "picture-stall")
+    @pytest.fixture
+    def recording(self, healthy):
+        return healthy(ULTRASOUND, "picture-stall")
 
     def test_value_is_that_of_the_slowest_picture(self, played, recording):
         seen = [e for e in recording.named("picture") if not e.value["live"]]
@@ -180,8 +205,8 @@ class TestFreeze:
         assert len(waits) == 2
         assert played.verdict(recording, "FAIL-2").value == pytest.approx(max(waits))
 
-    def test_a_stall_that_is_not_at_the_taps_shows_nothing(self, played, recording):
-        other = played.play(light(played, ULTRASOUND, "picture-stall"), "declared-flows")
+    def test_a_stall_that_is_not_at_the_taps_shows_nothing(self, played, healthy, recording):
+        other = healthy(ULTRASOUND, "capacity-ramp")
         forged = dataclasses.replace(recording, packets=other.packets)
         found = played.verdict(forged, "FAIL-2")
         assert found.verdict is OPEN
@@ -233,9 +258,9 @@ class TestFreeze:
 
 
 class TestDisplay:
-    @pytest.fixture(scope="class")
-    def recording(self, played):
-        return played.play(light(played, TRAINER, "network-steps"), "network-steps")
+    @pytest.fixture
+    def recording(self, healthy):
+        return healthy(TRAINER, "network-steps")
 
     def test_a_dark_display_shows_nothing(self, played, recording):
         dark = changed(recording, lambda event: event.name != "network-display")
@@ -265,20 +290,20 @@ class TestDisplay:
 
 class TestFalseAlarms:
     def test_few_minutes_without_an_alarm_show_nothing(self, played):
-        recording = brief(light(played, TRAINER, "inside-limits"), 1)
+        recording = brief(slower(light(played, TRAINER, "inside-limits")), 1)
         found = played.verdict(recording, "MON-3")
         assert found.verdict is OPEN
         assert "only 1 whole minutes" in found.reason
 
     def test_a_network_far_inside_the_limits_shows_nothing(self, played):
-        device = light(played, TRAINER, "inside-limits")
+        device = slower(light(played, TRAINER, "inside-limits"))
         wide = dataclasses.replace(device, limits={**device.limits, "command_delay_s": 0.05})
         found = played.verdict(brief(wide, 1), "MON-3")
         assert found.verdict is OPEN
         assert "not near" in found.reason
 
     def test_a_minute_beyond_a_limit_does_not_count(self, played):
-        device = light(played, TRAINER, "inside-limits", "cries-wolf")
+        device = slower(light(played, TRAINER, "inside-limits", "cries-wolf"))
         strict = dataclasses.replace(
             device, limits={**device.limits, "command_silence_alarm_s": 0.02}
         )
@@ -288,9 +313,9 @@ class TestFalseAlarms:
 
 
 class TestOrder:
-    @pytest.fixture(scope="class")
-    def recording(self, played):
-        return played.play(light(played, ULTRASOUND, "capacity-ramp"), "capacity-ramp")
+    @pytest.fixture
+    def recording(self, healthy):
+        return healthy(ULTRASOUND, "capacity-ramp")
 
     def of(self, recording, change):
         streams = tuple(change(stream) for stream in recording.device.streams)
@@ -332,9 +357,9 @@ class TestOrder:
 
 
 class TestFlows:
-    @pytest.fixture(scope="class")
-    def recording(self, played):
-        return played.play(light(played, ULTRASOUND, "declared-flows"), "declared-flows")
+    @pytest.fixture
+    def recording(self, healthy):
+        return healthy(ULTRASOUND, "declared-flows")
 
     def test_a_stream_that_the_profile_does_not_activate_is_undeclared(self, played, recording):
         streams = tuple(
@@ -348,8 +373,8 @@ class TestFlows:
     def test_a_stream_in_the_wrong_direction_is_undeclared(self, played, recording):
         rows = recording.packets.rows.copy()
         code = recording.device.stream("audio-to-doctor").code
-        wrong = np_copy(rows[rows["stream"] == code][:2], direction=0)
-        packets = merged(rows, wrong)
+        wrong = with_columns(rows[rows["stream"] == code][:2], direction=0)
+        packets = merge([rows, wrong])
         found = played.verdict(dataclasses.replace(recording, packets=packets), "PATH-1")
         assert found.verdict is FAIL
 
@@ -370,23 +395,17 @@ class TestFlows:
         assert dict(found.details)["never_flowed"] == "audio-to-doctor"
 
 
-def np_copy(rows, **columns):
+def with_columns(rows, **columns):
     found = rows.copy()
     for name, value in columns.items():
         found[name] = value
     return found
 
 
-def merged(*parts):
-    from bench.sessions.packets import merge
-
-    return merge(parts)
-
-
 class TestSynchrony:
-    @pytest.fixture(scope="class")
-    def recording(self, played):
-        return played.play(light(played, ULTRASOUND, "differential-delay"), "differential-delay")
+    @pytest.fixture
+    def recording(self, healthy):
+        return healthy(ULTRASOUND, "differential-delay")
 
     def test_marks_that_were_not_presented_show_nothing(self, played, recording):
         silent = changed(
@@ -401,10 +420,10 @@ class TestSynchrony:
         """Every packet arrives 5 ms after it was sent: nothing differs at the taps."""
         rows = recording.packets.rows
         sent = rows[(rows["tap"] == 1) & (rows["direction"] == 1)]
-        arrived = np_copy(sent, tap=0)
+        arrived = with_columns(sent, tap=0)
         arrived["t_ns"] += 5_000_000
         others = rows[rows["direction"] == 0]
-        packets = merged(others, sent, arrived)
+        packets = merge([others, sent, arrived])
         found = played.verdict(dataclasses.replace(recording, packets=packets), "SYNC-1")
         assert found.verdict is OPEN
         assert "differed by" in found.reason
