@@ -148,7 +148,7 @@ def test_everything_that_the_catalogue_wants_declared_can_be(tmp_path):
     }
     assert wanted - DECLARED == {"alarm.within_s"}
     path = tmp_path / "device.toml"
-    more = '[declares]\ntop_stream_rate = "300kbit/s"\ndisplay_error = "10%"\nconnections = 3'
+    more = '[declares]\ntop_stream_rate = "300kbit/s"\nconnections = 3'
     path.write_text(TEXT.replace("[declares]", more, 1))
     declares = load_profile(path).declares
     assert declares["top_stream_rate_bps"] == 3e5

@@ -1,4 +1,7 @@
-"""The whole way on the virtual bench: a healthy robot passes, each defect fails what it breaks."""
+"""The whole way on the virtual bench: a healthy robot passes, each defect fails what it breaks.
+
+Topics of their own have files of their own (``test_defects_TOPIC.py``), each with its ``JUDGED``.
+"""
 
 import dataclasses
 import importlib.util
@@ -7,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.benches.virtual import VirtualBench
-from bench.devices.defects import DEFECTS, alarms, links, motion
+from bench.devices.defects import DEFECTS
 from bench.devices.registry import find_device
 from bench.judge.assess import assess
 from bench.judge.verdict import Outcome
@@ -38,9 +41,8 @@ SHORT = ("primary-outage", "blackout", "delay-ramp", "loss-step", "urumqi-shangh
          "nr-handover", "local-stop")  # fmt: skip
 """Scenarios that together judge every behaviour once."""
 
-TOPICS = (alarms, links, motion)
-OWN = tuple(defect.name for topic in TOPICS for defect in topic.DEFECTS)
-"""The defects that are tested here; other topics have files of their own (``test_defects_*``)."""
+HERE = {name for judged in JUDGED.values() for name in judged}
+OWN = [name for name, defect in DEFECTS.items() if HERE & set(defect.breaks)]
 
 FOLLOWS = {
     "silent-outage": {"MOB-1"},
@@ -65,9 +67,9 @@ class Nowhere:
         return None
 
 
-def light(device, *more):
-    """The same robot without the streams that no behaviour rests on, but with ``more``."""
-    used = ("control", "haptic-command", *more)
+def light(device):
+    """The same robot without the streams that no behaviour rests on."""
+    used = ("control", "haptic-command")
     streams = tuple(
         dataclasses.replace(s, option=s.option if s.name in used else "off") for s in device.streams
     )
@@ -80,39 +82,37 @@ def play(device, name, seed=7):
         return bench.run(Session("therapy", device, scenario, seed), Nowhere())
 
 
-def verdicts(recording, planned_n=1, judged=JUDGED):
+def verdicts(recording, planned_n=1):
     stimulus = {recording.session_id: achieved(recording, None)}
     return {
         name: assess(
             CATALOGUE.get(name), recording.device, "", [recording], stimulus=stimulus, floor=None,
             planned_n=planned_n, test="t",
         )
-        for name in judged[recording.scenario]
+        for name in JUDGED[recording.scenario]
     }  # fmt: skip
 
 
-def topic_files():
-    """This file and those of other topics, each with its ``JUDGED`` and its ``OWN`` defects."""
-    for path in sorted(Path(__file__).parent.glob("test_defects*.py")):
+def judged_in_all_topics():
+    """Scenario to requirements, of this file and of every topic's own."""
+    found = dict(JUDGED)
+    for path in sorted(Path(__file__).parent.glob("test_defects_*.py")):
         spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        yield module
+        topic = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(topic)
+        for scenario, names in topic.JUDGED.items():
+            found[scenario] = (*found.get(scenario, ()), *names)
+    return found
 
 
 def test_every_scenario_behaviour_and_defect_is_tested_somewhere():
+    assert {name for scenario in SHORT for name in JUDGED[scenario]} == HERE
+    everywhere = judged_in_all_topics()
+    tested = {name for names in everywhere.values() for name in names}
     behaviours = {r.id for r in CATALOGUE.requirements.values() if r.kind == "behaviour"}
-    files = list(topic_files())
-    assert {name for file in files for name in file.JUDGED} == set(library.SCENARIOS)
-    judged = {name for file in files for names in file.JUDGED.values() for name in names}
-    assert judged == set(BEHAVIOURS)
-    assert set(BEHAVIOURS) <= behaviours
-    assert sorted(name for file in files for name in file.OWN) == sorted(DEFECTS)
-
-
-def test_the_short_scenarios_judge_every_behaviour_of_this_file():
-    judged = {name for names in JUDGED.values() for name in names}
-    assert {name for scenario in SHORT for name in JUDGED[scenario]} == judged
+    assert set(everywhere) == set(library.SCENARIOS)
+    assert tested == set(BEHAVIOURS) <= behaviours
+    assert all(set(defect.breaks) <= tested for defect in DEFECTS.values())
 
 
 @pytest.mark.parametrize("name", JUDGED)
