@@ -441,4 +441,5 @@ def test_a_real_bench_needs_its_noise_floor(synthetic):
 
 
 def test_every_behaviour_is_covered_here():
-    assert {b for b, *_ in CASES} == set(BEHAVIOURS) == {b for b, *_ in DEFECTS}
+    """Topics of their own are covered in ``tests/judge/test_defects_TOPIC.py``."""
+    assert {b for b, *_ in CASES} == {b for b, *_ in DEFECTS} <= set(BEHAVIOURS)
