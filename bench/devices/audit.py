@@ -51,6 +51,7 @@ KINDS: Mapping[str, Kind] = {
     SUMMARY: Kind.CONNECTION,
     "alarm-condition": Kind.ANOMALY,
     "commands-dropped": Kind.ANOMALY,
+    "refused": Kind.ATTACK,
 }
 """Name of an entry to its kind; names that begin with ``attack`` are attacks, all others the
 device's own affairs."""
@@ -271,9 +272,14 @@ class Audit:
 
     def _power_cut(self, now_ns: int, _: str) -> None:
         """The log's part of the device loses its power and starts again at once."""
-        self._executed = [0, 0, 0]
         self.store.power_cut()
-        self.port.log(now_ns, POWER_ON, {"entries": len(self.store)})
+        self.adopt(now_ns, self.store)
+
+    def adopt(self, now_ns: int, store: AuditStore) -> None:
+        """Begin again on what a medium kept over a power cut."""
+        self.store = store
+        self._executed = [0, 0, 0]
+        self.port.log(now_ns, POWER_ON, {"entries": len(store)})
 
     def _free(self, now_ns: int, _: str) -> None:
         self.store.free()

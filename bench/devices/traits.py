@@ -9,7 +9,6 @@ from bench.devices.audit import AuditTraits
 from bench.devices.backup import BackupTraits
 from bench.devices.links import LinkTraits
 from bench.devices.local_control import TakeoverTraits
-from bench.devices.planned import PlannedTraits
 from bench.devices.playout import PlayOutTraits
 from bench.devices.quality import QualityTraits
 from bench.devices.readout import ReadoutTraits
@@ -58,7 +57,6 @@ class Traits:
     audit: AuditTraits = field(default_factory=AuditTraits)
     pace: Mapping[str, float] = field(default_factory=dict)
     quality: QualityTraits = field(default_factory=QualityTraits)
-    planned: PlannedTraits = field(default_factory=PlannedTraits)
     security: SecurityTraits = field(default_factory=SecurityTraits)
     transfer: TransferTraits = field(default_factory=TransferTraits)
     backup: BackupTraits = field(default_factory=BackupTraits)

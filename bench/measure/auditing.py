@@ -339,7 +339,8 @@ def _power_cut(
     made = _made(recording, side, before, since_ns, cut.t_ns - 1)
     if not made:
         raise ev.Cannot("nothing was logged just before the power was cut")
-    if not any(e.name == "power-on" for e in _told(recording, side, cut.t_ns - 1, after.t_ns)):
+    begun = (event for name in ("power-on", "power") for event in recording.named(name, side=side))
+    if not any(cut.t_ns <= event.t_ns <= after.t_ns for event in begun):
         raise ev.Cannot("nothing shows that the power was cut")
     return _lost(recording, side, cut.t_ns - 1, before, after)
 

@@ -154,9 +154,12 @@ def _line(readings: Sequence[tuple[int, int, int]], end_ns: int) -> DeviceClock:
     offset_s = float(ahead_s.mean() - drift * middle_s)
     residual = ahead_s - (offset_s + drift * t_s)
     n = len(t_s)
-    variance = max(float((residual**2).sum()) / max(1, n - 2), float((half_s**2).max()) / 3)
+    variance = float((residual**2).sum()) / max(1, n - 2)
     far_s = max(middle_s, end_ns / 1e9 - middle_s)
-    standard_s = math.sqrt(variance * (1 / n + far_s**2 / spread))
+    # Where between question and answer a device reads its clock is the same each time: no mean
+    # over readings makes that smaller.
+    always = float((half_s**2).max()) / 3
+    standard_s = math.sqrt(always + variance * (1 / n + far_s**2 / spread))
     return DeviceClock(offset_s, drift, max(standard_s, 1e-9), n)
 
 

@@ -21,7 +21,7 @@ REACH_NS = 2 * NS_PER_S
 """An entry farther away from a fault than this is not about it."""
 
 SUMMARY_NS = NS_PER_S
-"""Commands are summarised over this long at most."""
+"""Commands and refusals are summarised over this long at most."""
 
 
 @dataclass(slots=True)
@@ -153,13 +153,13 @@ def _summaries(
 def _attacks(
     recording: Recording, side: str, entries: Sequence[LogEntry], tolerance: Tolerance, until: int
 ) -> Account:
-    """Each attack of the bench has an entry of its kind, while it lasted or just after."""
+    """Each attack has an entry of its kind, while it lasted or in the summary after it."""
     account = Account()
     times = [entry.clock_ns for entry in entries if entry.kind == "attack"]
     for event in truth.attacks(recording, side, until):
         account.offered["attack"] += 1
         value = event.value if isinstance(event.value, dict) else {}
-        end_ns = int(value.get("end_ns", event.t_ns))
+        end_ns = int(value.get("end_ns", event.t_ns)) + SUMMARY_NS
         near = tolerance.reach_ns
         if not any(event.t_ns - near <= t <= end_ns + near for t in times):
             words = f"{side} attack {json.dumps(event.value)}"

@@ -141,10 +141,15 @@ def conditions(window: Window, entries: Sequence[LogEntry], *, on: bool = True) 
     ]
 
 
+UNSEEN = frozenset({"reorder", "listen"})
+"""Attacks that a device cannot tell from a network's own doings, or not at all."""
+
+
 def attacks(recording: Recording, side: str, until_ns: int) -> list[Event]:
-    """The attacks that the bench made on a side, or on both."""
+    """The attacks that the bench made on a side, or on both, and that a device can notice."""
     return [
         event
         for event in recording.named("attack")
         if event.origin == "bench" and event.side in (side, "bench") and event.t_ns <= until_ns
+        if not (isinstance(event.value, dict) and event.value.get("kind") in UNSEEN)
     ]

@@ -68,9 +68,9 @@ class Nowhere:
         return None
 
 
-def light(device, *more):
-    """The same robot without the streams that no behaviour rests on, but with ``more``."""
-    used = ("control", "haptic-command", *more)
+def light(device):
+    """The same robot without the streams that no behaviour rests on."""
+    used = ("control", "haptic-command")
     streams = tuple(
         dataclasses.replace(s, option=s.option if s.name in used else "off") for s in device.streams
     )
@@ -83,14 +83,14 @@ def play(device, name, seed=7):
         return bench.run(Session("therapy", device, scenario, seed), Nowhere())
 
 
-def verdicts(recording, planned_n=1, judged=JUDGED):
+def verdicts(recording, planned_n=1):
     stimulus = {recording.session_id: achieved(recording, None)}
     return {
         name: assess(
             CATALOGUE.get(name), recording.device, "", [recording], stimulus=stimulus, floor=None,
             planned_n=planned_n, test="t",
         )
-        for name in judged[recording.scenario]
+        for name in JUDGED[recording.scenario]
     }  # fmt: skip
 
 

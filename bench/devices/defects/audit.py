@@ -75,9 +75,9 @@ DEFECTS = (
     ),
     Defect(
         "log-wrong-figure",
-        "conditions are recorded with a figure 15 % too large",
+        "conditions are recorded with a figure 35 % too large",
         ("MON-4",),
-        _with(figure_factor=1.15),
+        _with(figure_factor=1.35),
     ),
     Defect(
         "log-forged-entry", "somebody is logged who never signed in", _CONTENT, _with(forges=True)
