@@ -16,6 +16,7 @@ from bench.measure.behaviours import expected_alarms, measure_behaviour
 from bench.measure.securing import altered
 from bench.measure.stimulus import achieved
 from bench.network import library
+from bench.network.attacks import Attack
 from bench.network.library import security as attacked
 from bench.requirements.loader import load_catalogue
 from bench.runs.content import recording_hash
@@ -256,3 +257,18 @@ def test_altered_commands_are_counted_bit_for_bit_once_and_in_order(numbers, dat
     assert altered(sent, [(seq, value ^ 1) for seq, value in some]) == len(some)
     assert altered(sent, [(seq + 100, value) for seq, value in some]) == len(some)
     assert altered(sent, some[::-1]) == max(0, len(some) - 1)
+
+
+def test_a_session_that_somebody_listens_to_is_the_same():
+    """Tags computed and checked change nothing: neither a packet nor what the device does."""
+    scenario = library.find_scenario("local-stop")
+    listened = dataclasses.replace(
+        scenario, actions=(*scenario.actions, Attack("listen", seconds=1.0).action("stop", 0.0))
+    )
+    found = []
+    for each in (scenario, listened):
+        with VirtualBench() as bench:
+            recording = bench.run(Session("security", light(ROBOT), each, 7), Nowhere())
+        ours = [e for e in recording.events if e.side != "bench" and "commands" not in e.name]
+        found.append((recording.packets.rows.tobytes(), ours))
+    assert found[0] == found[1]
