@@ -250,9 +250,9 @@ def test_one_seed_gives_one_recording_also_under_attack():
     assert recording_hash(first) != recording_hash(play("tampering", seed=8))
 
 
-@given(st.lists(st.integers(-5, 5), unique=True, min_size=1), st.data())
+@given(st.lists(st.integers(0, 9), unique=True, min_size=1), st.data())
 def test_altered_commands_are_counted_bit_for_bit_once_and_in_order(numbers, data):
-    sent = [(seq, 10 * seq) for seq in sorted(numbers)]
+    sent = [(seq, 10 * seq - 50) for seq in sorted(numbers)]
     some = [c for c in sent if data.draw(st.booleans())]
     assert altered(sent, some) == 0
     assert altered(sent, [*some, *some]) == len(some)
