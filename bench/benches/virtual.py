@@ -219,7 +219,12 @@ def _arrivals(law: DirectionLaw, due_ns: int) -> tuple[int, ...]:
 
 
 class _VirtualPort:
-    """The port of one side: its sends meet the links' laws, its rows the recorder."""
+    """The port of one side: its sends meet the links' laws, its rows the recorder.
+
+    ``intact``: nobody alters what passes (:mod:`bench.devices.security`).
+    """
+
+    intact = True
 
     def __init__(self, world: _World, side: Side) -> None:
         self._world = world
@@ -318,6 +323,8 @@ class _AttackedPort(_VirtualPort):
     What a command says is kept here as well, where the operator's side sends it and where the
     drive executes it.
     """
+
+    intact = False
 
     def __init__(self, world: _World, side: Side) -> None:
         super().__init__(world, side)

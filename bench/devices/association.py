@@ -15,6 +15,8 @@ from typing import Any
 from bench.devices.ports import Message
 from bench.devices.replay import ReplayWindow
 
+_ABOVE_ZERO = 1 << 40  # Python gives -1 and -2 the same hash
+
 
 class Stage(StrEnum):
     """Where an association stands. ``OFFERED``: the client's side; ``ANSWERED``: the server's."""
@@ -57,6 +59,7 @@ def tag_of(key: int, number: int, message: Message) -> int:
     The body is plain JSON data, so that it reads the same at both ends.
     """
     stream, _, sent_ns, value, body, _, _ = message
+    value += _ABOVE_ZERO
     if body is None:
         return hash((key, stream, number, sent_ns, value)) or 1
     return hash((key, stream, number, sent_ns, value, zlib.crc32(repr(body).encode()))) or 1

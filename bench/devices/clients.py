@@ -133,6 +133,7 @@ class DeviceSecurity(SecurityLayer):
         secret = self._secret(peer)
         peer.take_keys(agree(secret, share), nonce, client=False)
         peer.subject, peer.last_ns = name, now_ns
+        self._plainly()
         own, suite = public(secret), self.suite
         proof = list(sign(self._own.secret, "welcome", link, nonce, own, suite))
         said = {"cert": self._own.certificate.plain(), "share": own, "nonce": nonce}

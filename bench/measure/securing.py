@@ -39,6 +39,7 @@ MARKED = 100
 
 _ARRIVES_NS = ns(0.6)
 """Within this time of an attack its packet is at the device, or is lost."""
+_OPENS_NS = ns(0.2)
 _AROUND_NS = ns(0.2)
 _SETTLED_NS = ns(0.5)
 
@@ -121,6 +122,10 @@ def sec_5(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     """
     wrong = _altered(recording)
     spans = _moving(recording)
+    window = ev.faulty_window(recording)
+    done = recording.packets.where(tap="actuator").between(window.start_ns, window.end_ns)
+    if len(done) < MARKED:
+        raise ev.Cannot(f"only {len(done)} commands were executed while it was attacked")
     arrived = _foreign_arrivals(recording)
     details: ev.Details = {"executed": float(len(_commands(recording, "commands-executed")))}
     for kind in TAMPERING:
@@ -162,10 +167,11 @@ def _attempts(recording: Recording, kind: str) -> list[dict[str, Any]]:
     ended = [v for v in _seen(recording, "attempt") if v["kind"] == kind]
     if not begun or len(ended) != sum(v["count"] for v in begun):
         raise ev.Cannot(f"{len(ended)} of {len(begun)} attempts were seen to their end")
-    arrived = _foreign_arrivals(recording)["t_ns"]
+    rows = _foreign_arrivals(recording)
+    openings = rows["t_ns"][rows["seq"] == 0]  # a client numbers its packets from its opening on
     for attempt in ended:
         began = ns(attempt["began_s"])
-        if not ((arrived >= began) & (arrived <= began + _ARRIVES_NS)).any():
+        if not ((openings >= began) & (openings <= began + _OPENS_NS)).any():
             raise ev.Cannot(f"the attempt {attempt['as']} did not reach the device")
     return ended
 

@@ -61,8 +61,9 @@ def attack_of(action: str) -> Attack | None:
     if not action.startswith(PREFIX):
         return None
     kind, *parts = action.removeprefix(PREFIX).split(",")
-    said = dict(part.split("=", 1) for part in parts)
-    if kind not in get_args(Kind) or said["way"] not in DIRECTIONS:
+    said = dict(part.partition("=")[::2] for part in parts)
+    wanted = {f.name for f in fields(Attack)} - {"kind"}
+    if kind not in get_args(Kind) or set(said) != wanted or said["way"] not in DIRECTIONS:
         raise ValueError(f"no attack: {action}")
     return Attack(
         kind=cast(Kind, kind),

@@ -50,7 +50,7 @@ def test_a_number_is_taken_once_and_only_inside_the_window(numbers, size):
         wanted = number >= 0 and number not in taken and number > highest - size
         assert window.take(number) is wanted
         taken |= {number} if wanted else set()
-        assert window.highest == max(taken, default=-1)
+        assert window.next == 1 + max(taken, default=-1)
 
 
 @given(st.permutations(range(SIZE)))

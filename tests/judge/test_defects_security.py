@@ -7,15 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.benches import virtual
 from bench.benches.virtual import VirtualBench
 from bench.devices.defects import DEFECTS, security
 from bench.devices.registry import find_device
+from bench.devices.wire import decode, encode
 from bench.judge.assess import assess
 from bench.judge.verdict import Outcome
 from bench.measure.behaviours import expected_alarms, measure_behaviour
 from bench.measure.securing import altered
 from bench.measure.stimulus import achieved
 from bench.network import library
+from bench.network.attacks import Attack
 from bench.network.library import security as attacked
 from bench.requirements.loader import load_catalogue
 from bench.runs.content import recording_hash
@@ -247,12 +250,50 @@ def test_one_seed_gives_one_recording_also_under_attack():
     assert recording_hash(first) != recording_hash(play("tampering", seed=8))
 
 
-@given(st.lists(st.integers(-5, 5), unique=True, min_size=1), st.data())
+@given(st.lists(st.integers(0, 9), unique=True, min_size=1), st.data())
 def test_altered_commands_are_counted_bit_for_bit_once_and_in_order(numbers, data):
-    sent = [(seq, 10 * seq) for seq in sorted(numbers)]
+    sent = [(seq, 10 * seq - 50) for seq in sorted(numbers)]
     some = [c for c in sent if data.draw(st.booleans())]
     assert altered(sent, some) == 0
     assert altered(sent, [*some, *some]) == len(some)
     assert altered(sent, [(seq, value ^ 1) for seq, value in some]) == len(some)
     assert altered(sent, [(seq + 100, value) for seq, value in some]) == len(some)
     assert altered(sent, some[::-1]) == max(0, len(some) - 1)
+
+
+def test_a_session_that_somebody_listens_to_is_the_same():
+    """Tags computed and checked change nothing: neither a packet nor what the device does."""
+    scenario = library.find_scenario("local-stop")
+    listened = dataclasses.replace(
+        scenario, actions=(*scenario.actions, Attack("listen", seconds=1.0).action("stop", 0.0))
+    )
+    found = []
+    for each in (scenario, listened):
+        with VirtualBench() as bench:
+            recording = bench.run(Session("security", light(ROBOT), each, 7), Nowhere())
+        ours = [e for e in recording.events if e.side != "bench" and "commands" not in e.name]
+        found.append((recording.packets.rows.tobytes(), ours))
+    assert found[0] == found[1]
+
+
+def test_a_session_over_the_bytes_of_the_wire_is_the_same(monkeypatch):
+    """Handshake, tags and bodies survive encoding, as on a bench with real packets."""
+    plain = send = virtual._VirtualPort.send
+    sizes = {stream.code: stream.payload_bytes for stream in ROBOT.streams}
+    tagged = []
+
+    def over_the_wire(self, now_ns, link, message):
+        again = decode(encode(message, sizes[message.stream]))
+        tagged.append(again.tag != 0)
+        plain(self, now_ns, link, again)
+
+    rows = []
+    for intact, way in ((True, send), (False, over_the_wire)):
+        monkeypatch.setattr(virtual._VirtualPort, "intact", intact)
+        monkeypatch.setattr(virtual._VirtualPort, "send", way)
+        with VirtualBench() as bench:
+            session = Session("security", light(ROBOT), library.find_scenario("local-stop"), 7)
+            recording = bench.run(session, Nowhere())
+        rows.append((recording.packets.rows.tobytes(), recording.events))
+    assert rows[0] == rows[1]
+    assert sum(tagged) > 0.99 * len(tagged)
