@@ -72,7 +72,9 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "CON-2": Behaviour(con_2, "none", IMAGE_EVENTS, unit="count", more=True, stream_limits=True),
     "ENV-1": Behaviour(env_1, "none", IMAGE_EVENTS, unit="count", stream_limits=True),
     "LIFE-1": Behaviour(life_1, "none", IMAGE_EVENTS, unit="count", stream_limits=True),
-    "MOB-2": Behaviour(mob_2, "fault-signal", ("alarm-signal", *IMAGE_EVENTS), alarm=True),
+    "MOB-2": Behaviour(
+        mob_2, "fault-signal", ("alarm-signal", *IMAGE_EVENTS), alarm=True, stream_limits=True
+    ),
     "US-2": Behaviour(us_2, "none", ("action", "record", "archive")),
 }
 
