@@ -56,6 +56,8 @@ REACTIONS = ("fault-signal", "stop-motion")
 """Reference points between which the device's own timers lie. The age of a command ends with its
 arrival, and a gap lies between packets."""
 
+IMAGE_EVENTS = ("image-acquired", "image")
+
 Trial = Callable[[Recording, AlarmProfile | None], tuple[float, ev.Details]]
 
 
@@ -130,10 +132,12 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "DAT-1": Behaviour(dat_1, "none", ("overheard",), unit="count"),
     "DAT-2": Behaviour(dat_2, "app-app", ("test-point", "overheard")),
     "CON-1": Behaviour(con_1, "none", ("attempt",), unit="count", more=True),
-    "CON-2": Behaviour(con_2, "none", unit="count", stream_limits=True),
-    "ENV-1": Behaviour(env_1, "none", unit="count", stream_limits=True),
-    "LIFE-1": Behaviour(life_1, "none", unit="count", stream_limits=True),
-    "MOB-2": Behaviour(mob_2, "fault-signal", ("alarm-signal",), alarm=True),
+    "CON-2": Behaviour(con_2, "none", IMAGE_EVENTS, unit="count", more=True, stream_limits=True),
+    "ENV-1": Behaviour(env_1, "none", IMAGE_EVENTS, unit="count", stream_limits=True),
+    "LIFE-1": Behaviour(life_1, "none", IMAGE_EVENTS, unit="count", stream_limits=True),
+    "MOB-2": Behaviour(
+        mob_2, "fault-signal", ("alarm-signal", *IMAGE_EVENTS), alarm=True, stream_limits=True
+    ),
     "US-2": Behaviour(us_2, "none", ("action", "record", "archive")),
 }
 

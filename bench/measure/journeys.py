@@ -72,12 +72,30 @@ def exceedances(recording: Recording, flow: Flow, window: Window) -> list[int]:
     return sorted([*_late(recording, part), *_lossy(recording, part), *_silent(recording, part)])
 
 
+def _limits(recording: Recording) -> tuple[float, float, float]:
+    """Delay (s), loss and silence (s) of the watched stream that count as kept.
+
+    The device's own, on which it acts, but no wider than what the stream needs of a network.
+
+    Raises:
+        Cannot: the device declares one of them not.
+    """
+    watched = recording.device.stream(recording.device.watched)
+    if watched.most_delay_s is None or watched.most_loss is None:
+        raise ev.Cannot(f"not declared: most_delay and most_loss of {watched.name}")
+    return (
+        min(ev.device_limit(recording, "command_delay_s"), watched.most_delay_s),
+        min(ev.device_limit(recording, "command_loss"), watched.most_loss),
+        min(ev.device_limit(recording, "command_silence_alarm_s"), watched.most_delay_s),
+    )
+
+
 def _late(recording: Recording, flow: Flow) -> list[int]:
     """Every packet that arrives over two of the device's delay windows is older than its limit.
 
     However its windows lie, one of them holds nothing else.
     """
-    limit_ns = ns(ev.device_limit(recording, "command_delay_s"))
+    limit_ns = ns(_limits(recording)[0])
     least_ns = 2 * ns(ev.device_limit(recording, "command_delay_window_s"))
     order = np.argsort(flow.received_ns[flow.arrived], kind="stable")
     received = flow.received_ns[flow.arrived][order]
@@ -97,7 +115,7 @@ def _lossy(recording: Recording, flow: Flow) -> list[int]:
     period_ns = ns(recording.device.stream(recording.device.watched).period_s)
     allowed = max(
         recording.device.limits.get("command_loss_packets", 1.0),
-        ev.device_limit(recording, "command_loss") * span_ns / period_ns,
+        _limits(recording)[1] * span_ns / period_ns,
     )
     lost = flow.sent_ns[flow.lost]
     return [
@@ -108,8 +126,8 @@ def _lossy(recording: Recording, flow: Flow) -> list[int]:
 
 
 def _silent(recording: Recording, flow: Flow) -> list[int]:
-    """Nothing arrives for longer than the device's limit on silence."""
-    limit_ns = ns(ev.device_limit(recording, "command_silence_alarm_s")) + GUARD_NS
+    """Nothing arrives for longer than the limit on silence."""
+    limit_ns = ns(_limits(recording)[2]) + GUARD_NS
     received = np.sort(flow.received_ns[flow.arrived])
     return [int(t) for t in received[:-1][np.diff(received) > limit_ns]]
 

@@ -102,8 +102,8 @@ def late_images(
         unclear: takes what the recording cannot show.
         down: spans in which nothing could pass, in order: a set that is on its way may wait then.
     """
-    made = [e for e in recording.named("image-acquired", side="patient") if e.independent]
-    made = [e for e in made if start_ns <= e.t_ns < end_ns]
+    made = recording.named("image-acquired", side="patient")
+    made = tuple(e for e in made if start_ns <= e.t_ns < end_ns)
     rate_bps = recording.device.declares.get("image_rate_bps")
     if rate_bps is None or not made:
         unclear.append("no image set was made" if rate_bps else "not declared: D:image_rate_bps")
@@ -115,8 +115,6 @@ def late_images(
         for begin, until in down:
             due_ns += max(0, until - max(begin, event.t_ns)) if begin < due_ns else 0
         shown = [e for e in recording.named("image", side="doctor") if e.value["set"] == number]
-        if any(not e.independent for e in shown):
-            unclear.append("only the device itself says that an image set was shown")
         if any(e.value["sha256"] != sha256 for e in shown):
             late.append(f"image set {number} was shown altered")
         elif not any(e.t_ns <= due_ns for e in shown):

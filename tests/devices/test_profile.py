@@ -1,5 +1,8 @@
 """Device profiles: read strictly, with one clear message for every mistake."""
 
+import hashlib
+import json
+from dataclasses import asdict, replace
 from importlib import resources
 
 import pytest
@@ -12,6 +15,7 @@ from bench.devices.load import load_profile
 from bench.devices.profile import Stream
 from bench.devices.rules import rules_of
 from bench.errors import InputError
+from bench.judge.documented import looser_than_documents
 from bench.requirements.loader import load_catalogue
 from bench.sessions.codec import from_json, to_json
 
@@ -65,6 +69,8 @@ def test_an_option_replaces_the_stream_that_excludes_it():
         ("port = 7001", "port = 7000", "7000"),
         ("port = 7001", "port = 70000", "65535"),
         ('payload = "36B"', 'payload = "9000B"', "payload"),
+        ('payload = "36B"', 'payload = "36B"\nmost_delay = "20"', "most_delay"),
+        ('payload = "36B"', 'payload = "36B"\nmost_loss = "120%"', "most_loss"),
         ('period = "1ms"', 'period = "1us"', "0.1ms"),
         ('position_jump = "1mm"', 'position_jump = "1"', "1mm"),
         ("[device]", "[device", "TOML"),
@@ -222,3 +228,31 @@ def test_a_wire_that_cannot_be_is_refused(tmp_path, old, new, expected):
 
 def test_a_simulated_device_has_the_wire_of_the_bench(broken):
     assert "simulated" in broken(FORCE, f"{WIRE}\n{FORCE}")
+
+
+def test_what_a_stream_needs_of_a_network_is_read_and_names_no_run_anew():
+    console = registry.find_device("remote-mri-console").stream("console")
+    assert (console.most_delay_s, console.most_loss) == (0.1, 0.005)
+    robot = registry.find_device("telesurgery-robot")
+    assert all(s.most_delay_s is None and s.most_loss is None for s in robot.streams)
+    stated = replace(robot.streams[0], most_delay_s=0.02)
+    changed = replace(robot, streams=(stated, *robot.streams[1:]))
+    assert changed.fingerprint != robot.fingerprint
+    data = asdict(robot)
+    for stream in data["streams"]:
+        assert (stream.pop("most_delay_s"), stream.pop("most_loss")) == (None, None)
+    text = json.dumps(data, sort_keys=True)
+    assert robot.fingerprint == hashlib.sha256(text.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("name", ["mobile-dr-ct", "remote-mri-console"])
+def test_an_imaging_device_states_what_each_stream_needs_and_no_looser_than_documents(name):
+    profile = registry.find_device(name)
+    for stream in profile.streams:
+        stated = stream.most_delay_s is not None and stream.most_loss is not None
+        assert stated or "dicom" in stream.kinds
+    assert looser_than_documents(profile, load_catalogue().requirements.values()) == ()
+    access = [function for function in profile.functions if function.startswith("access-")]
+    assert profile.declares["access_methods"] == len(access)
+    images = profile.stream("images")
+    assert images.rate_bps > 240e6, "table 1 of the CAICT report: more than 240 Mbit/s"

@@ -191,6 +191,16 @@ def test_a_journey_that_was_not_seen_shows_nothing():
     refused(silent, "MOB-2", "no commands were sent")
 
 
+def test_a_device_with_limits_wider_than_its_need_does_not_sleep_through_a_journey():
+    """What it acts on is raised beyond any event of the drive; it gives no alarm, and is caught."""
+    recording = kit.without(healthy("MOB-2"), "alarm-signal")
+    wide = {"command_delay_s": 9.0, "command_loss": 1.0, "command_silence_alarm_s": 60.0}
+    device = replace(recording.device, limits={**recording.device.limits, **wide})
+    assert kit.verdict(replace(recording, device=device), "MOB-2").verdict is FAIL
+    unstated = kit.needing(recording, "operator-input", most_loss=None)
+    refused(unstated, "MOB-2", "not declared: most_delay and most_loss of operator-input")
+
+
 def test_an_alarm_with_another_priority_is_no_answer():
     recording = healthy("MOB-2")
     events = tuple(

@@ -21,6 +21,16 @@ def test_names():
         "bluetooth",
         "wifi",
         "4g",
+        "4g-cell",
+        "wifi-near",
+        "5g-gateway",
+        "wired-lan",
+        "site-laboratory",
+        "site-first-deployment",
+        "site-maintenance",
+        "site-rural",
+        "site-first-year",
+        "site-third-year",
     }
 
 

@@ -100,6 +100,7 @@ def test_hash_is_what_its_description_says(make_recording, session):
         assert stream.pop("wire") is None
         suite, service = stream.pop("suite"), stream.pop("service")
         assert service is None
+        assert (stream.pop("most_delay_s"), stream.pop("most_loss")) == (None, None)
         assert " ".join(sorted(stream)) == STREAM_FIELDS, "stored runs would no longer be valid"
         stream |= {"suite": suite} if suite else {}
     events = [asdict(event) for event in recording.events]
