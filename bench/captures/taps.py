@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.captures.alike import FEW
+from bench.captures.beside import Ended, both, shares
 from bench.captures.blocks import Ints
 from bench.captures.flows import Capture, FlowName, check_clock, read_capture
+from bench.captures.headers import PAYLOAD_BYTES
 from bench.captures.lining import lines
 from bench.captures.matching import Fate, Pairs, Watch, pair_lines
 from bench.captures.network import Hashes
@@ -41,7 +43,7 @@ class SharedFlow:
     name: FlowName
     forward: bool
     pairs: Pairs
-    size: Ints
+    size: NDArray[np.uint32]
     got_size: NDArray[np.uint32]
     rule: int
     number: Hashes
@@ -69,7 +71,7 @@ class Comparison:
 
 
 def read_captures(
-    left: Path, right: Path, *, rules: Sequence[StreamRule] = (), nat: bool = False
+    left: Path, right: Path, *, rules: Sequence[StreamRule] = (), nat: bool = False, hands: int = 1
 ) -> tuple[Capture, Capture]:
     """Read two captures so that their keys are comparable, also where one keeps fewer bytes.
 
@@ -77,31 +79,31 @@ def read_captures(
         left, right: pcap or pcapng.
         rules: how a device's streams are recognised.
         nat: the path rewrites addresses or ports.
+        hands: processes, as :func:`bench.captures.beside.hands`; what is read is the same.
 
     Raises:
         InputError: as :func:`bench.captures.flows.read_capture`.
     """
 
-    def read(path: Path) -> Capture:
-        return read_capture(path, rules=rules, addresses=not nat)
+    def read(path: Path, payload_bytes: int = PAYLOAD_BYTES) -> Capture:
+        return read_capture(path, payload_bytes, rules=rules, addresses=not nat)
 
-    found = read(left), read(right)
+    found = both(lambda: read(left), lambda: read(right), hands)
     least = min(each.least_payload for each in found)
-    again = [
-        each if each.least_payload == least
-        else read_capture(each.path, least, rules=rules, addresses=not nat)
-        for each in found
-    ]  # fmt: skip
+    again = [each if each.least_payload == least else read(each.path, least) for each in found]
     return again[0], again[1]
 
 
-def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int = 0) -> Comparison:
+def compare(
+    left: Capture, right: Capture, *, nat: bool = False, offset_ns: int = 0, hands: int = 1
+) -> Comparison:
     """Pair the flows that two captures share.
 
     Args:
         left, right: as :func:`read_captures` reads them, with the same ``nat``.
         nat: tell which flow is which by their packets, not by addresses and ports.
         offset_ns: how much the right tap's clock is known to be ahead of the left one's.
+        hands: processes, as :func:`bench.captures.beside.hands`; what is found is the same.
 
     Raises:
         InputError: no common packets, the files in wrong order, or clocks that cannot be right.
@@ -115,18 +117,23 @@ def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int 
     found = [
         stream for at in shared for stream in streams(left, right, at, near[at[0]], far[at[1]])
     ]
-    # One by one, the largest first: two at once would need much more memory for little time.
-    found.sort(key=lambda stream: -len(stream.left) - len(stream.right))
-    told = [_tell(left, right, stream) for stream in found]
+    # One after the other, the largest first: more at once would need much more memory.
+    found.sort(key=lambda stream: -stream.packets)
+    told = _all_told(left, right, found, hands)
     _check_ways(left, right, _shifts(left, found, told))
-    flows = [each.flow for each in told if each is not None]
+    flows = [
+        _flow(left, right, stream, each.shift_ns > 0, each.pairs)
+        for stream, each in zip(found, told, strict=True)
+        if each is not None
+    ]
     known, rest = _known_delays(flows), []
     for stream in (stream for stream, each in zip(found, told, strict=True) if each is None):
         other = known.get(_hosts(left.names[stream.flow[0]]))
         if other is None:
             rest.append(stream)
         else:
-            flows.append(_flow(left, right, stream, met(left, right, stream), *other))
+            pairs = _pairs(left, right, met(left, right, stream), *other)
+            flows.append(_flow(left, right, stream, other[0], pairs))
     undirected = sum(len(each.left) for each in rest), sum(len(each.right) for each in rest)
     return Comparison(
         left, right, tuple(flows), undirected,
@@ -141,7 +148,48 @@ class _Told:
 
     unique: int
     shift_ns: float
-    flow: SharedFlow
+    pairs: Pairs
+
+
+def _all_told(left: Capture, right: Capture, found: list[Stream], hands: int) -> list[_Told | None]:
+    """Every stream paired by its own packets, in the same order.
+
+    Raises:
+        InputError: as :func:`_tell`, of the first stream.
+    """
+    mine, theirs = shares([stream.packets for stream in found])
+    if hands < 2 or not theirs:
+        return [_tell(left, right, stream) for stream in found]
+
+    def tell(places: list[int], *, bare: bool) -> list[_Told | None]:
+        each = (_tell(left, right, found[place]) for place in places)
+        return [_without_times(one) if bare else one for one in each]
+
+    try:
+        parts = both(lambda: tell(mine, bare=False), lambda: tell(theirs, bare=True), hands)
+    except Ended:
+        raise
+    except InputError:  # an earlier stream may be wrong as well
+        return [_tell(left, right, stream) for stream in found]
+    told = dict(zip(mine + theirs, parts[0] + parts[1], strict=True))
+    for place in theirs:
+        told[place] = _with_times(told[place], left, right, found[place])
+    return [told[place] for place in range(len(found))]
+
+
+def _without_times(told: _Told | None) -> _Told | None:
+    if told is None:
+        return None
+    none = np.zeros(0, dtype=np.int64)
+    return replace(told, pairs=replace(told.pairs, sent_ns=none, got_ns=none))
+
+
+def _with_times(told: _Told | None, left: Capture, right: Capture, stream: Stream) -> _Told | None:
+    if told is None:
+        return None
+    times = left.t_ns[stream.left], right.t_ns[stream.right]
+    sent_ns, got_ns = times if told.shift_ns > 0 else times[::-1]
+    return replace(told, pairs=replace(told.pairs, sent_ns=sent_ns, got_ns=got_ns))
 
 
 def _tell(left: Capture, right: Capture, stream: Stream) -> _Told | None:
@@ -156,7 +204,7 @@ def _tell(left: Capture, right: Capture, stream: Stream) -> _Told | None:
         return None
     middle = _middle(shift_ns)
     _check_one_way(left, right, stream, at, shift_ns, middle > 0)
-    return _Told(len(shift_ns), middle, _flow(left, right, stream, at, middle > 0))
+    return _Told(len(shift_ns), middle, _pairs(left, right, at, middle > 0))
 
 
 def _shifts(left: Capture, found: list[Stream], told: list[_Told | None]) -> dict[FlowName, float]:
@@ -212,27 +260,28 @@ def _unshared(
     return tuple(sorted(alone, key=lambda each: (-each[1], str(each[0]))))
 
 
-def _flow(
-    left: Capture,
-    right: Capture,
-    stream: Stream,
-    at: Met,
-    forward: bool,
-    delays: tuple[int, int] | None = None,
-) -> SharedFlow:
+def _pairs(
+    left: Capture, right: Capture, at: Met, forward: bool, delays: tuple[int, int] | None = None
+) -> Pairs:
     """Pair one stream, of which the way is known.
 
     ``delays``: of others between the same hosts, where nothing in this one is unique.
     """
     meeting = at.meeting if forward else at.meeting.swapped()
     times = (at.left_ns, at.right_ns) if forward else (at.right_ns, at.left_ns)
+    sender, receiver = (left, right) if forward else (right, left)
+    return pair_lines(
+        *times, lines(meeting, len(times[0])), _watch(receiver), _watch(sender), delays
+    )
+
+
+def _flow(left: Capture, right: Capture, stream: Stream, forward: bool, pairs: Pairs) -> SharedFlow:
     sides = ((left, stream.left), (right, stream.right))
     (sender, sent), (receiver, got) = sides if forward else sides[::-1]
-    pairs = pair_lines(*times, lines(meeting, len(sent)), _watch(receiver), _watch(sender), delays)
     names = left.names[stream.flow[0]], right.names[stream.flow[1]]
     return SharedFlow(
         names[0], forward, pairs,
-        sender.size[sent].astype(np.int64), receiver.size[got], stream.rule,
+        sender.size[sent], receiver.size[got], stream.rule,
         sender.number[sent] if len(sender.number) else sender.number, stream.ssrc,
         None if stream.ssrc is None else rtp_columns(sender, sent),
         None if names[0] == names[1] else names[1],
