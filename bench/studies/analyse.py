@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from bench.captures.beside import hands as hands_for
 from bench.captures.flows import Capture
 from bench.captures.matching import Arrival, Fate
 from bench.captures.rules import StreamRule
-from bench.captures.taps import compare, read_captures
+from bench.captures.taps import SharedFlow, compare, read_captures
 from bench.devices.profile import DeviceProfile
 from bench.devices.rules import rules_of
 from bench.errors import InputError
@@ -202,10 +202,22 @@ def analyse(
     )
 
 
-def _analysed(
-    left: Path, right: Path, question: Question, each: Each | None, tell: Tell, hands: int
-) -> Analysis:
-    """All but the checksums."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What two captures hold, without the captures: they are large."""
+
+    flows: tuple[SharedFlow, ...]
+    streams: list[Stream]
+    taps: Taps
+    trips: Trips
+    sources: tuple[Source, Source]
+    notes: list[str]
+    turned: list[str]
+    problems: list[str]
+
+
+def _found(left: Path, right: Path, question: Question, tell: Tell, hands: int) -> _Found:
+    """Read and pair."""
     tell(f"reading {left.name} and {right.name}")
     near, far = read_captures(left, right, rules=question.rules, nat=question.nat, hands=hands)
     tell(f"pairing {len(near)} and {len(far)} packets")
@@ -213,34 +225,31 @@ def _analysed(
     paired = compare(near, far, nat=question.nat, offset_ns=offset_ns, hands=hands)
     streams = streams_of(paired, question.rules, question.only)
     turned = _check_streams(question, streams, f"{left.name}, {right.name}")
-    flows, against = paired.flows, capture_problems(paired)
-    seen = taps_of(paired), trips_of(paired, streams)
     sources = (
         _source(near, paired.unshared_left, paired.undirected[0]),
         _source(far, paired.unshared_right, paired.undirected[1]),
     )
-    notes = notes_of(paired)
-    del near, far, paired
-    count = len(streams)
-    mine, theirs = shares([each.packets for each in streams]) if hands > 1 else ([], [])
+    return _Found(
+        paired.flows, streams, taps_of(paired), trips_of(paired, streams), sources,
+        notes_of(paired), turned, capture_problems(paired),
+    )  # fmt: skip
 
-    def measure(places: list[int]) -> list[_Measured]:
-        return [_measured(streams[place], None, question, seen[0]) for place in places]
 
+def _analysed(
+    left: Path, right: Path, question: Question, each: Each | None, tell: Tell, hands: int
+) -> Analysis:
+    """All but the checksums."""
+    found = _found(left, right, question, tell, hands)
+    streams, sources, count = found.streams, found.sources, len(found.streams)
     tell(f"measuring {count} streams")
-    (clock, own), others = both(
-        lambda: (clock_of(flows, question.clock, sum(seen[0].steps_s)), measure(mine)),
-        lambda: measure(theirs),
-        hands,
-    )
-    known = dict(zip(mine + theirs, own + others, strict=True))
-    notes += [*clock.notes(), *turned]
+    clock, known = _measure_all(found, question, hands)
     evidence = Evidence(
-        clock, seen[0].steps_s, (*against, *clock.problems()),
+        clock, found.taps.steps_s, (*found.problems, *clock.problems()),
         f"{sources[0].file},{sources[1].file}",
     )  # fmt: skip
-    del flows
-    work = _Work(question, seen, evidence, each, count == 1)
+    work = _Work(question, (found.taps, found.trips), evidence, each, count == 1)
+    notes = [*found.notes, *clock.notes(), *found.turned]
+    del found
     for place in range(count):
         stream = streams.pop(0)
         tell(f"stream {place + 1} of {count}: {stream.name}")
@@ -250,6 +259,24 @@ def _analysed(
         *sources, clock, tuple(work.results), work.answered(), work.ordered(),
         (*notes, *work.notes),
     )  # fmt: skip
+
+
+def _measure_all(
+    found: _Found, question: Question, hands: int
+) -> tuple[Clock, Mapping[int, _Measured]]:
+    """The clocks; and what each stream measures, by its place, where two share the work."""
+    streams, taps = found.streams, found.taps
+    mine, theirs = shares([each.packets for each in streams]) if hands > 1 else ([], [])
+
+    def measure(places: list[int]) -> list[_Measured]:
+        return [_measured(streams[place], None, question, taps) for place in places]
+
+    (clock, own), others = both(
+        lambda: (clock_of(found.flows, question.clock, sum(taps.steps_s)), measure(mine)),
+        lambda: measure(theirs),
+        hands,
+    )
+    return clock, dict(zip(mine + theirs, own + others, strict=True))
 
 
 def _check_streams(question: Question, streams: list[Stream], files: str) -> list[str]:
