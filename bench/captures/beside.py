@@ -33,6 +33,7 @@ _LEAST_BYTES = 16 << 20
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM})
 _HEAD = struct.Struct("=QQ")
 _ALIGN = 64
+_LARGE = 1 << 16
 _PR_SET_PDEATHSIG = 1
 
 
@@ -214,4 +215,7 @@ def _taken(memory: int) -> Any:
     if not size:
         raise Undone
     spans, data = pickle.loads(room[at : at + size])
-    return pickle.loads(data, buffers=[room[start : start + length] for start, length in spans])
+    arrays = (room[start : start + length] for start, length in spans)
+    # The memory stays as long as any array in it: small ones must not keep the others.
+    kept = [array if len(array) >= _LARGE else bytearray(array) for array in arrays]
+    return pickle.loads(data, buffers=kept)

@@ -14,7 +14,7 @@ from bench.captures.beside import Ended, both, shares
 from bench.captures.blocks import Ints
 from bench.captures.flows import Capture, FlowName, check_clock, read_capture
 from bench.captures.headers import PAYLOAD_BYTES
-from bench.captures.lining import lines
+from bench.captures.lining import Lines, lines
 from bench.captures.matching import Fate, Pairs, Watch, pair_lines
 from bench.captures.network import Hashes
 from bench.captures.rules import StreamRule
@@ -27,6 +27,9 @@ from bench.units import NS_PER_S, show_duration
 _FEW_EARLY = 0.1
 """So many of a stream's packets may seem to arrive before they are sent, where others like them
 were sent before the capture."""
+
+
+_ALWAYS = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,27 +122,39 @@ def compare(
     ]
     # One after the other, the largest first: more at once would need much more memory.
     found.sort(key=lambda stream: -stream.packets)
-    told = _all_told(left, right, found, hands)
+    taps = _Taps(left, right, (_watch(left), _watch(right)))
+    told = _all_told(taps, found, hands)
     _check_ways(left, right, _shifts(left, found, told))
     flows = [
-        _flow(left, right, stream, each.shift_ns > 0, each.pairs)
+        _flow(taps, stream, each.shift_ns > 0, each.pairs)
         for stream, each in zip(found, told, strict=True)
         if each is not None
     ]
-    known, rest = _known_delays(flows), []
-    for stream in (stream for stream, each in zip(found, told, strict=True) if each is None):
+    alike = [stream for stream, each in zip(found, told, strict=True) if each is None]
+    known, rest = _known_delays(flows) if alike else {}, []
+    for stream in alike:
         other = known.get(_hosts(left.names[stream.flow[0]]))
         if other is None:
             rest.append(stream)
         else:
-            pairs = _pairs(left, right, met(left, right, stream), *other)
-            flows.append(_flow(left, right, stream, other[0], pairs))
+            way, delays = other
+            pairs = pair_lines(*_lined(taps, met(left, right, stream), way), delays)
+            flows.append(_flow(taps, stream, way, pairs))
     undirected = sum(len(each.left) for each in rest), sum(len(each.right) for each in rest)
     return Comparison(
         left, right, tuple(flows), undirected,
         _unshared(left, near, {at[0] for at in shared}),
         _unshared(right, far, {at[1] for at in shared}),
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Taps:
+    """Both captures, and when each was made."""
+
+    left: Capture
+    right: Capture
+    watch: tuple[Watch, Watch]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +166,7 @@ class _Told:
     pairs: Pairs
 
 
-def _all_told(left: Capture, right: Capture, found: list[Stream], hands: int) -> list[_Told | None]:
+def _all_told(taps: _Taps, found: list[Stream], hands: int) -> list[_Told | None]:
     """Every stream paired by its own packets, in the same order.
 
     Raises:
@@ -159,10 +174,10 @@ def _all_told(left: Capture, right: Capture, found: list[Stream], hands: int) ->
     """
     mine, theirs = shares([stream.packets for stream in found])
     if hands < 2 or not theirs:
-        return [_tell(left, right, stream) for stream in found]
+        return [_tell(taps, stream) for stream in found]
 
     def tell(places: list[int], *, bare: bool) -> list[_Told | None]:
-        each = (_tell(left, right, found[place]) for place in places)
+        each = (_tell(taps, found[place]) for place in places)
         return [_without_times(one) if bare else one for one in each]
 
     try:
@@ -170,10 +185,10 @@ def _all_told(left: Capture, right: Capture, found: list[Stream], hands: int) ->
     except Ended:
         raise
     except InputError:  # an earlier stream may be wrong as well
-        return [_tell(left, right, stream) for stream in found]
+        return [_tell(taps, stream) for stream in found]
     told = dict(zip(mine + theirs, parts[0] + parts[1], strict=True))
     for place in theirs:
-        told[place] = _with_times(told[place], left, right, found[place])
+        told[place] = _with_times(told[place], taps, found[place])
     return [told[place] for place in range(len(found))]
 
 
@@ -184,27 +199,30 @@ def _without_times(told: _Told | None) -> _Told | None:
     return replace(told, pairs=replace(told.pairs, sent_ns=none, got_ns=none))
 
 
-def _with_times(told: _Told | None, left: Capture, right: Capture, stream: Stream) -> _Told | None:
+def _with_times(told: _Told | None, taps: _Taps, stream: Stream) -> _Told | None:
     if told is None:
         return None
-    times = left.t_ns[stream.left], right.t_ns[stream.right]
+    times = taps.left.t_ns[stream.left], taps.right.t_ns[stream.right]
     sent_ns, got_ns = times if told.shift_ns > 0 else times[::-1]
     return replace(told, pairs=replace(told.pairs, sent_ns=sent_ns, got_ns=got_ns))
 
 
-def _tell(left: Capture, right: Capture, stream: Stream) -> _Told | None:
+def _tell(taps: _Taps, stream: Stream) -> _Told | None:
     """Pair one stream by its unique packets; none where it has none.
 
     Raises:
         InputError: packets arrive before they are sent.
     """
-    at = met(left, right, stream)
+    at = met(taps.left, taps.right, stream)
     shift_ns = at.shift_ns
     if not len(shift_ns):
         return None
-    middle = _middle(shift_ns)
-    _check_one_way(left, right, stream, at, shift_ns, middle > 0)
-    return _Told(len(shift_ns), middle, _pairs(left, right, at, middle > 0))
+    unique, middle = len(shift_ns), _middle(shift_ns)
+    _check_one_way(taps, stream, at, shift_ns, middle > 0)
+    del shift_ns
+    found = _lined(taps, at, middle > 0)
+    del at
+    return _Told(unique, middle, pair_lines(*found))
 
 
 def _shifts(left: Capture, found: list[Stream], told: list[_Told | None]) -> dict[FlowName, float]:
@@ -231,11 +249,13 @@ def _known_delays(
     found: dict[tuple[str, str], list[tuple[bool, int, int, int]]] = {}
     for flow in flows:
         arrived = flow.pairs.fate == Fate.ARRIVED.value
-        delays = (flow.pairs.received_ns - flow.pairs.sent_ns)[arrived]
-        if len(delays):
-            found.setdefault(_hosts(flow.name), []).append(
-                (flow.forward, len(delays), int(delays.min()), int(delays.max()))
-            )
+        delays = flow.pairs.received_ns
+        delays -= flow.pairs.sent_ns
+        count = int(np.count_nonzero(arrived))
+        if count:
+            least = int(delays.min(where=arrived, initial=_ALWAYS))
+            most = int(delays.max(where=arrived, initial=-_ALWAYS))
+            found.setdefault(_hosts(flow.name), []).append((flow.forward, count, least, most))
     return {
         hosts: (each[0][0], (min(row[2] for row in each), max(row[3] for row in each)))
         for hosts, each in found.items()
@@ -260,22 +280,16 @@ def _unshared(
     return tuple(sorted(alone, key=lambda each: (-each[1], str(each[0]))))
 
 
-def _pairs(
-    left: Capture, right: Capture, at: Met, forward: bool, delays: tuple[int, int] | None = None
-) -> Pairs:
-    """Pair one stream, of which the way is known.
-
-    ``delays``: of others between the same hosts, where nothing in this one is unique.
-    """
+def _lined(taps: _Taps, at: Met, forward: bool) -> tuple[Ints, Ints, Lines, Watch, Watch]:
+    """What one stream, of which the way is known, is paired by."""
     meeting = at.meeting if forward else at.meeting.swapped()
     times = (at.left_ns, at.right_ns) if forward else (at.right_ns, at.left_ns)
-    sender, receiver = (left, right) if forward else (right, left)
-    return pair_lines(
-        *times, lines(meeting, len(times[0])), _watch(receiver), _watch(sender), delays
-    )
+    watch = taps.watch if forward else taps.watch[::-1]
+    return *times, lines(meeting, len(times[0])), watch[1], watch[0]
 
 
-def _flow(left: Capture, right: Capture, stream: Stream, forward: bool, pairs: Pairs) -> SharedFlow:
+def _flow(taps: _Taps, stream: Stream, forward: bool, pairs: Pairs) -> SharedFlow:
+    left, right = taps.left, taps.right
     sides = ((left, stream.left), (right, stream.right))
     (sender, sent), (receiver, got) = sides if forward else sides[::-1]
     names = left.names[stream.flow[0]], right.names[stream.flow[1]]
@@ -334,13 +348,12 @@ def _check_ways(left: Capture, right: Capture, shifts: dict[FlowName, float]) ->
         )
 
 
-def _check_one_way(
-    left: Capture, right: Capture, stream: Stream, at: Met, shift_ns: Ints, forward: bool
-) -> None:
+def _check_one_way(taps: _Taps, stream: Stream, at: Met, shift_ns: Ints, forward: bool) -> None:
     """Refuse a stream of which packets arrive before they are sent.
 
     Not where the sending tap started later and may not have seen the packets that arrived.
     """
+    left, right = taps.left, taps.right
     delays = shift_ns if forward else -shift_ns
     allowed = round((left.resolution_s + right.resolution_s) * NS_PER_S)
     early: Mask = delays < -allowed
@@ -350,7 +363,7 @@ def _check_one_way(
     if len(wrong) <= _FEW_EARLY * len(delays):
         meeting = at.meeting
         arrived = at.right_ns[meeting.right] if forward else at.left_ns[meeting.left]
-        since = _watch(left if forward else right).start_ns + np.median(delays[delays > 0])
+        since = taps.watch[0 if forward else 1].start_ns + np.median(delays[delays > 0])
         wrong = wrong[arrived[early] >= since]
     if not len(wrong):
         return
