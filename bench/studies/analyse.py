@@ -266,7 +266,9 @@ def _measure_all(
 ) -> tuple[Clock, Mapping[int, _Measured]]:
     """The clocks; and what each stream measures, by its place, where two share the work."""
     streams, taps = found.streams, found.taps
-    mine, theirs = shares([each.packets for each in streams]) if hands > 1 else ([], [])
+    mine, theirs = shares([each.packets for each in streams])
+    if hands < 2 or not theirs:
+        mine, theirs, hands = [], [], 1
 
     def measure(places: list[int]) -> list[_Measured]:
         return [_measured(streams[place], None, question, taps) for place in places]
