@@ -10,8 +10,9 @@ scapy and pandas (this project needs none of them); tshark is looked for on the 
 missing is named. ``--large`` adds a pair of 22 million packets.
 
 The ways: ``pair`` reads and pairs; ``analyse`` is the whole of ``bench analyse``, every figure of
-every stream, both as the command does it, by two processes where that pays; the peers read and pair by a dict (dpkt, struct, scapy) or by a join (tshark, pandas).
-Every figure of ours is checked against the truth: packets paired, and none wrong.
+every stream; both as the command does it, by two processes where that pays. The peers read and pair
+by a dict (dpkt, struct, scapy) or by a join (tshark, pandas). Every figure of ours is checked
+against the truth: packets paired, and none wrong.
 """
 
 from __future__ import annotations

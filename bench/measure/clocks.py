@@ -8,6 +8,7 @@ does; half the smallest round trip remains open.
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 
 import numpy as np
@@ -199,10 +200,12 @@ def _steps(forward: Apparent, backward: Apparent, resolution_s: float) -> tuple[
     t_s, upper, lower = _stretches(forward, backward)
     if len(t_s) < 3:
         return ()
+    middle = (upper + lower) / 2
+    slope = float(np.median(np.diff(middle) / np.diff(t_s)))
     seen = [
         found
         for at in range(1, len(t_s) - 1)
-        if (found := _step(at, t_s, lower, upper, resolution_s)) is not None
+        if (found := _step(at, t_s, lower, upper, slope, resolution_s)) is not None
     ]
     chosen: list[_Seen] = []
     for each in seen:
@@ -223,24 +226,30 @@ class _Seen:
     proven: bool
 
 
-def _step(at: int, t_s: Floats, lower: Floats, upper: Floats, resolution_s: float) -> _Seen | None:
+def _step(
+    at: int, t_s: Floats, lower: Floats, upper: Floats, slope: float, resolution_s: float
+) -> _Seen | None:
     """A step inside stretch ``at``: the bounds of both sides exclude each other, or do so nearly.
 
     Nearly: the middle moves much more than it does on either side, and the round trip does not.
+    ``slope``: of the middle, in the median.
     """
     left, right = slice(max(0, at - _BESIDE), at), slice(at + 1, at + 1 + _BESIDE)
-    half, middle = (upper - lower) / 2, (upper + lower) / 2
-    middle = middle - float(np.median(np.diff(middle) / np.diff(t_s))) * (t_s - t_s[at])
-    size = float(np.median(middle[right]) - np.median(middle[left]))
-    noise = float(np.ptp(middle[left]) + np.ptp(middle[right]))
+    halves = [((upper[side] - lower[side]) / 2).tolist() for side in (left, right)]
+    middles = [
+        ((upper[side] + lower[side]) / 2 - slope * (t_s[side] - t_s[at])).tolist()
+        for side in (left, right)
+    ]
+    size = statistics.median(middles[1]) - statistics.median(middles[0])
+    noise = sum(max(side) - min(side) for side in middles)
     reach = _QUARTZ_DRIFT * float(t_s[right][-1] + t_s[1] - t_s[0] - t_s[left][0]) + resolution_s
     low = [float(lower[side].max()) for side in (left, right)]
     high = [float(upper[side].min()) for side in (left, right)]
     whole = low[0] <= high[0] and low[1] <= high[1]  # neither side has a step of its own
     if whole and (low[1] > high[0] + reach or high[1] < low[0] - reach):
         return _Seen(at, size, noise, True)
-    trip = abs(float(np.median(half[right]) - np.median(half[left])))
-    enough = len(middle[left]) == len(middle[right]) == _BESIDE
+    trip = abs(statistics.median(halves[1]) - statistics.median(halves[0]))
+    enough = len(middles[0]) == len(middles[1]) == _BESIDE
     clear = abs(size) > max(_STEP_S, 3 * noise, resolution_s) and trip < abs(size) / 4
     return _Seen(at, size, noise, False) if enough and clear else None
 
