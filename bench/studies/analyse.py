@@ -266,9 +266,9 @@ def _measure_all(
 ) -> tuple[Clock, Mapping[int, _Measured]]:
     """The clocks; and what each stream measures, by its place, where two share the work."""
     streams, taps = found.streams, found.taps
-    mine, theirs = shares([each.packets for each in streams])
-    if hands < 2 or not theirs:
-        mine, theirs, hands = [], [], 1
+    sizes = [each.packets for each in streams]
+    clocks = sum(sizes) // 4  # what they take, in packets measured
+    mine, theirs = shares(sizes, ahead=clocks) if hands > 1 else ([], [])
 
     def measure(places: list[int]) -> list[_Measured]:
         return [_measured(streams[place], None, question, taps) for place in places]

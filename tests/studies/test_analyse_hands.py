@@ -120,7 +120,7 @@ def test_captures_and_pairs_are_the_same_bit_by_bit(pairs, processes, name):
 def test_figures_and_packets_are_the_same(pairs, processes, name):
     question = Question(survival_s=0.01, deadline_s=0.0203)
     assert not isinstance(assert_one_and_two_agree(pairs[name], question), str)
-    assert len(processes) == (1 if name == "one" else 3)
+    assert len(processes) == (2 if name == "one" else 3)
 
 
 def test_verdicts_are_the_same(processes):
