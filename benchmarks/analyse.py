@@ -2,14 +2,17 @@
 
 ``python -m benchmarks.analyse [--peers PYTHON] [--times 3] [--large] [--json]``: a synthetic pair
 with known truth is made; then each way pairs the packets of both files, in a process of its own, in
-turn, so that the ratios hold on a busy host. Rates are packets of both files per second, median of
-the times; peers get fewer packets, as they are slow. ``--peers``: an interpreter that has dpkt,
+turn, ours before and after each peer, so that the ratios hold on a busy host. Rates are packets of
+both files per second, median of the times; peers get fewer packets, as they are slow. Beside them
+stand seconds of processors (user and system, of all processes). Memory is that of all processes
+together, each page counted once, from a run of its own. ``--peers``: an interpreter that has dpkt,
 scapy and pandas (this project needs none of them); tshark is looked for on the path. What is
 missing is named. ``--large`` adds a pair of 22 million packets.
 
 The ways: ``pair`` reads and pairs; ``analyse`` is the whole of ``bench analyse``, every figure of
-every stream; the peers read and pair by a dict (dpkt, struct, scapy) or by a join (tshark, pandas).
-Every figure of ours is checked against the truth: packets paired, and none wrong.
+every stream; both as the command does it, by two processes where that pays. The peers read and pair
+by a dict (dpkt, struct, scapy) or by a join (tshark, pandas). Every figure of ours is checked
+against the truth: packets paired, and none wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import shutil
 import statistics
 import subprocess
@@ -47,25 +49,31 @@ Found = dict[str, Any]
 def run_ours(way: str, left: Path, right: Path) -> Found:
     """In this process; imports are not timed, and each way takes only its own."""
     if way == "pair":
+        from bench.captures.beside import hands
         from bench.captures.matching import Fate
         from bench.captures.taps import compare, read_captures
 
-        start = time.perf_counter()
-        found = compare(*read_captures(left, right))
-        seconds = time.perf_counter() - start
+        start, used = time.perf_counter(), processor_s()
+        many = hands(left, right)
+        found = compare(*read_captures(left, right, hands=many), hands=many)
+        seconds, used = time.perf_counter() - start, processor_s() - used
         packets = len(found.left) + len(found.right)
         paired = sum(flow.pairs.count(Fate.ARRIVED) for flow in found.flows)
     else:
         from bench.studies.analyse import Question, analyse
 
-        start = time.perf_counter()
+        start, used = time.perf_counter(), processor_s()
         result = analyse(left, right, Question())
-        seconds = time.perf_counter() - start
+        seconds, used = time.perf_counter() - start, processor_s() - used
         told = result.to_json()
         packets = result.left.packets + result.right.packets
         paired = sum(each["received"] for each in told["streams"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"packets": packets, "paired": paired, "seconds": seconds, "peak_B": peak}
+    return {"packets": packets, "paired": paired, "seconds": seconds, "processor_s": used}
+
+
+def processor_s() -> float:
+    """User and system time of this process and of those it has waited for."""
+    return sum(os.times()[:4])
 
 
 def child(command: Sequence[str]) -> Found | str:
@@ -77,9 +85,47 @@ def child(command: Sequence[str]) -> Found | str:
     return found
 
 
+def our_command(way: str, pair: tuple[Path, Path]) -> list[str]:
+    return [sys.executable, "-m", "benchmarks.analyse", "--way", way, *map(str, pair)]
+
+
 def ours(way: str, pair: tuple[Path, Path]) -> Found | str:
     """One of our ways, in a process of its own."""
-    return child([sys.executable, "-m", "benchmarks.analyse", "--way", way, *map(str, pair)])
+    return child(our_command(way, pair))
+
+
+def peak_B(command: Sequence[str]) -> int:  # noqa: N802 (bytes)
+    """The most memory that a process and its children had at once, each page counted once.
+
+    Shared pages count in parts (proportional set size), and the parts are looked at one after the
+    other: a look during which a process came or went does not count.
+    """
+    peak = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            start, pids = time.perf_counter(), family(process.pid)
+            total = sum(proportional_B(pid) for pid in pids)
+            if family(process.pid) == pids:
+                peak = max(peak, total)
+            time.sleep(max(0.005, 2 * (time.perf_counter() - start)))
+    return peak
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    except OSError:
+        return [pid]
+    return [pid, *(each for child in children.split() for each in family(int(child)))]
+
+
+def proportional_B(pid: int) -> int:  # noqa: N802 (bytes)
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
 
 
 def summed(name: str, runs: list[Found | str]) -> Found:
@@ -93,7 +139,8 @@ def summed(name: str, runs: list[Found | str]) -> Found:
         "packets": packets,
         "paired": good[0]["paired"],
         "packets_per_s": packets / statistics.median(run["seconds"] for run in good),
-        "peak_B": max(run["peak_B"] for run in good),
+        "packets_per_processor_s": packets / statistics.median(run["processor_s"] for run in good),
+        "runs": len(good),
     }
 
 
@@ -102,9 +149,9 @@ def measure(folder: Path, peers: str | None, times: int) -> list[Found]:
     pairs = {name: make(folder, name, size)[0] for name, size in {**PEERS, "ours": OURS}.items()}
     runs: dict[str, list[Found | str]] = {}
     for _ in range(times):
-        for way in ("pair", "analyse"):
-            runs.setdefault(way, []).append(ours(way, pairs["ours"]))
         for way in PEERS:
+            for own in ("pair", "analyse"):
+                runs.setdefault(own, []).append(ours(own, pairs["ours"]))
             if way == "pandas" and shutil.which("tshark") is None:
                 runs.setdefault(way, []).append("tshark is not installed")
             elif peers is not None or way == "struct":
@@ -129,14 +176,15 @@ def make(folder: Path, name: str, size: int) -> tuple[tuple[Path, Path], Truth]:
 
 
 def at_size(folder: Path, size: int) -> list[Found]:
-    """Both our ways, each twice: the second is warm (the files are in memory)."""
+    """Both our ways, each twice: for the memory, then for the time (the files are in memory)."""
     pair, truth = make(folder, "sized", size)
     arrived = int(truth.sent.sum() - truth.lost.sum())
     found = []
     for way in ("pair", "analyse"):
-        runs = [ours(way, pair) for _ in range(2)]
-        each = summed(way, runs[1:])
+        peak = peak_B(our_command(way, pair))
+        each = summed(way, [ours(way, pair)])
         if "packets" in each:
+            each["peak_B"] = peak
             each["seconds"] = each["packets"] / each["packets_per_s"]
             each["arrived_in_truth"] = arrived
             each["bytes_per_packet_beyond_100MB"] = (each["peak_B"] - 100e6) / each["packets"]
@@ -157,7 +205,10 @@ def show(found: Found) -> None:
         slower = [each.get(f"times_slower_than_{way}") for way in ("pair", "analyse")]
         against = "" if slower[0] is None else f"  1/{slower[0]:.0f} of pair, 1/{slower[1]:.0f}"
         against += " of analyse" if against else ""
-        print(f"{each['way']:8} {each['packets_per_s'] / 1e6:8.4f} M packets/s{against}")
+        print(
+            f"{each['way']:8} {each['packets_per_s'] / 1e6:8.4f} M packets/s, per processor "
+            f"{each['packets_per_processor_s'] / 1e6:8.4f} M, {each['runs']} runs{against}"
+        )
     for each in found["sizes"]:
         if "missing" in each:
             print(f"{each['way']:8} failed: {each['missing']}")

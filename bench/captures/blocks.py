@@ -171,6 +171,7 @@ class _PcapRecords:
         self._data, self._end, self._order = buffer.data, end, walker.order
         self._units, self._header = walker.units, walker.header
         self._words: NDArray[np.uint32] = unaligned(buffer, walker.order, "u4")
+        self._lengths = self._words[8:]
         self._day = int(self._words[0])
 
     def follow(self, at: int, stop: int, most: int) -> tuple[list[int], int]:
@@ -190,7 +191,9 @@ class _PcapRecords:
 
     def following(self, at: Ints) -> Ints:
         """Where the records end."""
-        return at + self._header + self._words[at + 8]
+        ends = at + self._header
+        ends += self._lengths[at]
+        return ends
 
     def candidates(self, at: Ints) -> Mask:
         """Headers with a time near the first one's, and lengths that a packet has."""
@@ -208,6 +211,7 @@ class _Blocks:
     def __init__(self, buffer: Bytes, end: int, order: Order) -> None:
         self._data, self._end, self._order = buffer.data, end, order
         self._words: NDArray[np.uint32] = unaligned(buffer, order, "u4")
+        self._lengths = self._words[4:]
 
     def follow(self, at: int, stop: int, most: int) -> tuple[list[int], int]:
         """Walk one by one; as :meth:`bench.captures.walking.Chain.follow`."""
@@ -226,7 +230,7 @@ class _Blocks:
 
     def following(self, at: Ints) -> Ints:
         """Where the blocks end."""
-        return at + np.maximum(self._words[at + 4], 12)
+        return at + np.maximum(self._lengths[at], 12)
 
     def candidates(self, at: Ints) -> Mask:
         """Packet blocks whose two lengths are equal."""

@@ -32,7 +32,13 @@ _MIX = [
     np.uint64(value)
     for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93)
 ]
-_TAIL = np.array([(1 << 8 * count) - 1 for count in range(8)] + [2**64 - 1], dtype=np.uint64)
+
+# per count of bytes, the words of a payload of which only these are there
+_THERE = np.array(
+    [[(1 << 8 * min(max(count - at, 0), 8)) - 1 for at in range(0, PAYLOAD_BYTES, 8)]
+     for count in range(PAYLOAD_BYTES + 1)],
+    dtype=np.uint64,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -284,13 +290,9 @@ def _key(key: Hashes, payload: Hashes, count: Ints, payload_bytes: int) -> Hashe
     count = np.minimum(count, payload_bytes)
     short = np.flatnonzero(count < PAYLOAD_BYTES)
     if 2 * len(short) > len(count):
-        short = np.arange(len(count))
-    for place in range(int(count.min(initial=PAYLOAD_BYTES)) // 8, payload.shape[1]):
-        mask = _TAIL[np.clip(count[short] - 8 * place, 0, 8)]
-        if len(short) == len(count):
-            payload[:, place] &= mask
-        else:
-            payload[short, place] &= mask
+        payload &= _THERE[count]
+    elif len(short):
+        payload[short] &= _THERE[count[short]]
     for place in range(payload.shape[1]):
         key ^= payload[:, place]
         key *= _MIX[place % 4]

@@ -101,8 +101,10 @@ def _couples(packed: Hashes, bits: int) -> tuple[tuple[Hashes, Hashes], Hashes]:
     rest = packed[more]
     del same, more
     # Sorted, the entry of the right tap is the second of the two.
-    tap = np.uint64(1 << bits)
-    two &= (packed[:-1] & tap) < (packed[1:] & tap)
+    at_right = (packed & np.uint64(1 << bits)) != 0
+    two &= at_right[1:]
+    two &= ~at_right[:-1]
+    del at_right
     return (packed[:-1][two], packed[1:][two]), rest
 
 

@@ -57,6 +57,11 @@ class Stream:
     left: Ints
     right: Ints
 
+    @property
+    def packets(self) -> int:
+        """At both taps together."""
+        return len(self.left) + len(self.right)
+
 
 def by_flow(capture: Capture) -> list[Ints]:
     """The rows of each flow, in order of time, by the flow's number."""

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.captures.alike import FEW
+from bench.captures.beside import Ended, both, shares
 from bench.captures.blocks import Ints
 from bench.captures.flows import Capture, FlowName, check_clock, read_capture
-from bench.captures.lining import lines
+from bench.captures.headers import PAYLOAD_BYTES
+from bench.captures.lining import Lines, lines
 from bench.captures.matching import Fate, Pairs, Watch, pair_lines
 from bench.captures.network import Hashes
 from bench.captures.rules import StreamRule
@@ -25,6 +27,9 @@ from bench.units import NS_PER_S, show_duration
 _FEW_EARLY = 0.1
 """So many of a stream's packets may seem to arrive before they are sent, where others like them
 were sent before the capture."""
+
+
+_ALWAYS = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,7 +46,7 @@ class SharedFlow:
     name: FlowName
     forward: bool
     pairs: Pairs
-    size: Ints
+    size: NDArray[np.uint32]
     got_size: NDArray[np.uint32]
     rule: int
     number: Hashes
@@ -69,7 +74,7 @@ class Comparison:
 
 
 def read_captures(
-    left: Path, right: Path, *, rules: Sequence[StreamRule] = (), nat: bool = False
+    left: Path, right: Path, *, rules: Sequence[StreamRule] = (), nat: bool = False, hands: int = 1
 ) -> tuple[Capture, Capture]:
     """Read two captures so that their keys are comparable, also where one keeps fewer bytes.
 
@@ -77,31 +82,31 @@ def read_captures(
         left, right: pcap or pcapng.
         rules: how a device's streams are recognised.
         nat: the path rewrites addresses or ports.
+        hands: processes, as :func:`bench.captures.beside.hands`; what is read is the same.
 
     Raises:
         InputError: as :func:`bench.captures.flows.read_capture`.
     """
 
-    def read(path: Path) -> Capture:
-        return read_capture(path, rules=rules, addresses=not nat)
+    def read(path: Path, payload_bytes: int = PAYLOAD_BYTES) -> Capture:
+        return read_capture(path, payload_bytes, rules=rules, addresses=not nat)
 
-    found = read(left), read(right)
+    found = both(lambda: read(left), lambda: read(right), hands)
     least = min(each.least_payload for each in found)
-    again = [
-        each if each.least_payload == least
-        else read_capture(each.path, least, rules=rules, addresses=not nat)
-        for each in found
-    ]  # fmt: skip
+    again = [each if each.least_payload == least else read(each.path, least) for each in found]
     return again[0], again[1]
 
 
-def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int = 0) -> Comparison:
+def compare(
+    left: Capture, right: Capture, *, nat: bool = False, offset_ns: int = 0, hands: int = 1
+) -> Comparison:
     """Pair the flows that two captures share.
 
     Args:
         left, right: as :func:`read_captures` reads them, with the same ``nat``.
         nat: tell which flow is which by their packets, not by addresses and ports.
         offset_ns: how much the right tap's clock is known to be ahead of the left one's.
+        hands: processes, as :func:`bench.captures.beside.hands`; what is found is the same.
 
     Raises:
         InputError: no common packets, the files in wrong order, or clocks that cannot be right.
@@ -115,18 +120,26 @@ def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int 
     found = [
         stream for at in shared for stream in streams(left, right, at, near[at[0]], far[at[1]])
     ]
-    # One by one, the largest first: two at once would need much more memory for little time.
-    found.sort(key=lambda stream: -len(stream.left) - len(stream.right))
-    told = [_tell(left, right, stream) for stream in found]
+    # One after the other, the largest first: more at once would need much more memory.
+    found.sort(key=lambda stream: -stream.packets)
+    taps = _Taps(left, right, (_watch(left), _watch(right)))
+    told = _all_told(taps, found, hands)
     _check_ways(left, right, _shifts(left, found, told))
-    flows = [each.flow for each in told if each is not None]
-    known, rest = _known_delays(flows), []
-    for stream in (stream for stream, each in zip(found, told, strict=True) if each is None):
+    flows = [
+        _flow(taps, stream, each.shift_ns > 0, each.pairs)
+        for stream, each in zip(found, told, strict=True)
+        if each is not None
+    ]
+    alike = [stream for stream, each in zip(found, told, strict=True) if each is None]
+    known, rest = _known_delays(flows) if alike else {}, []
+    for stream in alike:
         other = known.get(_hosts(left.names[stream.flow[0]]))
         if other is None:
             rest.append(stream)
         else:
-            flows.append(_flow(left, right, stream, met(left, right, stream), *other))
+            way, delays = other
+            pairs = pair_lines(*_lined(taps, met(left, right, stream), way), delays)
+            flows.append(_flow(taps, stream, way, pairs))
     undirected = sum(len(each.left) for each in rest), sum(len(each.right) for each in rest)
     return Comparison(
         left, right, tuple(flows), undirected,
@@ -136,27 +149,80 @@ def compare(left: Capture, right: Capture, *, nat: bool = False, offset_ns: int 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Taps:
+    """Both captures, and when each was made."""
+
+    left: Capture
+    right: Capture
+    watch: tuple[Watch, Watch]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Told:
     """A stream, paired by its own packets: ``shift_ns`` how much later the right tap saw them."""
 
     unique: int
     shift_ns: float
-    flow: SharedFlow
+    pairs: Pairs
 
 
-def _tell(left: Capture, right: Capture, stream: Stream) -> _Told | None:
+def _all_told(taps: _Taps, found: list[Stream], hands: int) -> list[_Told | None]:
+    """Every stream paired by its own packets, in the same order.
+
+    Raises:
+        InputError: as :func:`_tell`, of the first stream.
+    """
+    mine, theirs = shares([stream.packets for stream in found])
+    if hands < 2 or not theirs:
+        return [_tell(taps, stream) for stream in found]
+
+    def tell(places: list[int], *, bare: bool) -> list[_Told | None]:
+        each = (_tell(taps, found[place]) for place in places)
+        return [_without_times(one) if bare else one for one in each]
+
+    try:
+        parts = both(lambda: tell(mine, bare=False), lambda: tell(theirs, bare=True), hands)
+    except Ended:
+        raise
+    except InputError:  # an earlier stream may be wrong as well
+        return [_tell(taps, stream) for stream in found]
+    told = dict(zip(mine + theirs, parts[0] + parts[1], strict=True))
+    for place in theirs:
+        told[place] = _with_times(told[place], taps, found[place])
+    return [told[place] for place in range(len(found))]
+
+
+def _without_times(told: _Told | None) -> _Told | None:
+    if told is None:
+        return None
+    none = np.zeros(0, dtype=np.int64)
+    return replace(told, pairs=replace(told.pairs, sent_ns=none, got_ns=none))
+
+
+def _with_times(told: _Told | None, taps: _Taps, stream: Stream) -> _Told | None:
+    if told is None:
+        return None
+    times = taps.left.t_ns[stream.left], taps.right.t_ns[stream.right]
+    sent_ns, got_ns = times if told.shift_ns > 0 else times[::-1]
+    return replace(told, pairs=replace(told.pairs, sent_ns=sent_ns, got_ns=got_ns))
+
+
+def _tell(taps: _Taps, stream: Stream) -> _Told | None:
     """Pair one stream by its unique packets; none where it has none.
 
     Raises:
         InputError: packets arrive before they are sent.
     """
-    at = met(left, right, stream)
+    at = met(taps.left, taps.right, stream)
     shift_ns = at.shift_ns
     if not len(shift_ns):
         return None
-    middle = _middle(shift_ns)
-    _check_one_way(left, right, stream, at, shift_ns, middle > 0)
-    return _Told(len(shift_ns), middle, _flow(left, right, stream, at, middle > 0))
+    unique, middle = len(shift_ns), _middle(shift_ns)
+    _check_one_way(taps, stream, at, shift_ns, middle > 0)
+    del shift_ns
+    found = _lined(taps, at, middle > 0)
+    del at
+    return _Told(unique, middle, pair_lines(*found))
 
 
 def _shifts(left: Capture, found: list[Stream], told: list[_Told | None]) -> dict[FlowName, float]:
@@ -183,11 +249,13 @@ def _known_delays(
     found: dict[tuple[str, str], list[tuple[bool, int, int, int]]] = {}
     for flow in flows:
         arrived = flow.pairs.fate == Fate.ARRIVED.value
-        delays = (flow.pairs.received_ns - flow.pairs.sent_ns)[arrived]
-        if len(delays):
-            found.setdefault(_hosts(flow.name), []).append(
-                (flow.forward, len(delays), int(delays.min()), int(delays.max()))
-            )
+        delays = flow.pairs.received_ns
+        delays -= flow.pairs.sent_ns
+        count = int(np.count_nonzero(arrived))
+        if count:
+            least = int(delays.min(where=arrived, initial=_ALWAYS))
+            most = int(delays.max(where=arrived, initial=-_ALWAYS))
+            found.setdefault(_hosts(flow.name), []).append((flow.forward, count, least, most))
     return {
         hosts: (each[0][0], (min(row[2] for row in each), max(row[3] for row in each)))
         for hosts, each in found.items()
@@ -212,27 +280,22 @@ def _unshared(
     return tuple(sorted(alone, key=lambda each: (-each[1], str(each[0]))))
 
 
-def _flow(
-    left: Capture,
-    right: Capture,
-    stream: Stream,
-    at: Met,
-    forward: bool,
-    delays: tuple[int, int] | None = None,
-) -> SharedFlow:
-    """Pair one stream, of which the way is known.
-
-    ``delays``: of others between the same hosts, where nothing in this one is unique.
-    """
+def _lined(taps: _Taps, at: Met, forward: bool) -> tuple[Ints, Ints, Lines, Watch, Watch]:
+    """What one stream, of which the way is known, is paired by."""
     meeting = at.meeting if forward else at.meeting.swapped()
     times = (at.left_ns, at.right_ns) if forward else (at.right_ns, at.left_ns)
+    watch = taps.watch if forward else taps.watch[::-1]
+    return *times, lines(meeting, len(times[0])), watch[1], watch[0]
+
+
+def _flow(taps: _Taps, stream: Stream, forward: bool, pairs: Pairs) -> SharedFlow:
+    left, right = taps.left, taps.right
     sides = ((left, stream.left), (right, stream.right))
     (sender, sent), (receiver, got) = sides if forward else sides[::-1]
-    pairs = pair_lines(*times, lines(meeting, len(sent)), _watch(receiver), _watch(sender), delays)
     names = left.names[stream.flow[0]], right.names[stream.flow[1]]
     return SharedFlow(
         names[0], forward, pairs,
-        sender.size[sent].astype(np.int64), receiver.size[got], stream.rule,
+        sender.size[sent], receiver.size[got], stream.rule,
         sender.number[sent] if len(sender.number) else sender.number, stream.ssrc,
         None if stream.ssrc is None else rtp_columns(sender, sent),
         None if names[0] == names[1] else names[1],
@@ -285,13 +348,12 @@ def _check_ways(left: Capture, right: Capture, shifts: dict[FlowName, float]) ->
         )
 
 
-def _check_one_way(
-    left: Capture, right: Capture, stream: Stream, at: Met, shift_ns: Ints, forward: bool
-) -> None:
+def _check_one_way(taps: _Taps, stream: Stream, at: Met, shift_ns: Ints, forward: bool) -> None:
     """Refuse a stream of which packets arrive before they are sent.
 
     Not where the sending tap started later and may not have seen the packets that arrived.
     """
+    left, right = taps.left, taps.right
     delays = shift_ns if forward else -shift_ns
     allowed = round((left.resolution_s + right.resolution_s) * NS_PER_S)
     early: Mask = delays < -allowed
@@ -301,7 +363,7 @@ def _check_one_way(
     if len(wrong) <= _FEW_EARLY * len(delays):
         meeting = at.meeting
         arrived = at.right_ns[meeting.right] if forward else at.left_ns[meeting.left]
-        since = _watch(left if forward else right).start_ns + np.median(delays[delays > 0])
+        since = taps.watch[0 if forward else 1].start_ns + np.median(delays[delays > 0])
         wrong = wrong[arrived[early] >= since]
     if not len(wrong):
         return

@@ -24,6 +24,9 @@ SAMPLE = 64
 STRIDE = 96
 """Records between the starts of two walkers, about."""
 
+_STEPS = 4
+"""Steps that all walkers take before it is seen whether they are there."""
+
 _WINDOW = 4
 """A walker looks for a start among so many records' bytes, about."""
 
@@ -139,9 +142,11 @@ def _starts(chain: Chain, at: int, end: int, usual: int, step: int) -> Ints:
 def _lockstep(chain: Chain, starts: Ints, stops: Ints, end: int) -> tuple[Ints, Ints, Ints]:
     """Walk from every start to its stop: places, how many of each, and where each came to."""
     at, rows = starts.copy(), []
-    while bool(np.any(at < stops)):
-        rows.append(at)
-        at = np.minimum(chain.following(at), end)
+    while bool((at < stops).any()):
+        for _ in range(_STEPS):
+            rows.append(at)
+            at = chain.following(at)
+            np.minimum(at, end, out=at)
     rows.append(at)
     table = np.array(rows).T
     inside = table < stops[:, None]

@@ -8,6 +8,7 @@ does; half the smallest round trip remains open.
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,14 +112,19 @@ def compare_clocks(
     up = above[0] - origin, above[1] + resolution_s
     down = below[0] - origin, -below[1] - resolution_s
     steps = _steps(forward, backward, resolution_s)
-    lines = _lines(up, down, ends)
+    lines = _Lines(up, down, ends)
+    slopes = lines.slopes()
     lower, upper = float(down[1].max()), float(up[1].min())
-    if lines is None or steps:  # what is sure holds at one time each
+    if slopes is None or steps:  # what is sure holds at one time each
         lower, upper = float(down[1].min()), float(up[1].max())
-        return ClockBounds(lower, upper, (lower + upper) / 2, steps=steps, even=lines is not None)
-    drift_low, drift_high, least, most = lines
+        return ClockBounds(lower, upper, (lower + upper) / 2, steps=steps, even=slopes is not None)
+    drift_low, drift_high = slopes
     if lower > upper or drift_low > 0 or drift_high < 0:
-        lower, upper = least, most
+        values = lines.values()
+        if values is None:
+            lower, upper = float(down[1].min()), float(up[1].max())
+            return ClockBounds(lower, upper, (lower + upper) / 2, steps=steps, even=False)
+        lower, upper = values
     drift = (drift_low + drift_high) / 2
     return ClockBounds(
         lower, upper, (lower + upper) / 2, drift, drift_low, drift_high, steps
@@ -139,33 +145,47 @@ def _least(packets: Apparent) -> tuple[Floats, Floats] | None:
     return packets.t_ns[rows] / 1e9, packets.delay_ns[rows] / 1e9
 
 
-def _lines(
-    up: tuple[Floats, Floats], down: tuple[Floats, Floats], span_s: float
-) -> tuple[float, float, float, float] | None:
+class _Lines:
     """The lines that pass below all of ``up`` and above all of ``down``.
 
     The lower convex hulls of the delays of both directions (Moon, Skelly and Towsley 1999), as a
-    linear program. Returns the least and greatest slope, and the least and greatest value that
-    any of them takes; None where there is no such line.
+    linear program.
     """
-    middle = (float(up[1].min()) + float(down[1].max())) / 2
-    scale = max(float(np.abs(up[1] - middle).max()), float(np.abs(down[1] - middle).max()), 1e-9)
-    width = max(span_s, 1e-9)
-    rows = [np.column_stack([np.ones(len(t)), t / width]) for t, _ in (up, down)]
-    matrix = np.concatenate([rows[0], -rows[1]])
-    limits = np.concatenate([(up[1] - middle) / scale, -(down[1] - middle) / scale])
-    most = _MOST_DRIFT * width / scale
-    found = []
-    for goal in ((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1)):
-        solved = optimize.linprog(
-            goal, A_ub=matrix, b_ub=limits + 1e-6, bounds=[(None, None), (-most, most)]
-        )
-        if not solved.success:
+
+    def __init__(
+        self, up: tuple[Floats, Floats], down: tuple[Floats, Floats], span_s: float
+    ) -> None:
+        self._middle = (float(up[1].min()) + float(down[1].max())) / 2
+        far = float(np.abs(up[1] - self._middle).max()), float(np.abs(down[1] - self._middle).max())
+        self._scale, self._width = max(*far, 1e-9), max(span_s, 1e-9)
+        rows = [np.column_stack([np.ones(len(t)), t / self._width]) for t, _ in (up, down)]
+        self._matrix = np.concatenate([rows[0], -rows[1]])
+        limits = (up[1] - self._middle) / self._scale, -(down[1] - self._middle) / self._scale
+        self._limits = np.concatenate(limits) + 1e-6
+
+    def slopes(self) -> tuple[float, float] | None:
+        """The least and the greatest slope; None where there is no such line."""
+        found = self._least((0, 1)), self._least((0, -1))
+        if found[0] is None or found[1] is None:
             return None
-        found.append(float(solved.fun or 0.0))
-    low, high = found[0] * scale / width, -found[1] * scale / width
-    least = min(found[2], found[4]) * scale + middle
-    return low, high, least, max(-found[3], -found[5]) * scale + middle
+        return found[0] * self._scale / self._width, -found[1] * self._scale / self._width
+
+    def values(self) -> tuple[float, float] | None:
+        """The least and the greatest value that any of them takes; None as above."""
+        found = [self._least(goal) for goal in ((1, 0), (1, 1), (-1, 0), (-1, -1))]
+        known = [value for value in found if value is not None]
+        if len(known) < len(found):
+            return None
+        low, high = min(known[:2]), max(-known[2], -known[3])
+        return low * self._scale + self._middle, high * self._scale + self._middle
+
+    def _least(self, goal: tuple[int, int]) -> float | None:
+        """The least value of the goal over all lines."""
+        most = _MOST_DRIFT * self._width / self._scale
+        solved = optimize.linprog(
+            goal, A_ub=self._matrix, b_ub=self._limits, bounds=[(None, None), (-most, most)]
+        )
+        return float(solved.fun or 0.0) if solved.success else None
 
 
 # ---- steps -----------------------------------------------------------------------------------
@@ -180,10 +200,12 @@ def _steps(forward: Apparent, backward: Apparent, resolution_s: float) -> tuple[
     t_s, upper, lower = _stretches(forward, backward)
     if len(t_s) < 3:
         return ()
+    middle = (upper + lower) / 2
+    slope = float(np.median(np.diff(middle) / np.diff(t_s)))
     seen = [
         found
         for at in range(1, len(t_s) - 1)
-        if (found := _step(at, t_s, lower, upper, resolution_s)) is not None
+        if (found := _step(at, t_s, lower, upper, slope, resolution_s)) is not None
     ]
     chosen: list[_Seen] = []
     for each in seen:
@@ -204,24 +226,30 @@ class _Seen:
     proven: bool
 
 
-def _step(at: int, t_s: Floats, lower: Floats, upper: Floats, resolution_s: float) -> _Seen | None:
+def _step(
+    at: int, t_s: Floats, lower: Floats, upper: Floats, slope: float, resolution_s: float
+) -> _Seen | None:
     """A step inside stretch ``at``: the bounds of both sides exclude each other, or do so nearly.
 
     Nearly: the middle moves much more than it does on either side, and the round trip does not.
+    ``slope``: of the middle, in the median.
     """
     left, right = slice(max(0, at - _BESIDE), at), slice(at + 1, at + 1 + _BESIDE)
-    half, middle = (upper - lower) / 2, (upper + lower) / 2
-    middle = middle - float(np.median(np.diff(middle) / np.diff(t_s))) * (t_s - t_s[at])
-    size = float(np.median(middle[right]) - np.median(middle[left]))
-    noise = float(np.ptp(middle[left]) + np.ptp(middle[right]))
+    halves = [((upper[side] - lower[side]) / 2).tolist() for side in (left, right)]
+    middles = [
+        ((upper[side] + lower[side]) / 2 - slope * (t_s[side] - t_s[at])).tolist()
+        for side in (left, right)
+    ]
+    size = statistics.median(middles[1]) - statistics.median(middles[0])
+    noise = sum(max(side) - min(side) for side in middles)
     reach = _QUARTZ_DRIFT * float(t_s[right][-1] + t_s[1] - t_s[0] - t_s[left][0]) + resolution_s
     low = [float(lower[side].max()) for side in (left, right)]
     high = [float(upper[side].min()) for side in (left, right)]
     whole = low[0] <= high[0] and low[1] <= high[1]  # neither side has a step of its own
     if whole and (low[1] > high[0] + reach or high[1] < low[0] - reach):
         return _Seen(at, size, noise, True)
-    trip = abs(float(np.median(half[right]) - np.median(half[left])))
-    enough = len(middle[left]) == len(middle[right]) == _BESIDE
+    trip = abs(statistics.median(halves[1]) - statistics.median(halves[0]))
+    enough = len(middles[0]) == len(middles[1]) == _BESIDE
     clear = abs(size) > max(_STEP_S, 3 * noise, resolution_s) and trip < abs(size) / 4
     return _Seen(at, size, noise, False) if enough and clear else None
 

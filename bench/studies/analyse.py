@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bench.captures.beside import both, shares
+from bench.captures.beside import hands as hands_for
 from bench.captures.flows import Capture
 from bench.captures.matching import Arrival, Fate
 from bench.captures.rules import StreamRule
-from bench.captures.taps import compare, read_captures
+from bench.captures.taps import SharedFlow, compare, read_captures
 from bench.devices.profile import DeviceProfile
 from bench.devices.rules import rules_of
 from bench.errors import InputError
@@ -170,7 +172,7 @@ class Analysis:
 
 def analyse(
     left: Path, right: Path, question: Question, *, each: Each | None = None,
-    tell: Tell | None = None,
+    tell: Tell | None = None, hands: int | None = None,
 ) -> Analysis:  # fmt: skip
     """Analyse the path between two taps.
 
@@ -180,15 +182,18 @@ def analyse(
         question: what is asked.
         each: called with every stream and its packets, which are freed afterwards.
         tell: told what goes on, for large files.
+        hands: processes, 1 or 2; as :func:`bench.captures.beside.hands` where None is given. What
+            is found is the same.
 
     Raises:
         InputError: what cannot be read, paired or judged; names the file and the remedy.
     """
     tell = tell or (lambda text: None)
     _check_two(left, right)
+    hands = hands_for(left, right) if hands is None else hands
     with ThreadPoolExecutor(2) as pool:
         digests = [pool.submit(_digest, path) for path in (left, right)]
-        found = _analysed(left, right, question, each, tell)
+        found = _analysed(left, right, question, each, tell, hands)
         known = [answer.result() for answer in digests]
     return replace(
         found,
@@ -197,38 +202,83 @@ def analyse(
     )
 
 
-def _analysed(
-    left: Path, right: Path, question: Question, each: Each | None, tell: Tell
-) -> Analysis:
-    """All but the checksums."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What two captures hold, without the captures: they are large."""
+
+    flows: tuple[SharedFlow, ...]
+    streams: list[Stream]
+    taps: Taps
+    trips: Trips
+    sources: tuple[Source, Source]
+    notes: list[str]
+    turned: list[str]
+    problems: list[str]
+
+
+def _found(left: Path, right: Path, question: Question, tell: Tell, hands: int) -> _Found:
+    """Read and pair."""
     tell(f"reading {left.name} and {right.name}")
-    near, far = read_captures(left, right, rules=question.rules, nat=question.nat)
+    near, far = read_captures(left, right, rules=question.rules, nat=question.nat, hands=hands)
     tell(f"pairing {len(near)} and {len(far)} packets")
     offset_ns = round(question.clock.offset_s * NS_PER_S)
-    paired = compare(near, far, nat=question.nat, offset_ns=offset_ns)
+    paired = compare(near, far, nat=question.nat, offset_ns=offset_ns, hands=hands)
     streams = streams_of(paired, question.rules, question.only)
     turned = _check_streams(question, streams, f"{left.name}, {right.name}")
-    clock = clock_of(paired, question.clock)
-    against = (*capture_problems(paired), *clock.problems())
-    seen = taps_of(paired), trips_of(paired, streams)
     sources = (
         _source(near, paired.unshared_left, paired.undirected[0]),
         _source(far, paired.unshared_right, paired.undirected[1]),
     )
-    notes = [*notes_of(paired), *clock.notes(), *turned]
-    evidence = Evidence(clock, seen[0].steps_s, against, f"{sources[0].file},{sources[1].file}")
-    del near, far, paired
-    work = _Work(question, seen, evidence, each, len(streams) == 1)
-    count = len(streams)
-    while streams:
+    return _Found(
+        paired.flows, streams, taps_of(paired), trips_of(paired, streams), sources,
+        notes_of(paired), turned, capture_problems(paired),
+    )  # fmt: skip
+
+
+def _analysed(
+    left: Path, right: Path, question: Question, each: Each | None, tell: Tell, hands: int
+) -> Analysis:
+    """All but the checksums."""
+    found = _found(left, right, question, tell, hands)
+    streams, sources, count = found.streams, found.sources, len(found.streams)
+    tell(f"measuring {count} streams")
+    clock, known = _measure_all(found, question, hands)
+    evidence = Evidence(
+        clock, found.taps.steps_s, (*found.problems, *clock.problems()),
+        f"{sources[0].file},{sources[1].file}",
+    )  # fmt: skip
+    work = _Work(question, (found.taps, found.trips), evidence, each, count == 1)
+    notes = [*found.notes, *clock.notes(), *found.turned]
+    del found
+    for place in range(count):
         stream = streams.pop(0)
-        tell(f"stream {count - len(streams)} of {count}: {stream.name}")
-        work.take(stream)
+        tell(f"stream {place + 1} of {count}: {stream.name}")
+        work.take(stream, known.get(place))
     work.finish()
     return Analysis(
         *sources, clock, tuple(work.results), work.answered(), work.ordered(),
         (*notes, *work.notes),
     )  # fmt: skip
+
+
+def _measure_all(
+    found: _Found, question: Question, hands: int
+) -> tuple[Clock, Mapping[int, _Measured]]:
+    """The clocks; and what each stream measures, by its place, where two share the work."""
+    streams, taps = found.streams, found.taps
+    sizes = [each.packets for each in streams]
+    clocks = sum(sizes) // 4  # what they take, in packets measured
+    mine, theirs = shares(sizes, ahead=clocks) if hands > 1 else ([], [])
+
+    def measure(places: list[int]) -> list[_Measured]:
+        return [_measured(streams[place], None, question, taps) for place in places]
+
+    (clock, own), others = both(
+        lambda: (clock_of(found.flows, question.clock, sum(taps.steps_s)), measure(mine)),
+        lambda: measure(theirs),
+        hands,
+    )
+    return clock, dict(zip(mine + theirs, own + others, strict=True))
 
 
 def _check_streams(question: Question, streams: list[Stream], files: str) -> list[str]:
@@ -252,6 +302,24 @@ def _check_two(left: Path, right: Path) -> None:
         )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What one stream's packets say, and what stands against judging it."""
+
+    figures: StreamFigures
+    problems: tuple[str, ...]
+
+
+def _measured(stream: Stream, flow: Flow | None, question: Question, taps: Taps) -> _Measured:
+    """Measure a stream; ``flow``: its packets, where they are at hand."""
+    flow = stream.flow() if flow is None else flow
+    figures = stream_figures(
+        flow, bin_s=question.bin_s, survival_s=question.survival_s,
+        deadline_s=question.deadline_s, headers_bytes=headers_bytes(stream), fit=question.fit,
+    )  # fmt: skip
+    return _Measured(figures, tuple(stream_problems(stream, flow, taps, overlap=question.overlap)))
+
+
 class _Work:
     """Goes through the streams, one in memory at a time."""
 
@@ -266,31 +334,33 @@ class _Work:
         self._taps, self._trips = seen
         self._each, self._alone = each, alone
 
-    def take(self, stream: Stream) -> None:
-        """Measure one stream, judge what is asked of it, hand its packets on."""
+    def take(self, stream: Stream, known: _Measured | None) -> None:
+        """Judge what is asked of one stream, hand its packets on.
+
+        ``known``: what it measures, if that is known already.
+        """
         question = self._question
-        flow = stream.flow()
-        figures = stream_figures(
-            flow, bin_s=question.bin_s, survival_s=question.survival_s,
-            deadline_s=question.deadline_s, headers_bytes=headers_bytes(stream),
-            fit=question.fit,
-        )  # fmt: skip
-        problems = stream_problems(stream, flow, self._taps, overlap=question.overlap)
+        asked = question.asked.of(stream, self._alone)
+        flow = stream.flow() if known is None or asked or self._each is not None else None
+        if known is None:
+            known = _measured(stream, flow, question, self._taps)
         first = stream.parts[0]
         result = StreamResult(
             stream.name, stream.direction,
             tuple(str(part.name) for part in stream.parts),
             tuple(str(p.far_name) for p in stream.parts if p.far_name is not None),
-            first.ssrc, stream.numbered, figures,
-            self._trips.get((first.name, first.forward)), tuple(problems),
+            first.ssrc, stream.numbered, known.figures,
+            self._trips.get((first.name, first.forward)), known.problems,
         )  # fmt: skip
         self.results.append(result)
         self._note(stream)
-        against = (*self._evidence.problems, *problems)
+        if flow is None:
+            return
+        against = (*self._evidence.problems, *known.problems)
         evidence = Evidence(
             self._evidence.clock, self._evidence.steps_s, against, self._evidence.session
         )
-        for entry in question.asked.of(stream, self._alone):
+        for entry in asked:
             self.verdicts.append(judged(entry, question.device, stream, flow, evidence))
         if self._each is not None:
             self._each(result, flow)

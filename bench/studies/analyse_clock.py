@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.captures.matching import Fate
-from bench.captures.taps import Comparison
+from bench.captures.taps import SharedFlow
 from bench.measure.clocks import Apparent, compare_clocks
 from bench.units import duration_s, show_duration
 
@@ -100,10 +101,15 @@ def given_clock(offset: str | None, uncertainty: str | None) -> GivenClock:
     )
 
 
-def clock_of(paired: Comparison, given: GivenClock) -> Clock:
-    """What is given, and what the packets of all streams tell."""
-    steps_s = paired.left.resolution_s + paired.right.resolution_s
-    forward, backward = (_apparent(paired, way) for way in (True, False))
+def clock_of(flows: Sequence[SharedFlow], given: GivenClock, steps_s: float) -> Clock:
+    """What is given, and what the packets of all streams tell.
+
+    Args:
+        flows: all that both captures saw.
+        given: what is known of the clocks.
+        steps_s: of both taps' stamps together.
+    """
+    forward, backward = (_apparent(flows, way) for way in (True, False))
     seen = compare_clocks(forward, backward, resolution_s=steps_s)
     uncertainty_s, origin = given.uncertainty_s, "given"
     if uncertainty_s is None:
@@ -120,10 +126,10 @@ def clock_of(paired: Comparison, given: GivenClock) -> Clock:
     )  # fmt: skip
 
 
-def _apparent(paired: Comparison, forward: bool) -> Apparent:
+def _apparent(flows: Sequence[SharedFlow], forward: bool) -> Apparent:
     """The packets of one direction: when the left tap saw them, and their delay by the stamps."""
     times, delays = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    for flow in paired.flows:
+    for flow in flows:
         if flow.forward == forward:
             arrived = flow.pairs.fate == Fate.ARRIVED.value
             sent, got = flow.pairs.sent_ns[arrived], flow.pairs.received_ns[arrived]

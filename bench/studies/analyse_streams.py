@@ -48,6 +48,11 @@ class Stream:
         """Whether the packets bear numbers of the application or of RTP."""
         return self.counted or all(part.rtp is not None for part in self.parts)
 
+    @property
+    def packets(self) -> int:
+        """Packets sent and arrivals, over all links."""
+        return sum(len(part.pairs) + len(part.pairs.got_ns) for part in self.parts)
+
     def flow(self) -> Flow:
         """All links together, in order of sending.
 
@@ -60,7 +65,7 @@ class Stream:
         """All links together, in order of sending, every sending by itself."""
         return _together(
             [
-                flow_of_pairs(part.pairs, part.size, numbers, link)
+                flow_of_pairs(part.pairs, part.size.astype(np.int64), numbers, link)
                 for link, (part, numbers) in enumerate(zip(self.parts, self._numbers, strict=True))
             ]
         )

@@ -189,7 +189,7 @@ def _passage(flows: list[SharedFlow], resolution_s: float) -> Passage:
     return Passage(
         sent[order],
         together([flow.pairs.received_ns for flow in flows])[order],
-        together([flow.size for flow in flows])[order],
+        together([flow.size.astype(np.int64) for flow in flows])[order],
         together([np.full(len(flow.size), n) for n, flow in enumerate(flows)])[order],
         duplicates=total(Arrival.DUPLICATE),
         ambiguous=total(Fate.AMBIGUOUS),
