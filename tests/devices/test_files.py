@@ -32,7 +32,7 @@ def test_a_machine_out_of_a_file_is_found_by_path_in_any_process():
     for side in ("patient", "doctor"):
         assert build(device, side, Port()) is not None
     files._executed.cache_clear()  # what another process begins with
-    assert type(build(device, "patient", Port())).__name__ == "CreepingSide"
+    assert type(build(device, "patient", Port()).inner).__name__ == "CreepingSide"
 
 
 def test_it_runs_a_session():
@@ -47,7 +47,7 @@ def test_a_profile_file_names_a_machine_beside_it(tmp_path):
     text = PROFILE.read_text().replace('"remote-robot"', '"own.py:creeping-robot"')
     (tmp_path / "own.toml").write_text(text)
     device = find_device(str(tmp_path / "own.toml"))
-    assert type(build(device, "patient", Port())).__name__ == "CreepingSide"
+    assert type(build(device, "patient", Port()).inner).__name__ == "CreepingSide"
 
 
 def test_a_defect_out_of_a_file(tmp_path, monkeypatch):
