@@ -45,7 +45,7 @@ def _table(rows: Iterable[Any]) -> Table:
 
 
 def _name(row: Any) -> str:
-    return f"{row.requirement} {row.stream or row.scenario}"
+    return f"{row.requirement} {row.stream or row.scenario}".rstrip()
 
 
 def _why(row: Any) -> str:
@@ -58,6 +58,8 @@ def _names(rows: Iterable[Any]) -> str:
 
 def _count(row: Any) -> str:
     what = row.of.removesuffix("s") if row.planned_n == 1 else row.of
+    if not row.duration_s:
+        return "no session"
     return f"{row.planned_n} {what} in {rough_time(row.duration_s)}"
 
 

@@ -185,10 +185,14 @@ def _row(
     stream = device.stream(item.stream) if item.stream else None
     need = need_of(entry, stream, device, effort.confidence)
     claims: tuple[Claim, ...] = ()
-    needs, planned_s = need.text, item.duration_s
-    if entry.kind == "behaviour":
+    needs, of, planned_s = need.text, need.of, item.duration_s
+    if item.undeclared or entry.kind == "declaration":
+        missing = f"nothing: {', '.join(item.undeclared)} is not declared"
+        needs, of, planned_s = "a report that the profile names", "reports", 0.0
+        needs = missing if item.undeclared else needs
+    elif entry.kind == "behaviour":
         claims = _claims(item, settled, effort)
-        needs, planned_s = _trials_text(item, settled, effort), claims[0].duration_s
+        needs, of, planned_s = _trials_text(item, settled, effort), "trials", claims[0].duration_s
     inside = item.in_scope
     return Row(
         requirement=entry.id,
@@ -205,7 +209,7 @@ def _row(
         reason=item.reason,
         figure=item.figure,
         needs=needs,
-        of="trials" if claims else need.of,
+        of=of,
         confidence=effort.confidence,
         rate_per_s=stream.packets_per_s if stream is not None else None,
         needed_n=claims[0].trials if claims else need.n,

@@ -82,6 +82,20 @@ def test_lines_for_people(bench, kit):
     assert done.out.splitlines()[-1].startswith("60 to judge")
 
 
+def test_what_the_profile_alone_decides_takes_no_session(bench, tmp_path, kit):
+    profile = kit.ROOT / "bench" / "devices" / "data" / "telesurgery-robot.toml"
+    file = tmp_path / "robot.toml"
+    file.write_text(profile.read_text().replace('"motion", ', ""))
+    words = ("plan", "declarations", "local_control", "--device", file, "--bench", "virtual")
+    done = bench.call(*words)
+    assert done.code == 0, done.err
+    lines = done.out.splitlines()
+    assert "in   EMC-1: no session; a report that the profile names" in lines
+    assert "in   LOC-1 local-stop: no session; nothing: motion is not declared" in lines
+    data = json.loads(bench.call(*words, "--json").out)
+    assert [s["scenario"] for s in data["sessions"]] == ["null-path"]
+
+
 def test_nothing_is_made(bench, tmp_path):
     done = bench.call("plan", "therapy", *DEVICE, "--bench", "virtual", cwd=tmp_path)
     assert done.code == 0, done.err
