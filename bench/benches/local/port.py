@@ -17,6 +17,11 @@ from bench.network.scenario import Side
 FRAME_WAIT_NS = 20_000_000
 """A burst of which no packet came for this long is handed over as it is."""
 
+UNDECLARED_PORT = 9
+"""Where streams go that the profile does not name (discard, RFC 863)."""
+
+UNDECLARED_PAYLOAD = 200
+
 _RECEIVE_BYTES = 8 << 20
 _SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 33, 32
 
@@ -36,6 +41,8 @@ class LocalPort:
         self.events: list[tuple[int, str, str, Any]] = []
         self._number = itertools.count().__next__
         self._sends: list[dict[int, Callable[[bytes], int]]] = [{} for _ in range(links)]
+        self._side = side
+        self._hidden: list[socket.socket] = []
         self._payload = {stream.code: stream.payload_bytes for stream in profile.streams}
         for stream in profile.active_streams:
             for link in range(links):
@@ -50,7 +57,22 @@ class LocalPort:
     def send(self, now_ns: int, link: int, message: Message) -> None:
         """Send one packet on the link of that index."""
         code = message[0]
-        self._put(self._sends[link][code], encode(message, self._payload[code]))
+        send = self._sends[link].get(code) or self._undeclared(link, code)
+        self._put(send, encode(message, self._payload[code]))
+
+    def _undeclared(self, link: int, code: int) -> Callable[[bytes], int]:
+        """A port of its own for a stream that the profile does not name (a deliberate defect).
+
+        Nobody listens there: the socket is not connected, so that the refusal is no send error.
+        """
+        self._payload.setdefault(code, UNDECLARED_PAYLOAD)
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        sock.bind((address(link, self._side), 0))
+        self._hidden.append(sock)
+        there = (address(link, other(self._side)), UNDECLARED_PORT)
+        send = self._sends[link][code] = lambda payload: sock.sendto(payload, there)
+        return send
 
     def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
         """Send ``count`` packets of one stream together, numbered from ``message.seq``."""

@@ -63,14 +63,14 @@ def network_steps() -> Scenario:
     )
 
 
-def inside_limits(minutes: int = MINUTES) -> Scenario:
+def inside_limits(minutes: float = MINUTES) -> Scenario:
     """Minutes just inside the limits of a device that carries touch: 10 ms and 40 ms of silence."""
     links = usual_links()
     near = changed(links, delay=Delay(0.009, "uniform", 0.0003), loss=bernoulli(0.0005))
     held = changed(near, hold=True)
     segments = tuple(
         segment
-        for k in range(3 * minutes)
+        for k in range(round(3 * minutes))
         for segment in (
             Segment(f"near-{k}", 10.0, near),
             Segment(f"gap-{k}", 0.025, held),
