@@ -100,8 +100,11 @@ def test_more_time_never_takes_anything_out(budget_s, more_s):
 
 
 def test_what_a_bench_offers():
-    assert capabilities(ROBOT, "virtual") == {"motion", "standby-link"}
-    assert capabilities(ROBOT, "local") == {"motion", "standby-link", "real-packets"}
+    device = {
+        "motion", "standby-link", "secure-channel", "clients", "updates", "service-mode"
+    }  # fmt: skip
+    assert capabilities(ROBOT, "virtual") == {*device, "attacker"}
+    assert capabilities(ROBOT, "local") == {*device, "real-packets"}
 
 
 # ---- the words -------------------------------------------------------------------------------
