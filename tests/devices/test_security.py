@@ -37,11 +37,13 @@ from bench.devices.wire import decode, encode
 ROBOT = find_device("telesurgery-robot")
 COMMAND = ROBOT.stream("haptic-command").code
 SECRETS = st.integers(1, 2**59)
+LAW = settings(derandomize=True, deadline=None, max_examples=60)
 
 
 # ---- the replay window --------------------------------------------------------------------------
 
 
+@LAW
 @given(st.lists(st.integers(-3, 300), max_size=200), st.integers(1, 70))
 def test_a_number_is_taken_once_and_only_inside_the_window(numbers, size):
     window, taken = ReplayWindow(size), set()
@@ -53,6 +55,7 @@ def test_a_number_is_taken_once_and_only_inside_the_window(numbers, size):
         assert window.next == 1 + max(taken, default=-1)
 
 
+@LAW
 @given(st.permutations(range(SIZE)))
 def test_any_order_within_the_window_loses_nothing(order):
     window = ReplayWindow()
@@ -63,11 +66,13 @@ def test_any_order_within_the_window_loses_nothing(order):
 # ---- certificates and keys ----------------------------------------------------------------------
 
 
+@LAW
 @given(SECRETS, SECRETS)
 def test_both_agree_on_the_key(one, other):
     assert agree(one, public(other)) == agree(other, public(one))
 
 
+@LAW
 @given(SECRETS, SECRETS, st.text(max_size=5), st.text(max_size=5))
 def test_a_signature_holds_for_its_content_and_its_key(secret, other, said, changed):
     signature = sign(secret, said, 1)
@@ -127,6 +132,7 @@ def test_only_an_answer_that_was_asked_for_establishes():
         assert peer.stage is TRANSITIONS.get((stage, cue), stage)
 
 
+@LAW
 @given(st.integers(1, 2**60), st.integers(0, 2**32 - 1), st.integers(-1000, 1000), st.booleans())
 def test_a_tag_covers_everything_and_survives_the_wire(key, number, value, with_body):
     body = {"state": "ENABLED", "heard": [1, 0]} if with_body else None
@@ -231,7 +237,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=150)
+@LAW
 @given(OPERATIONS)
 def test_no_sequence_of_attacks_gets_anything_altered_accepted(operations):
     """What arrives at the state machine was sent so, on that link, and arrives once."""
@@ -271,7 +277,7 @@ def test_no_sequence_of_attacks_gets_anything_altered_accepted(operations):
     assert lost <= sum(what == "hold" for what, _, _ in operations), "and nothing good is refused"
 
 
-@settings(max_examples=60)
+@LAW
 @given(SECRETS, st.sampled_from([*ISSUED, "none", "again"]), st.integers(0, 1))
 def test_no_stranger_takes_the_operators_place(secret, who, link):
     client, server, _, device = pair()

@@ -1,7 +1,7 @@
 """Attacks as data: written into the name of an action and read back."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.network import library
@@ -21,6 +21,7 @@ ATTACKS = st.builds(
 )
 
 
+@settings(derandomize=True, deadline=None, max_examples=60)
 @given(ATTACKS)
 def test_an_action_says_all_of_an_attack(attack):
     action = attack.action("step", 0.5)

@@ -113,7 +113,7 @@ def test_more_time_never_takes_anything_out(budget_s, more_s):
 
 
 def test_what_a_bench_offers():
-    assert capabilities(ROBOT, "virtual") == set(ROBOT.functions)
+    assert capabilities(ROBOT, "virtual") == {*ROBOT.functions, "attacker"}
     assert capabilities(ROBOT, "local") == {*ROBOT.functions, "real-packets"}
 
 
