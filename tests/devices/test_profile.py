@@ -152,7 +152,7 @@ def test_everything_that_the_catalogue_wants_declared_can_be(tmp_path):
     path.write_text(TEXT.replace("[declares]", more, 1))
     declares = load_profile(path).declares
     assert declares["top_stream_rate_bps"] == 3e5
-    assert (declares["display_error"], declares["connections"]) == (0.1, 3)
+    assert (declares["display_error"], declares["connections"]) == (0.25, 3)
 
 
 REAL = TEXT.replace('machine = "remote-robot"\n', "")
