@@ -159,6 +159,13 @@ def test_a_session_without_some_kind_of_event_shows_nothing_of_it(played, health
     assert f"no {kind}" in found.reason
 
 
+def test_a_fault_outside_an_operation_shows_nothing_of_one(played, healthy):
+    gone = without(healthy["operation"], KINDS["procedure"])
+    found = played.verdict(gone, "OPS-2")
+    assert found.verdict is OPEN
+    assert "no operation was running" in found.reason
+
+
 def with_entries(recording, change):
     """The same recording with other entries in every export."""
     events = tuple(

@@ -141,6 +141,14 @@ def _reconciled(times, logged):
     return reconcile(made, "doctor", last_export(made, "doctor"), TOLERANCE, ns(9.9))
 
 
+@pytest.mark.parametrize(
+    ("by_s", "right"), [(0.49, True), (-0.49, True), (0.51, False), (-0.51, False)]
+)
+def test_an_entry_beyond_the_declared_time_error_is_none(by_s, right):
+    found = _reconciled([3.0], [3.0 + by_s])
+    assert (len(found.missing), len(found.false)) == ((0, 0) if right else (1, 1))
+
+
 def test_an_entry_just_at_the_allowed_error_is_neither_right_nor_wrong():
     tight = Tolerance(ns(0.5), ns(0.05))
     assert tight.unsure(ns(0.47))
