@@ -255,6 +255,7 @@ class TestFreeze:
         packets = dataclasses.replace(recording.packets, rows=rows[~gone])
         found = played.verdict(dataclasses.replace(recording, packets=packets), "FAIL-2")
         assert found.verdict is OPEN
+        assert "the watched stream paused" in found.reason
 
 
 class TestDisplay:
