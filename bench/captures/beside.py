@@ -98,13 +98,13 @@ class Beside(Generic[T]):
     def __enter__(self) -> Beside[T]:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            self._memory = os.memfd_create("bench-beside")
+            self._memory, parent = os.memfd_create("bench-beside"), os.getpid()
             with warnings.catch_warnings():
                 # Other threads are numpy's, which the child does not use, and this command's own.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._pid = os.fork()
             if self._pid == 0:
-                _child(self._work, self._memory)
+                _child(self._work, self._memory, parent)
         except OSError:  # no more processes or memory: told by result()
             pass
         finally:
@@ -165,11 +165,13 @@ def both(mine: Callable[[], Own], theirs: Callable[[], T], hands: int) -> tuple[
     return own, theirs()
 
 
-def _child(work: Callable[[], object], memory: int) -> None:
+def _child(work: Callable[[], object], memory: int, parent: int) -> None:
     """Do the work and end; never returns."""
     code = 1
     try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it ended before it could be asked for
+            return
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told too, and ends this
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
