@@ -122,6 +122,7 @@ def _judged(look: Look, seed: int) -> list[Seen]:
         verdict = assess(
             _catalogue().get(item.requirement), look.device, item.stream, [recording],
             stimulus=stimulus, floor=None, planned_n=item.planned_n, test=item.test,
+            documents=_catalogue().requirements.values(),
         )  # fmt: skip
         reason = "" if verdict.verdict is Outcome.PASS else verdict.reason
         found.append(
