@@ -18,6 +18,7 @@ class ConsoleSide(DeviceSide):
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
+        port = self.port
         beats_s = profile.stream(CONTROL).period_s
         self.viewer = Viewer(profile, traits, port, self.links, beats_s)
         self.handlers |= dict.fromkeys(self.viewer.codes, self.viewer.packet)

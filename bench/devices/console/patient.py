@@ -18,6 +18,7 @@ class StationSide(DeviceSide):
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
+        port = self.port
         self.handlers |= {
             profile.stream(profile.watched).code: self._on_watched,
             self.control: self._on_heartbeat,
@@ -39,8 +40,9 @@ class StationSide(DeviceSide):
         self.network.start(now_ns)
 
     def operate(self, now_ns: int, action: str) -> None:
-        """What the studio knows."""
+        """What the studio knows, and the log."""
         self.studio.operate(now_ns, action)
+        super().operate(now_ns, action)
 
     def heartbeat_body(self) -> dict[str, Any]:
         """The alarms, for the console."""

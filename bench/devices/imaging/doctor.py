@@ -18,6 +18,7 @@ class ReadingRoom(DeviceSide):
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
+        port = self.port
         self._images = profile.stream(IMAGES).code
         self.handlers |= {self.control: self._on_heartbeat}
         others = [s for s in profile.active_streams if s.name != CONTROL]

@@ -24,6 +24,7 @@ class Modality(DeviceSide):
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
+        port = self.port
         images = profile.stream(IMAGES)
         self.handlers |= {
             profile.stream(INPUT).code: self._on_input,
@@ -52,6 +53,7 @@ class Modality(DeviceSide):
         name, _, size = action.partition(":")
         if name != ACQUIRE:
             self.store.operate(now_ns, action)
+            super().operate(now_ns, action)
             return
         chunks = -(-size_bytes(size, field=ACQUIRE) // self._chunk_bytes)
         made = ImageSet(self._acquired, chunks)

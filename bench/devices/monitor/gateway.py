@@ -68,6 +68,7 @@ class Gateway(DeviceSide):
         patient: PatientSimulator,
     ) -> None:
         super().__init__(profile, traits, port)
+        port = self.port
         limits = self.limits
         self.handlers |= {
             profile.stream(ACKNOWLEDGEMENT).code: self._on_acknowledgement,
@@ -113,6 +114,7 @@ class Gateway(DeviceSide):
                 self._plugs[source].plugged = place < int(count)
         else:
             self._patient.operate(now_ns, action)
+            super().operate(now_ns, action)
 
     def heartbeat_body(self) -> dict[str, Any]:
         """The alarms whose condition holds."""

@@ -27,6 +27,7 @@ class Station(DeviceSide):
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port, medium: Medium) -> None:
         super().__init__(profile, traits, port)
+        port = self.port
         stream = profile.stream(ACKNOWLEDGEMENT)
         self._code = stream.code
         self._ack_ns = ns(stream.period_s)

@@ -32,6 +32,7 @@ class DoctorSide(DeviceSide):
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
+        port = self.port
         stream = profile.stream(profile.watched)
         beats_s = profile.stream(CONTROL).period_s
         self.viewer = Viewer(profile, traits, port, self.links, beats_s)
@@ -135,9 +136,11 @@ class DoctorSide(DeviceSide):
         self._ask(now_ns)
 
     def operate(self, now_ns: int, action: str) -> None:
-        """``start-operation``: the operator asks for motion, ready or not."""
+        """``start-operation``: the operator asks for motion, ready or not; else the log."""
         if action == "start-operation":
             self._ask(now_ns)
+        else:
+            super().operate(now_ns, action)
 
     def _ask(self, now_ns: int) -> None:
         wanted = _REQUEST.get(self._robot)

@@ -26,6 +26,7 @@ class PatientSide(DeviceSide):
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
+        port = self.port
         limits = self.limits
         self.handlers |= {
             profile.stream(profile.watched).code: self._on_command,
