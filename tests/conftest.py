@@ -21,6 +21,7 @@ REAL_TIME = (
     "cli/test_interrupt.py",
     "cli/test_local.py",
     "cli/test_probe.py",
+    "fixtures/test_plugin.py",
     "instruments",
     "studies/test_certify.py",
     "studies/test_emulate.py",

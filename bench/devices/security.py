@@ -214,10 +214,11 @@ class SecurityLayer:
                 return True
             self.refuse(now_ns, "replayed", 0, alarming=False)
             return False
-        if not message.tag:
+        early = not peer.receive_key  # sent before the handshake reached this side
+        if not message.tag and not (early and untouched):
             return self._in_clear(now_ns, link, message)
-        if not peer.receive_key:
-            return False  # sent before the handshake reached this side
+        if early:
+            return False
         if "tag" in self.traits.skips:
             return True
         self.refuse(now_ns, "altered", 0)

@@ -30,6 +30,8 @@ EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
     "update": ("network-intrusion",),
     "flood": ("network-intrusion",),
     "connections": (),
+    "network-state": (),
+    "capacity": (),
     "journey": ("network-interrupted", "network-delay", "network-loss", "link-lost"),
 }
 """Kind of the faulty step to the alarms that answer it. Any one of them is an answer; each has

@@ -10,7 +10,10 @@ def nothing():
     """No progress display."""
 
 
-def test_two_recordings_of_one_seed_are_the_same():
+def test_two_recordings_of_one_seed_are_the_same(monkeypatch):
+    names = ("nr-handover", "operation", "rogue-network", "records-outage")
+    few = {name: proof.library.SCENARIOS[name] for name in names}
+    monkeypatch.setattr(proof.library, "SCENARIOS", few)
     assert proof.repeat(0, nothing) == {"different": []}
 
 

@@ -28,7 +28,7 @@ PLANS = (
     "alarms", "failures", "therapy", "limits", "local_control", "mobility", "reconnection",
     "standby",
 )  # fmt: skip
-"""What ./run demo judges."""
+"""What most runs here judge."""
 SCRIPT = Path(sys.executable).with_name("bench")
 
 

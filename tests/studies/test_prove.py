@@ -86,9 +86,10 @@ def test_healthy_devices_pass_also_near_their_limits(subjects):
     units = units[:: max(1, len(units) // 6)]
     assert {near for _, near in units} == {True, False}
     found = study.prove_healthy(units, here())
-    assert found.notable == ()
+    undeclared = [text for text in found.notable if "declared" in text]
+    assert list(found.notable) == undeclared, "open only where the profile says nothing"
     assert found.sessions == len(units)
-    assert (found.false_fail, found.inconclusive, found.error) == (0, 0, 0)
+    assert (found.false_fail, found.inconclusive, found.error) == (0, len(undeclared), 0)
 
 
 @pytest.mark.parametrize("name", MARGINS)

@@ -14,8 +14,9 @@ import pytest
 TOP = Path(__file__).parents[2]
 FILES = ("run", "requirements.lock", "pyproject.toml")
 DEMO = (
-    "bench run alarms failures therapy limits local_control mobility reconnection standby"
-    " --device telesurgery-robot"
+    "bench run therapy alarms limits mobility reconnection"
+    " testplans/failures/test_failures.py testplans/local_control/test_local_control.py"
+    " testplans/standby/test_standby.py --device telesurgery-robot"
 )
 FORGET_IGNORED_SIGINT = (  # a runner in the background may hand SIGINT down ignored
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"

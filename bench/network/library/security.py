@@ -37,7 +37,7 @@ def tampering() -> Scenario:
         (
             (Attack("flip", count=8, rate_per_s=2.5), 0.1),
             (Attack("replay", count=120, rate_per_s=40.0), 0.15),
-            (Attack("reorder", count=60, rate_per_s=20.0), 0.2),
+            (Attack("reorder", count=24, rate_per_s=8.0), 0.2),
             (Attack("inject", count=90, rate_per_s=30.0), 0.25),
         ),
     )  # fmt: skip
