@@ -34,7 +34,7 @@ SURROGATE = "IP layer: no radio is involved"
 FLOOD_PER_S = 1000.0
 """Foreign packets per s that must arrive around the press of the local stop."""
 
-MARKED = 100
+MARKED = 50
 """Commands marked at the test point that must be executed with and without encryption."""
 
 _ARRIVES_NS = ns(0.6)
@@ -124,7 +124,7 @@ def sec_5(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     spans = _moving(recording)
     window = ev.faulty_window(recording)
     done = recording.packets.where(tap="actuator").between(window.start_ns, window.end_ns)
-    if len(done) < MARKED:
+    if len(done) < MARKED and not wrong:
         raise ev.Cannot(f"only {len(done)} commands were executed while it was attacked")
     arrived = _foreign_arrivals(recording)
     details: ev.Details = {"executed": float(len(_commands(recording, "commands-executed")))}
