@@ -33,9 +33,9 @@ def tampering() -> Scenario:
     """Commands are flipped, copied, held back and made up on the way, few enough to go on."""
     return _attacked(
         "tampering", "Commands altered, replayed, reordered and injected on the way",
-        "tampering", 3.5,
+        "tampering", 7.0,
         (
-            (Attack("flip", count=8, rate_per_s=2.5), 0.1),
+            (Attack("flip", count=6, rate_per_s=1.0), 0.1),
             (Attack("replay", count=120, rate_per_s=40.0), 0.15),
             (Attack("reorder", count=24, rate_per_s=8.0), 0.2),
             (Attack("inject", count=90, rate_per_s=30.0), 0.25),
