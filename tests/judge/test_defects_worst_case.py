@@ -45,6 +45,9 @@ def test_a_slower_healthy_robot_passes_with_several_seeds(played, healthy):
 def test_each_assertion_counts(played, defect):
     for seed in (1, 8) if defect == "no-stop-after-takeover" else (1,):
         device = played.device(SLOW, defect, streams=("plan",))
+        if defect == "old-sequence":  # the replay window would stop the copies before it can err
+            kept = tuple(name for name in device.functions if name != "secure-channel")
+            device = dataclasses.replace(device, functions=kept)
         found = played.verdict(played.play(device, "worst-case", seed), "WC-1")
         assert (found.verdict, found.value) == (FAIL, FAILING[defect]), found.reason
 
