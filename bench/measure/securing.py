@@ -34,7 +34,7 @@ SURROGATE = "IP layer: no radio is involved"
 FLOOD_PER_S = 1000.0
 """Foreign packets per s that must arrive around the press of the local stop."""
 
-MARKED = 50
+MARKED = 100
 """Commands marked at the test point that must be executed with and without encryption."""
 
 _ARRIVES_NS = ns(0.6)
