@@ -12,9 +12,11 @@ import pytest
 
 from bench.benches.check import best_bench
 from bench.benches.local.lease import holder
+from bench.judge.outcomes import INCONCLUSIVE
 
 DEVICE = ("--device", "telesurgery-robot", "--bench", "local")
 LEASE_S = 240.0
+TRIES = 4
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -102,13 +104,26 @@ def finish(process, within=120):
     return out, err
 
 
-def test_a_healthy_robot_stops_on_real_packets(bench, kit, local):
+@pytest.fixture
+def concluded(kit, local):
+    """A whole run and its processes; again where this host was too busy for a verdict."""
+
+    def run(*words):
+        for _ in range(TRIES):
+            process, results = local(*words)
+            theirs = below(process.pid)
+            out, err = finish(process)
+            if process.returncode != INCONCLUSIVE:
+                break
+        return kit.Done(process.returncode, out, err, results), theirs
+
+    return run
+
+
+def test_a_healthy_robot_stops_on_real_packets(bench, kit, concluded):
     before = interfaces(), namespace_files()
-    process, results = local("--only", "LOC-1")
-    theirs = below(process.pid)
-    out, err = finish(process)
-    assert process.returncode == 0, err
-    done = kit.Done(0, out, err, results)
+    done, theirs = concluded("--only", "LOC-1")
+    assert done.code == 0, done.err
     assert done.outcomes() == {("LOC-1", ""): "PASS"}
     assert done.identity["bench"] == "local"
     assert done.identity["backend"] in ("netem", "userspace")
@@ -124,11 +139,9 @@ def test_a_healthy_robot_stops_on_real_packets(bench, kit, local):
     assert (interfaces(), namespace_files()) == before
 
 
-def test_a_robot_that_ignores_its_stop_fails_on_real_packets(bench, kit, local):
-    process, results = local("--only", "LOC-1", "--defect", "ignores-local-stop")
-    out, err = finish(process)
-    assert process.returncode == 1, err
-    done = kit.Done(1, out, err, results)
+def test_a_robot_that_ignores_its_stop_fails_on_real_packets(bench, concluded):
+    done, _ = concluded("--only", "LOC-1", "--defect", "ignores-local-stop")
+    assert done.code == 1, done.err
     assert done.outcomes() == {("LOC-1", ""): "FAIL"}
     assert bench.call("judge", done.run).code == 1
 

@@ -4,6 +4,7 @@ No privileges. The root is the host's, read-only; a tmpfs lies over ``/run``, th
 a script writes to.
 """
 
+import contextlib
 import ctypes
 import errno
 import glob
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-WITHIN_S = 180.0
+WITHIN_S = 300.0
 
 # Newer processors have more registers than this kernel can restore; it then panics with this.
 TOO_MANY_REGISTERS = "ptrace set fp regs failed"
@@ -53,6 +54,14 @@ def hide_extended_registers():
         raise OSError("no system call filters here")
 
 
+def prepare(old_registers_only):
+    """In the process that becomes the kernel: it goes before whatever else runs here, if it may."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
+    if old_registers_only:
+        hide_extended_registers()
+
+
 def boot(folder, old_registers_only, guest=None):
     """Boot, run the guest script (``uml_guest.py``), power off; the console's text."""
     guest = guest or HERE / "uml_guest.py"
@@ -85,7 +94,7 @@ def boot(folder, old_registers_only, guest=None):
         ],
         stdin=keyboard, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=hide_extended_registers if old_registers_only else None,
+        preexec_fn=lambda: prepare(old_registers_only),
     )  # fmt: skip
     try:
         out, _ = process.communicate(timeout=WITHIN_S)

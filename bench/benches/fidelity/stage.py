@@ -12,6 +12,7 @@ import struct
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -41,7 +42,6 @@ HEADERS_BYTES = 14 + 20 + 8
 
 _RING_SLOTS = 65_536
 _SPIN_NS = 60_000
-_WATCH_NS, _STALL_NS = 500_000, 150_000
 _PRIORITY = 1
 _ENDS_WITHIN_S = 10.0
 _LAST_WORDS_S = 5.0
@@ -53,10 +53,23 @@ def sides(direction: Direction) -> tuple[Side, Side]:
     return ("patient", "doctor") if direction == "to-doctor" else ("doctor", "patient")
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """How stalls are looked for: a sleeper on each core wakes every ``every_ns``.
+
+    A stall is where it woke ``stall_ns`` late. ``priority``: as :func:`timing.prefer_timing`.
+    """
+
+    every_ns: int = 500_000
+    stall_ns: int = 150_000
+    priority: int = _PRIORITY
+
+
 class Stage:
     """Trials one after the other, each on interfaces of its own. Root in its namespaces only."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch = Watch()) -> None:
+        self._watch = watch
         self._ipr = IPRoute()
         self._serial = 0
 
@@ -78,7 +91,7 @@ class Stage:
             sink.bind((address(0, far), PORT))
             source = _socket(topology, near, stack)
             source.connect((address(0, far), PORT))
-            return _run(trial, topology, rings, source, stack)
+            return _run(trial, topology, rings, source, self._watch, stack)
 
     def close(self) -> None:
         """Give the netlink socket back."""
@@ -102,6 +115,7 @@ def _run(
     topology: Topology,
     rings: dict[Side, PacketRing],
     source: socket.socket,
+    watch: Watch,
     stack: contextlib.ExitStack,
 ) -> Seen:
     points = [TapPoint(ring, TAPS.index(side), 0, 0, None) for side, ring in rings.items()]
@@ -123,7 +137,7 @@ def _run(
         "sender": partial(_send, source, trial, t0_ns),
     }
     for core in sorted(os.sched_getaffinity(0)) if trial.watched else ():
-        jobs[f"watch {core}"] = partial(_watch, core, t0_ns, trial.end_ns)
+        jobs[f"watch {core}"] = partial(_look, watch, core, t0_ns, trial.end_ns)
     gc.collect()
     gc.freeze()
     children = {name: _Child(name, job, stack) for name, job in jobs.items()}
@@ -278,18 +292,18 @@ def _send(source: socket.socket, trial: Trial, t0_ns: int, out: Sender) -> None:
     out.send({"done": {"scheduling": scheduling}})
 
 
-def _watch(core: int, t0_ns: int, end_ns: int, out: Sender) -> None:
+def _look(watch: Watch, core: int, t0_ns: int, end_ns: int, out: Sender) -> None:
     """Sleep again and again on one core; tell when it woke late, ns of session time."""
     os.sched_setaffinity(0, {core})
-    timing.prefer_timing(_PRIORITY)
+    timing.prefer_timing(watch.priority)
     stalls = []
     now, last = time.monotonic_ns, t0_ns + end_ns
     out.send({"ready": now()})
     due = now()
     while due < last:
-        due = max(due + _WATCH_NS, now())
+        due = max(due + watch.every_ns, now())
         time.sleep(max(0, due - now()) * 1e-9)
         woke = now()
-        if woke - due > _STALL_NS:
+        if woke - due > watch.stall_ns:
             stalls.append([due - t0_ns, woke - t0_ns])
     out.send({"done": {"stalls": stalls}})
