@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 
 from bench.benches.local.carriage.base import Carriage, Place
 from bench.benches.local.carriage.datagram import Datagram
+from bench.benches.local.carriage.rtp import Rtp
 
 OPENERS: Mapping[str, Callable[[Place], Carriage]] = {
     "datagram": Datagram,
+    "rtp": Rtp,
 }
 """By name, as in :data:`bench.devices.carriages.CARRIAGES`."""
 
