@@ -171,7 +171,7 @@ def test_a_message_is_a_record_of_the_declared_size_that_nobody_reads(standing):
     standing.patient.send(control(8, "patient"))
     (forth,) = lose(standing.patient)
     (back,) = lose(standing.doctor)
-    for record, number in ((forth, 2), (back, 1)):
+    for record, number in ((forth, 8), (back, 9)):  # its own and one
         assert len(record) == CONTROL_BYTES
         # RFC 6347, 4.1: data, DTLS 1.2, epoch 1, the number, the length of the rest
         head = bytes.fromhex("17fefd0001") + number.to_bytes(6, "big")
@@ -181,6 +181,27 @@ def test_a_message_is_a_record_of_the_declared_size_that_nobody_reads(standing):
     standing.patient._sock.sendto(back, standing.doctor._sock.getsockname())
     assert standing.exchange()["doctor"] == [control(8, "patient")]
     assert not standing.doctor.faults["not-accepted"]
+
+
+def numbers(carriage):
+    """Of the records with data that wait there."""
+    return [int.from_bytes(each[5:11], "big") for each in lose(carriage) if each[0] == 23]
+
+
+def test_a_message_is_in_the_record_of_its_number_and_one_on_every_link(standing):
+    for seq in (1, 2, 5, 900):
+        standing.doctor.send(control(seq))
+    assert numbers(standing.patient) == [2, 3, 6, 901]
+    standing.doctor.send(control(5000))  # not all at once: the loop has other things to do
+    standing.doctor.send(control(5001))
+    first, second = numbers(standing.patient)
+    assert 901 < first < second < 5002
+    for seq in range(5002, 5006):
+        standing.doctor.send(control(seq))
+    assert numbers(standing.patient)[-1] == 5006
+    for seq in (0, 1, 4):  # a device that was started anew
+        standing.doctor.send(control(seq))
+    assert numbers(standing.patient) == [5007, 5008, 5011]
 
 
 def test_a_lost_record_delays_no_other_and_an_outage_needs_no_new_handshake(standing):
