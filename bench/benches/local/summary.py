@@ -41,6 +41,8 @@ _DIRECTION_COUNTERS = (
     "unfinished_checksums",
     "clock_steps",
 )
+_USUAL = ("/not-yet", "/not-accepted")
+"""What carriages meet whenever a session begins, or the network makes copies."""
 _LATE_NS = 5_000_000
 """A side of the device that ran this much late is worth a note: its reactions were late too."""
 
@@ -52,14 +54,15 @@ def health(done: Mapping[str, Report]) -> Health:
         done: the last report of each process: ``tap``, ``emulator``, ``patient``, ``doctor``.
 
     ``emulator_drops`` also counts packets that the sides' sockets lost: like the emulator's
-    losses they are the bench's own. ``counters`` are named ``process/figure`` or
-    ``link/direction/figure``.
+    losses they are the bench's own. ``counters`` are named ``process/figure``,
+    ``link/direction/figure`` or, of what a carriage met, ``side/stream/fault``.
     """
     tap, directions = done["tap"], done["emulator"]["directions"]
     own = {side: done[side]["send_errors"] + done[side]["receive_drops"] for side in SIDES}
     counters = {f"tap/{key}": value for key, value in tap.items()}
     for side in SIDES:
         counters |= {f"{side}/{key}": done[side][key] for key in _AGENT_COUNTERS}
+        counters |= {f"{side}/{key}": n for key, n in done[side].get("faults", {}).items()}
     for report in directions:
         counters |= _direction_counters(report)
     steps = [report["clock_largest_step_s"] for report in directions]
@@ -90,6 +93,9 @@ def _notes(done: Mapping[str, Report], own: Mapping[Side, int]) -> Iterable[str]
             yield f"{own[side]} packets lost in the sockets of the {side} side"
         if report["undecodable"]:
             yield f"{report['undecodable']} packets that the {side} side could not read"
+        for fault, count in sorted(report.get("faults", {}).items()):
+            if not fault.endswith(_USUAL):
+                yield f"{count} times at the {side} side: {fault}"
         for error in report["socket_errors"]:
             yield f"socket error on the {side} side: {error}"
         if report["timer_late_max_ns"] > _LATE_NS:
