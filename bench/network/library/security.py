@@ -94,14 +94,14 @@ def flood() -> Scenario:
 
 
 def eavesdropping() -> Scenario:
-    """Somebody listens to everything from the first packet on."""
+    """Somebody listens to everything from the first packet on; an image set is made meanwhile."""
     links = usual_links()
     listen = Attack("listen", seconds=3.5)
     return Scenario(
         "eavesdropping",
         "Listening to every packet on the way",
         (settle(links), Step("listen", "hold", "within", (Segment("listen", 2.0, links),))),
-        (listen.action("settle", 0.0),),
+        (listen.action("settle", 0.0), Action("listen", 0.2, "patient", "acquire:1MB")),
     )
 
 
