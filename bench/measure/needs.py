@@ -33,6 +33,9 @@ IMAGE_KIND = "dicom"
 RECORD_KIND = "records"
 """Streams of this kind carry records that are stored and forwarded: the same holds for them."""
 
+ON_DEMAND = "on-demand"
+"""Streams of this kind send only when something is to be sent: silent, they break nothing."""
+
 _EXTRA = 1.05
 """What a stream sends beside what it takes: a packet or two are on their way at either end."""
 
@@ -77,6 +80,8 @@ def _stream(recording: Recording, stream: Stream, span: tuple[int, int], found: 
     found.unclear += flow_problems(recording, whole, stream.name)
     part = by_sequence(whole).sent_between(*span)
     seconds = (span[1] - span[0]) / 1e9
+    if ON_DEMAND in stream.kinds and not len(part):
+        return
     if len(part) < LEAST_RATE * stream.packets_per_s * seconds:
         sent = f"{len(part)} of {stream.packets_per_s * seconds:.0f} packets"
         found.broken.append(f"{stream.name} fell silent: {sent} sent")
@@ -164,8 +169,9 @@ def seconds_needed(device: DeviceProfile) -> float:
     """How long its slowest stream takes to show its stated limits at a place, in s."""
     needed = [USE_S]
     for stream in device.active_streams:
-        if stream.most_delay_s is not None and stream.most_loss:
-            packets = max(LEAST_PACKETS, 1 / stream.most_loss)
+        stated = stream.most_delay_s is not None and stream.most_loss
+        if stated and ON_DEMAND not in stream.kinds:
+            packets = max(LEAST_PACKETS, 1 / (stream.most_loss or 1.0))
             needed.append(_EXTRA * packets / stream.packets_per_s)
     return max(needed)
 
