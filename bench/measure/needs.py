@@ -155,14 +155,18 @@ def late_records(
     keys = [k for k, e in taken.items() if k[0] == source and span[0] <= e.t_ns < span[1]]
     if within_s is None or not keys:
         unclear.append(
-            f"no measurement of {source} was taken" if within_s else "not declared: D:backfill_within_s"
+            f"no measurement of {source} was taken"
+            if within_s
+            else "not declared: D:backfill_within_s"
         )
         return []
     if max(taken[key].t_ns for key in keys) + ns(within_s) > recording.schedule.end_ns:
         unclear.append(f"the recording ends before the records of {source} were due")
         return []
     wrong = delivered(recording, taken, keys, within_s).of(source)
-    return [f"{wrong} records of {source} were not handed on once, unaltered, in time"] * (wrong > 0)
+    return [f"{wrong} records of {source} were not handed on once, unaltered, in time"] * (
+        wrong > 0
+    )
 
 
 def seconds_needed(device: DeviceProfile) -> float:

@@ -159,7 +159,9 @@ def _within(
 
 
 def _sessions(
-    scope: Iterable[ScopeItem], requirements: Mapping[str, Requirement], steady_s: float,
+    scope: Iterable[ScopeItem],
+    requirements: Mapping[str, Requirement],
+    steady_s: float,
     visit: library.Visit,
 ) -> dict[str, tuple[int, float]]:
     counts = {library.null_path().name: 1}

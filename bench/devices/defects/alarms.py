@@ -50,6 +50,7 @@ MARGINS = (
     ),
 )
 
+
 def _beyond_outage_alarms(device: DeviceProfile) -> float:
     """So late that no alarm which may answer an outage comes in time.
 
