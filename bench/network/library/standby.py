@@ -42,7 +42,7 @@ def switch_back() -> Scenario:
 
 
 def primary_stall() -> Scenario:
-    """The primary link holds everything back, and lets it go when the standby has taken over.
+    """The primary link holds everything back, and lets it go when the device moves on the standby.
 
     What was sent before the switch arrives long after what was sent on the standby since then.
     """
@@ -53,7 +53,7 @@ def primary_stall() -> Scenario:
         "The primary link stalls and lets old packets go later",
         (
             settle(links),
-            Step("stall", "profile", "beyond", (Segment("stall", 2.0, stalled),)),
+            Step("stall", "profile", "beyond", (Segment("stall", 4.5, stalled),)),
             recover(links, 2.0),
         ),
     )
