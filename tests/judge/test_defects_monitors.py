@@ -39,7 +39,7 @@ SHORT = ("records-outage", "power-cut-mid-write", "minute-sets", "five-devices",
 """Scenarios that together judge every behaviour once."""
 
 FOLLOWS = {
-    "late-alarm": {"ICU-1", "MOB-1"},
+    "late-alarm": {"ICU-1"},
     "wrong-priority": {"MOB-1"},
     "corrupts-records": {"ICU-2"},
 }
