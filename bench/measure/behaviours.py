@@ -103,7 +103,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "LOC-2": Behaviour(loc_2, "none", ("action", "rearm"), reaction=True, commands_only=True),
     "SW-2": Behaviour(sw_2, "fault-signal", ("alarm-signal",), alarm=True, commands_only=True),
     "SW-3": Behaviour(sw_3, "none", reaction=True, commands_only=True),
-    "FAIL-4": Behaviour(fail_4, "none", ("alarm-signal",), unit="count", commands_only=True),
+    "FAIL-4": Behaviour(fail_4, "none", ("alarm-signal",), unit="count"),
     "FAIL-2": Behaviour(fail_2, "glass-glass", ("picture", "action")),
     "MON-1": Behaviour(mon_1, "none", ("network-display",), unit="1", commands_only=True),
     "MON-3": Behaviour(mon_3, "none", ("alarm-signal",), unit="1", commands_only=True),

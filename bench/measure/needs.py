@@ -12,10 +12,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bench.devices.profile import Stream
+from bench.devices.profile import DeviceProfile, Stream
 from bench.measure import events as ev
 from bench.measure.kpi import flow_problems, measure_flow
 from bench.measure.pairing import by_sequence, flow_of
+from bench.measure.preserving import delivered, measurements
+from bench.network.library.places import USE_S, Visit
 from bench.sessions.recording import Recording
 from bench.units import ns, show_duration
 
@@ -27,6 +29,15 @@ LEAST_RATE = 0.5
 
 IMAGE_KIND = "dicom"
 """Streams of this kind carry image sets: whole and in time, whatever becomes of one packet."""
+
+RECORD_KIND = "records"
+"""Streams of this kind carry records that are stored and forwarded: the same holds for them."""
+
+ON_DEMAND = "on-demand"
+"""Streams of this kind send only when something is to be sent: silent, they break nothing."""
+
+_EXTRA = 1.05
+"""What a stream sends beside what it takes: a packet or two are on their way at either end."""
 
 
 @dataclass(slots=True)
@@ -54,6 +65,9 @@ def needs_between(recording: Recording, start_ns: int, end_ns: int) -> Needs:
     for stream in recording.device.active_streams:
         if IMAGE_KIND in stream.kinds:
             found.broken += late_images(recording, start_ns, end_ns, found.unclear)
+        elif RECORD_KIND in stream.kinds:
+            source = stream.name.removesuffix(f"-{RECORD_KIND}")
+            found.broken += late_records(recording, source, (start_ns, end_ns), found.unclear)
         elif stream.most_delay_s is None or stream.most_loss is None:
             found.unclear.append(f"not declared: most_delay and most_loss of {stream.name}")
         else:
@@ -66,6 +80,8 @@ def _stream(recording: Recording, stream: Stream, span: tuple[int, int], found: 
     found.unclear += flow_problems(recording, whole, stream.name)
     part = by_sequence(whole).sent_between(*span)
     seconds = (span[1] - span[0]) / 1e9
+    if ON_DEMAND in stream.kinds and not len(part):
+        return
     if len(part) < LEAST_RATE * stream.packets_per_s * seconds:
         sent = f"{len(part)} of {stream.packets_per_s * seconds:.0f} packets"
         found.broken.append(f"{stream.name} fell silent: {sent} sent")
@@ -124,6 +140,57 @@ def late_images(
             else:
                 late.append(f"image set {number} was not shown whole within {limit}")
     return late
+
+
+def late_records(
+    recording: Recording, source: str, span: tuple[int, int], unclear: list[str]
+) -> list[str]:
+    """Measurements of a source taken in a span that were not handed on once, unaltered, in time.
+
+    Args:
+        unclear: takes what the recording cannot show.
+    """
+    within_s = recording.device.declares.get("backfill_within_s")
+    taken = measurements(recording)
+    keys = [k for k, e in taken.items() if k[0] == source and span[0] <= e.t_ns < span[1]]
+    if within_s is None or not keys:
+        unclear.append(
+            f"no measurement of {source} was taken"
+            if within_s
+            else "not declared: D:backfill_within_s"
+        )
+        return []
+    if max(taken[key].t_ns for key in keys) + ns(within_s) > recording.schedule.end_ns:
+        unclear.append(f"the recording ends before the records of {source} were due")
+        return []
+    wrong = delivered(recording, taken, keys, within_s).of(source)
+    return [f"{wrong} records of {source} were not handed on once, unaltered, in time"] * (
+        wrong > 0
+    )
+
+
+def seconds_needed(device: DeviceProfile) -> float:
+    """How long its slowest stream takes to show its stated limits at a place, in s."""
+    needed = [USE_S]
+    for stream in device.active_streams:
+        stated = stream.most_delay_s is not None and stream.most_loss
+        if stated and ON_DEMAND not in stream.kinds:
+            packets = max(LEAST_PACKETS, 1 / (stream.most_loss or 1.0))
+            needed.append(_EXTRA * packets / stream.packets_per_s)
+    return max(needed)
+
+
+def visit_of(device: DeviceProfile) -> Visit:
+    """What a device makes of scenarios that go from place to place."""
+    declares = device.declares
+    return Visit(
+        use_s=seconds_needed(device),
+        rest_s=declares.get("backfill_within_s", 0.0) + 1.0,
+        methods=tuple(name for name in device.functions if name.startswith("access-")),
+        delay_s=declares.get("site_delay_s", math.inf),
+        loss=declares.get("site_loss", 1.0),
+        rate_bps=declares.get("site_rate_bps", 0.0),
+    )
 
 
 def settled(found: dict[str, Needs]) -> None:

@@ -251,4 +251,4 @@ def _trials_text(item: ScopeItem, settled: Settled, effort: Effort) -> str:
 
 
 def _each_s(item: ScopeItem, settled: Settled) -> float:
-    return scenario_s(find(item.scenario, settled.steady_s))
+    return scenario_s(find(item.scenario, settled.steady_s, settled.visit))

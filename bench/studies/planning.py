@@ -19,6 +19,7 @@ from bench.judge.scope import (
     steady_duration_s,
 )
 from bench.measure.floor import NoiseFloor
+from bench.measure.needs import visit_of
 from bench.network import library
 from bench.network.scenario import Drawn, Scenario
 from bench.requirements.model import Requirement
@@ -38,13 +39,15 @@ a suite of devices takes minutes; never shorter than on other benches."""
 class Settled:
     """The scope of a run, the length of its steady session and of all sessions, trials each.
 
-    ``sessions``: per scenario, how many and how long each lasts on average, in s.
+    ``sessions``: per scenario, how many and how long each lasts on average, in s. ``visit``: what
+    the device makes of scenarios that suit themselves to it.
     """
 
     scope: tuple[ScopeItem, ...]
     steady_s: float
     trials: int
     sessions: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    visit: library.Visit = field(default_factory=library.Visit)
 
     @property
     def duration_s(self) -> float:
@@ -83,12 +86,14 @@ def settle(
         )  # fmt: skip
 
     behaviours = {c.scenario for c in wanted if requirements[c.requirement].kind == "behaviour"}
+    visit = visit_of(device)
     plan = _plan_of(effort, bench, device)
     if effort.budget_s is not None:
-        plan = _within(effort, plan, behaviours, scope(plan))
+        plan = _within(effort, plan, behaviours, scope(plan), visit)
     found = scope(plan)
     steady_s = steady_duration_s(found)
-    return Settled(found, steady_s, plan.trials, _sessions(found, requirements, steady_s))
+    sessions = _sessions(found, requirements, steady_s, visit)
+    return Settled(found, steady_s, plan.trials, sessions, visit)
 
 
 def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
@@ -116,7 +121,10 @@ def _plan_of(effort: Effort, bench: str, device: DeviceProfile) -> Plan:
     )
 
 
-def _within(effort: Effort, plan: Plan, behaviours: set[str], dream: tuple[ScopeItem, ...]) -> Plan:
+def _within(
+    effort: Effort, plan: Plan, behaviours: set[str], dream: tuple[ScopeItem, ...],
+    visit: library.Visit,
+) -> Plan:  # fmt: skip
     """The plan that fits into a budget.
 
     One trial of each scenario comes first, the shortest before the others; then the least that
@@ -126,7 +134,7 @@ def _within(effort: Effort, plan: Plan, behaviours: set[str], dream: tuple[Scope
     left_s = effort.budget_s - scenario_s(library.null_path())
     too_long, each_s = {}, 0.0
     in_scope = {item.scenario for item in dream if item.in_scope and not item.undeclared}
-    lengths = {name: scenario_s(library.find_scenario(name)) for name in behaviours & in_scope}
+    lengths = {name: scenario_s(find(name, 0.0, visit)) for name in behaviours & in_scope}
     for name, length_s in sorted(lengths.items(), key=lambda pair: (pair[1], pair[0])):
         if each_s + length_s <= left_s:
             each_s += length_s
@@ -151,7 +159,10 @@ def _within(effort: Effort, plan: Plan, behaviours: set[str], dream: tuple[Scope
 
 
 def _sessions(
-    scope: Iterable[ScopeItem], requirements: Mapping[str, Requirement], steady_s: float
+    scope: Iterable[ScopeItem],
+    requirements: Mapping[str, Requirement],
+    steady_s: float,
+    visit: library.Visit,
 ) -> dict[str, tuple[int, float]]:
     counts = {library.null_path().name: 1}
     for item in scope:
@@ -159,12 +170,14 @@ def _sessions(
             behaviour = requirements[item.requirement].kind == "behaviour"
             trials = item.planned_n if behaviour else 1
             counts[item.scenario] = max(counts.get(item.scenario, 0), trials)
-    return {name: (n, scenario_s(find(name, steady_s))) for name, n in counts.items()}
+    return {name: (n, scenario_s(find(name, steady_s, visit))) for name, n in counts.items()}
 
 
-def find(name: str, steady_s: float) -> Scenario:
-    """A scenario of the library; the steady one as long as the evidence takes."""
-    return library.steady(steady_s) if name == STEADY else library.find_scenario(name)
+def find(name: str, steady_s: float, visit: library.Visit) -> Scenario:
+    """A scenario of the library; the steady one and a round of places as the evidence asks."""
+    if name == STEADY:
+        return library.steady(steady_s)
+    return library.VISITS[name](visit) if name in library.VISITS else library.find_scenario(name)
 
 
 def scenario_s(scenario: Scenario) -> float:

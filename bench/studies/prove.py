@@ -134,7 +134,7 @@ class Proved:
 
 def faulty(
     subjects: Sequence[Subject],
-    defects: Mapping[str, float],
+    defects: Mapping[str, float | None],
     catalogue: Catalogue,
     *,
     everywhere: bool,
@@ -143,7 +143,7 @@ def faulty(
 
     Args:
         subjects: the devices.
-        defects: by name, with their sizes.
+        defects: by name, with their sizes; None for what is stated for each device.
         catalogue: all requirements.
         everywhere: on every device that can have a defect; else on the first of them whose plans
             judge what it breaks.
@@ -159,8 +159,9 @@ def faulty(
 
 
 def _faulty(
-    name: str, size: float, breaks: tuple[str, ...], subject: Subject, catalogue: Catalogue
+    name: str, asked: float | None, breaks: tuple[str, ...], subject: Subject, catalogue: Catalogue
 ) -> Faulty:
+    size = find_defect(name).size_on(subject.device) if asked is None else asked
     wanted = [c for c in subject.candidates if c.requirement in breaks]
     figures = all(catalogue.get(name).kind != "behaviour" for name in breaks)
     budget_s = KPI_BUDGET_S if figures else None
@@ -173,21 +174,25 @@ def _judges_all(case: Faulty) -> bool:
     return set(case.breaks) <= judged
 
 
-def chosen_defects(asked: Mapping[str, float], subjects: Sequence[Subject]) -> dict[str, float]:
+def chosen_defects(
+    asked: Mapping[str, float | None], subjects: Sequence[Subject]
+) -> dict[str, float | None]:
     """The asked defects, or all that one of the devices can have, with their sizes.
+
+    None is the size that is stated for a device.
 
     Raises:
         InputError: a defect that none of the devices can have.
     """
     if not asked:
         return {
-            name: defect.size
+            name: None
             for name, defect in DEFECTS.items()
             if any(can_have(s.device, defect) for s in subjects)
         }
-    for name, size in asked.items():
+    for name in asked:
         if not any(can_have(s.device, find_defect(name)) for s in subjects):
-            check_defects(subjects[0].device, {name: size})
+            check_defects(subjects[0].device, {name: 1.0})
     return dict(asked)
 
 

@@ -161,7 +161,7 @@ def prove(wish: Wish, hands: Hands) -> Proved:
             field="--seeds",
             value=wish.seeds,
         )
-    asked = dict(parse_defect(text) for text in wish.defects)
+    asked = dict(_asked(text) for text in wish.defects)
     catalogue, subjects = load_catalogue(), subjects_of(wish)
     defects = chosen_defects(asked, subjects)
     cases = faulty(subjects, defects, catalogue, everywhere=wish.everywhere)
@@ -185,3 +185,9 @@ def prove(wish: Wish, hands: Hands) -> Proved:
     healthy = prove_healthy(units, hands)
     watch.end()
     return Proved(results, healthy)
+
+
+def _asked(text: str) -> tuple[str, float | None]:
+    """Name and size of a defect; None where the text leaves the size to the device."""
+    name, size = parse_defect(text)
+    return name, size if "=" in text.rpartition(".py:")[2] else None

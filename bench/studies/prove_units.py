@@ -18,7 +18,9 @@ from bench.judge.assess import assess
 from bench.judge.scope import Candidate, ScopeItem
 from bench.judge.verdict import Outcome
 from bench.measure.behaviours import BEHAVIOURS
+from bench.measure.needs import visit_of
 from bench.measure.stimulus import achieved
+from bench.network.scenario import Scenario
 from bench.requirements.loader import Catalogue, load_catalogue
 from bench.requirements.model import Requirement
 from bench.sessions.recording import Session
@@ -41,9 +43,14 @@ class Look:
         return frozenset(item.requirement for item in self.items)
 
     @property
+    def found(self) -> Scenario:
+        """Its scenario."""
+        return find(self.scenario, self.steady_s, visit_of(self.device))
+
+    @property
     def length_s(self) -> float:
         """Session time, in s."""
-        return scenario_s(find(self.scenario, self.steady_s))
+        return scenario_s(self.found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,7 @@ def carry_out(unit: Unit) -> Done:
 
 
 def _judged(look: Look, seed: int) -> list[Seen]:
-    session = Session("prove", look.device, find(look.scenario, look.steady_s), seed)
+    session = Session("prove", look.device, look.found, seed)
     try:
         recording = VirtualBench().run(session, Nowhere())
     except InputError:

@@ -301,7 +301,7 @@ class Run:
         return self.catalogue.get(item.requirement).kind == "behaviour"
 
     def _scenario(self, name: str) -> Scenario:
-        return find(name, self._settled.steady_s)
+        return find(name, self._settled.steady_s, self._settled.visit)
 
     def _recording(self, scenario: Scenario, trial: int) -> Recording | None:
         key = (scenario.name, trial)

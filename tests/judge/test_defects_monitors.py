@@ -39,15 +39,13 @@ SHORT = ("records-outage", "power-cut-mid-write", "minute-sets", "five-devices",
 """Scenarios that together judge every behaviour once."""
 
 FOLLOWS = {
-    "late-alarm": {"ICU-1", "MOB-1"},
+    "late-alarm": {"ICU-1"},
     "wrong-priority": {"MOB-1"},
     "corrupts-records": {"ICU-2"},
 }
 """What a defect breaks besides, by its nature: every alarm is late or of another priority; records
 are corrupted whatever the scenario."""
 
-SIZES = {"late-alarm": 3.0}
-"""In s: monitors declare more time for their alarms than the robot for whom the size is stated."""
 
 CUTS = {"records-in-volatile-memory", "believes-torn-record"}
 """Defects that only a loss of power shows."""
@@ -63,7 +61,7 @@ def light(device):
 def played(name, scenario, seed=7, defect=""):
     device = light(find_device(name))
     if defect:
-        device = device.with_defects({defect: SIZES.get(defect, DEFECTS[defect].size)})
+        device = device.with_defects({defect: DEFECTS[defect].size_on(device)})
     return playing.play(device, scenario, seed)
 
 

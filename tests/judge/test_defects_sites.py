@@ -7,9 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from bench.benches.virtual import VirtualBench
 from bench.devices.defects import DEFECTS
-from bench.measure.needs import needs_between
+from bench.devices.registry import find_device
+from bench.measure.needs import LEAST_PACKETS, needs_between, visit_of
+from bench.network import library
 from bench.network.library import places
+from bench.sessions.recording import Session
 
 kit = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "support/imaging.py")))
 PASS, FAIL, OPEN, UNIT, MRI = kit.PASS, kit.FAIL, kit.OPEN, kit.UNIT, kit.MRI
@@ -113,6 +117,85 @@ def test_a_stream_that_falls_silent_breaks_its_limits():
     found = kit.verdict(replace(recording, packets=packets), "LIFE-1")
     assert found.verdict is FAIL
     assert "fell silent" in str(found.details)
+
+
+# ---- streams that need more time, or have none of their own ----------------------------------
+
+
+METER = "glucose-meter"
+
+
+def meter(name="site-profiles", **changes):
+    """A glucose meter at the sites of its envelope, as long as its slowest stream needs."""
+    device = replace(find_device(METER), **changes)
+    visit = visit_of(device)
+    with VirtualBench() as bench:
+        session = Session("t", device, library.VISITS[name](visit), 3)
+        return bench.run(session, kit.Nowhere())
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return meter()
+
+
+def test_a_place_lasts_as_long_as_the_slowest_stream_needs():
+    device = find_device(METER)
+    slowest = min(s.packets_per_s for s in device.streams if "records" not in s.kinds)
+    assert visit_of(device).use_s * slowest >= LEAST_PACKETS
+    assert visit_of(find_device(UNIT)).use_s == places.USE_S
+    at = {w.name: w for w in meter_schedule()}
+    assert at["laboratory"].phase("use")[1] - at["laboratory"].phase("use")[0] == 42e9
+    assert at["rural"].phase("use")[1] - at["rural"].phase("use")[0] == places.USE_S * 1e9
+
+
+def meter_schedule():
+    scenario = library.VISITS["site-profiles"](visit_of(find_device(METER)))
+    return Session("t", find_device(METER), scenario, 3).schedule().windows
+
+
+def test_a_round_of_places_suits_the_device():
+    robot = visit_of(find_device("telesurgery-robot"))
+    assert [s.name for s in places.access_methods(robot).steps[1:-1]] == [
+        "access-wired", "access-5g",
+    ]  # fmt: skip
+    assert "slice-third-year" in [s.name for s in places.site_reruns(robot).steps]
+    assert "third-year" in [s.name for s in places.site_reruns().steps]
+    nowhere = replace(robot, delay_s=0.0)
+    assert places.site_reruns(nowhere).steps[2].name == "first-year"
+
+
+def test_records_are_judged_by_their_arrival(measured):
+    found = kit.verdict(measured, "ENV-1")
+    assert found.verdict is PASS, found.reason
+    taken = measured.named("measurement", side="patient")[5].value["serial"]
+    lost = kit.without(measured, "record", where=lambda e: e.value["serial"] == taken)
+    found = kit.verdict(lost, "ENV-1")
+    assert found.verdict is FAIL
+    assert "records of glucose were not handed on" in str(found.details)
+    refused(kit.declaring(measured, without=("backfill_within_s",)), "ENV-1", "D:backfill_within_s")
+    late = measured.schedule.window("maintenance").end_ns
+    refused(kit.ended(measured, late), "ENV-1", "ends before the records of glucose were due")
+
+
+def test_a_place_without_a_measurement_shows_nothing_of_records(measured):
+    _, end_ns = measured.schedule.window("laboratory").phase("use")
+    bare = kit.without(
+        measured, "measurement", "record", where=lambda e: e.t_ns < end_ns + 2 * 10**9
+    )
+    refused(bare, "ENV-1", "no measurement of glucose was taken")
+
+
+def test_a_stream_on_demand_breaks_nothing_while_it_is_silent(measured):
+    """Silent it is left out; an ordinary stream that is silent has fallen silent."""
+    span = measured.schedule.window("laboratory").phase("use")
+    glucose = measured.device.stream("glucose-level")
+    rows = measured.packets.rows
+    packets = type(measured.packets)(rows[rows["stream"] != glucose.code])
+    silent = replace(measured, packets=packets)
+    assert "fell silent" in needs_between(silent, *span).words
+    demanded = kit.needing(silent, "glucose-level", kinds=("on-demand",))
+    assert needs_between(demanded, *span).words == "kept"
 
 
 # ---- what cannot be shown --------------------------------------------------------------------

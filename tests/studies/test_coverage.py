@@ -109,7 +109,8 @@ def test_a_behaviour_without_a_defect_that_its_tests_must_catch_is_not_covered()
 
 def test_a_test_of_a_declaration_covers_it():
     emc = Collected((Candidate("EMC-1", "", "report", ""),), ())
-    of = coverage(CATALOGUE, [emc], [], [ROBOT], TODAY)
+    silent = dataclasses.replace(ROBOT, declarations={})
+    of = coverage(CATALOGUE, [emc], [], [silent], TODAY)
     assert (line(of, "EMC-1").covered, line(of, "EMC-1").tests) == (True, ("report",))
     assert not line(of, "EXP-1").covered
 

@@ -94,8 +94,10 @@ def find_defect(name: str) -> Defect:
     return DEFECTS[name]
 
 
-def parse_defect(text: str) -> tuple[str, float]:
+def parse_defect(text: str, device: DeviceProfile | None = None) -> tuple[str, float]:
     """``late-alarm``, ``late-alarm=3s`` or ``FILE.py:NAME=3s`` as a name and a size in s.
+
+    Without a size it is the one that is stated for the device, where one is given.
 
     Raises:
         InputError: unknown defect, or a size where the defect has none.
@@ -105,7 +107,9 @@ def parse_defect(text: str) -> tuple[str, float]:
     name = files.absolute(f"{file}{mark}{short}") if mark else short
     defect = find_defect(name)
     if not size:
-        return name, defect.size
+        if device is None or not can_have(device, defect):
+            return name, defect.size
+        return name, defect.size_on(device)
     if not defect.timed:
         raise InputError(
             "this defect has no size", remedy=f"write {short}", field="--defect", value=text

@@ -50,6 +50,16 @@ MARGINS = (
     ),
 )
 
+
+def _beyond_outage_alarms(device: DeviceProfile) -> float:
+    """So late that no alarm which may answer an outage comes in time.
+
+    What the device takes to signal in health is taken off: what it takes to notice stays beyond.
+    """
+    deadlines = [a.within_s for a in device.alarms if a.name in _OUTAGE_ALARMS]
+    return max(deadlines) - device.limits["alarm_signal_s"]
+
+
 DEFECTS = (
     Defect(
         "silent-outage",
@@ -72,6 +82,7 @@ DEFECTS = (
         size=0.7,
         timed=True,
         machines=(ROBOT, MONITOR),
+        sized=_beyond_outage_alarms,
     ),
     Defect(
         "wrong-priority",

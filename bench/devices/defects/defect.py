@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.devices.profile import DeviceProfile
 from bench.devices.traits import Traits
 
 ROBOT = "remote-robot"
@@ -17,6 +18,7 @@ class Defect:
 
     ``size`` is its stated size in s (1 where it has none); ``breaks`` names the
     requirements that must catch it. ``machines``: the simulated devices that can have it.
+    ``sized``: its stated size on a device, where one size does not fit the limits of all.
     """
 
     name: str
@@ -26,3 +28,8 @@ class Defect:
     size: float = 1.0
     timed: bool = False
     machines: tuple[str, ...] = (ROBOT,)
+    sized: Callable[[DeviceProfile], float] | None = None
+
+    def size_on(self, device: DeviceProfile) -> float:
+        """Its stated size on a device."""
+        return self.size if self.sized is None else self.sized(device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from bench.network.drawn import Drawn
 from bench.network.effects import Effect
@@ -16,7 +18,7 @@ from bench.network.events import (
 )
 from bench.network.impairment import DIRECTIONS
 from bench.network.library.parts import link_state, recover, settle, usual_links
-from bench.network.profiles import load_profiles
+from bench.network.profiles import LinkProfile, load_profiles
 from bench.network.scenario import Action, Disturbance, LinkState, Scenario, Segment, Step
 
 ACCESS = {
@@ -35,7 +37,12 @@ SITES = {
     "maintenance": "site-maintenance",
     "rural": "site-rural",
 }
-BASELINE, RERUNS = "site-first-deployment", ("site-first-year", "site-third-year")
+STORIES = (
+    ("site-first-deployment", "site-first-year", "site-third-year"),
+    ("site-slice", "site-slice-first-year", "site-slice-third-year"),
+)
+"""A site at installation and as it was measured later: the first is 5G as it is sold, the second a
+slice kept for touch."""
 
 JOIN_S, USE_S = 0.6, 4.0
 IMAGE_AFTER_S = JOIN_S + 0.2
@@ -46,15 +53,45 @@ RERUN_SET = "acquire:8MB"
 """Long enough on its way to fill the queue of a network that has grown slower."""
 
 
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a device makes of a round of places; the defaults suit any that states nothing.
+
+    ``use_s``: how long its slowest stream takes to show its limits, in s. ``rest_s``: until what
+    was on its way at the end must have come, in s. ``methods``: the access methods that it has;
+    empty for all. ``delay_s``, ``loss``, ``rate_bps``: the envelope of the sites that it is for;
+    a place outside of it is seen for the shortest time only.
+    """
+
+    use_s: float = USE_S
+    rest_s: float = 0.0
+    methods: tuple[str, ...] = ()
+    delay_s: float = math.inf
+    loss: float = 1.0
+    rate_bps: float = 0.0
+
+    def holds(self, profile: LinkProfile) -> bool:
+        """Whether both directions of a network lie within the envelope."""
+        return all(
+            state.delay.mean_s <= self.delay_s
+            and state.loss_ratio <= self.loss
+            and (state.rate_bps or math.inf) >= self.rate_bps
+            for state in (profile.to_patient, profile.to_doctor)
+        )
+
+
+ANYBODY = Visit()
+
+
 def _both(profile: str) -> dict[str, LinkState]:
     """Both links on the same network: the device is there with all it has."""
     state = link_state(load_profiles()[profile])
     return {"primary": state, "standby": state}
 
 
-def _place(name: str, kind: str, profile: str) -> Step:
+def _place(name: str, kind: str, profile: str, use_s: float) -> Step:
     links = _both(profile)
-    phases = (Segment("join", JOIN_S, links), Segment("use", USE_S, links))
+    phases = (Segment("join", JOIN_S, links), Segment("use", use_s, links))
     return Step(name, kind, "within", phases, note=load_profiles()[profile].title)
 
 
@@ -73,34 +110,48 @@ def _places(
     return Scenario(name, title, (settle(usual_links()), *steps, rest), made, source)
 
 
-def access_methods() -> Scenario:
+def access_methods(visit: Visit = ANYBODY) -> Scenario:
     """The network by each access method, one after the other, with an image set on each."""
     return _places(
         "access-methods",
-        "The same device on a wired network, 5G, a gateway, Wi-Fi and 4G",
-        tuple(_place(name, "access", profile) for name, profile in ACCESS.items()),
+        "The same device on a wired network, 5G, a gateway, Wi-Fi and 4G, as far as it has them",
+        tuple(
+            _place(name, "access", profile, visit.use_s)
+            for name, profile in ACCESS.items()
+            if not visit.methods or name in visit.methods
+        ),
         "CAICT report on remote medical devices (2023), table 7",
+        rest_s=max(1.0, visit.rest_s),
     )
 
 
-def site_profiles() -> Scenario:
+def site_profiles(visit: Visit = ANYBODY) -> Scenario:
     """Laboratory, first deployment, maintenance and a rural place, with an image set at each."""
+    profiles = load_profiles()
     return _places(
         "site-profiles",
         "The same device in the laboratory, at its first site, in maintenance and in the country",
-        tuple(_place(name, "site", profile) for name, profile in SITES.items()),
+        tuple(
+            _place(name, "site", site, visit.use_s if visit.holds(profiles[site]) else USE_S)
+            for name, site in SITES.items()
+        ),
         "chosen inside the ranges of table 7, CAICT report on remote medical devices (2023)",
+        rest_s=max(1.0, visit.rest_s),
     )
 
 
-def site_reruns() -> Scenario:
+def site_reruns(visit: Visit = ANYBODY) -> Scenario:
     """A site as it was stated at installation, then as it was measured one and three years later.
 
-    A laboratory puts the figures of its own site here: the baseline, then what a probe found.
+    The first of :data:`STORIES` that stays within the device's envelope. A laboratory puts the
+    figures of its own site here: the baseline, then what a probe found.
     """
+    profiles = load_profiles()
+    fitting = [story for story in STORIES if all(visit.holds(profiles[site]) for site in story)]
+    baseline, *later = (fitting or STORIES)[0]
     steps = (
-        _place("installation", "baseline", BASELINE),
-        *(_place(name.removeprefix("site-"), "rerun", name) for name in RERUNS),
+        _place("installation", "baseline", baseline, visit.use_s),
+        *(_place(name.removeprefix("site-"), "rerun", name, visit.use_s) for name in later),
     )
     return _places(
         "site-reruns",
@@ -108,7 +159,7 @@ def site_reruns() -> Scenario:
         steps,
         "synthetic: a network that grows slower with its load, inside the ranges of table 7",
         RERUN_SET,
-        rest_s=3.5,
+        rest_s=max(3.5, visit.rest_s),
     )
 
 
@@ -172,6 +223,13 @@ def storage_failure() -> Scenario:
         ),
     )
 
+
+VISITS: Mapping[str, Callable[[Visit], Scenario]] = {
+    "access-methods": access_methods,
+    "site-profiles": site_profiles,
+    "site-reruns": site_reruns,
+}
+"""Scenarios that suit themselves to what a device states."""
 
 SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "access-methods": access_methods,

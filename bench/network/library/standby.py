@@ -41,6 +41,24 @@ def switch_back() -> Scenario:
     )
 
 
+def primary_stall() -> Scenario:
+    """The primary link holds everything back, and lets it go when the device moves on the standby.
+
+    What was sent before the switch arrives long after what was sent on the standby since then.
+    """
+    links = usual_links()
+    stalled = changed(only(links, "primary"), hold=True)
+    return Scenario(
+        "primary-stall",
+        "The primary link stalls and lets old packets go later",
+        (
+            settle(links),
+            Step("stall", "profile", "beyond", (Segment("stall", 4.5, stalled),)),
+            recover(links, 2.0),
+        ),
+    )
+
+
 def half_open(lost: Direction) -> Scenario:
     """The primary link carries nothing one way and everything the other."""
     links = usual_links()
@@ -67,6 +85,7 @@ def half_open(lost: Direction) -> Scenario:
 SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "dead-standby": dead_standby,
     "switch-back": switch_back,
+    "primary-stall": primary_stall,
     "half-open-to-patient": lambda: half_open("to-patient"),
     "half-open-to-doctor": lambda: half_open("to-doctor"),
 }
