@@ -31,6 +31,9 @@ def test_names():
         "site-rural",
         "site-first-year",
         "site-third-year",
+        "site-slice",
+        "site-slice-first-year",
+        "site-slice-third-year",
     }
 
 
