@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from bench.benches.local.attacked import AttackedPort
 from bench.benches.local.channel import Sender
 from bench.benches.local.kernel import Timer
+from bench.benches.local.layout import peer_of
 from bench.benches.local.port import Bursts, LocalPort, burst_sizes
 from bench.devices.ports import Endpoint, Message
 from bench.devices.profile import DeviceProfile
@@ -46,6 +48,7 @@ class Agent:
         out: where reports go.
         t0_ns: the session's start, CLOCK_MONOTONIC.
         scheduling: what the scheduler granted this process, for the report.
+        attacked_until_ns: the session's end, where it has attacks.
     """
 
     def __init__(
@@ -58,11 +61,16 @@ class Agent:
         out: Sender,
         t0_ns: int,
         scheduling: str = "",
+        attacked_until_ns: int | None = None,
     ) -> None:
         self._scheduling = scheduling
         self._t0_ns = t0_ns
         self._out = out
-        self._port = LocalPort(profile, side, links)
+        self._port = (
+            LocalPort(profile, side, links)
+            if attacked_until_ns is None
+            else AttackedPort(profile, side, links, attacked_until_ns)
+        )
         self._endpoint = build(profile, side, self._port)
         self._timer = Timer()
         self._late_ns = array("q")
@@ -87,6 +95,9 @@ class Agent:
         for sock, link, code in self._port.sockets:
             poll.register(sock.fileno(), select.EPOLLIN)
             receivers[sock.fileno()] = self._receiver(sock, link, code)
+        for sock, link in self._port.strangers:
+            poll.register(sock.fileno(), select.EPOLLIN)
+            receivers[sock.fileno()] = partial(self._receive_strangers, sock, link)
         self._out.send({"ready": time.monotonic_ns()})
         self._port.at(0, self._endpoint.start)
         self._port.at(_REPORT_NS, self._report)
@@ -153,6 +164,23 @@ class Agent:
 
         return empty
 
+    def _receive_strangers(self, sock: socket.socket, link: int) -> None:
+        """Packets of further clients and attackers: the device is told whose."""
+        for _ in range(_MOST_PACKETS):
+            try:
+                payload, (ip, _) = sock.recvfrom(_LARGEST_DATAGRAM)
+            except BlockingIOError:
+                return
+            now = time.monotonic_ns() - self._t0_ns
+            try:
+                message = decode(payload)
+            except ValueError:
+                self._undecodable += 1
+                continue
+            if now >= 0:
+                self._received += 1
+                self._endpoint.receive(now, link, message._replace(peer=peer_of(ip)))
+
     def _deliver_burst(
         self, link: int, now_ns: int, message: Message, received: int, count: int
     ) -> None:
@@ -170,6 +198,7 @@ class Agent:
 
     def _send(self) -> None:
         port = self._port
+        port.flush()
         data: dict[str, Any] = {}
         if port.executed:
             data["executed"] = port.executed

@@ -127,8 +127,9 @@ class Collector:
             self._packets(np.frombuffer(blob, dtype=ROW))
         if "executed" in data:
             self._packets(_actuator_rows(data["executed"]))
+        side = "bench" if name == "attacker" else name
         for t_ns, origin, event, value in data.get("events", ()):
-            self._event(Event(t_ns, name, origin, event, value))  # type: ignore[arg-type]
+            self._event(Event(t_ns, side, origin, event, value))  # type: ignore[arg-type]
         if "ready" in data:
             self._ready[name] = data["ready"]
         if "done" in data:

@@ -30,7 +30,8 @@ class LocalPort:
     """A :class:`bench.devices.ports.Port` over connected UDP sockets, one per stream and link.
 
     ``queue``: the timers that wait, a heap of ``(t_ns, number, call)``. ``sockets``: ``(socket,
-    link, stream code)`` for the loop that receives.
+    link, stream code)`` for the loop that receives. ``strangers``: sockets with their link to which
+    packets from other addresses come (:mod:`bench.benches.local.attacked`).
     """
 
     def __init__(self, profile: DeviceProfile, side: Side, links: int) -> None:
@@ -40,6 +41,7 @@ class LocalPort:
         self.executed: list[tuple[int, int, int]] = []
         self.events: list[tuple[int, str, str, Any]] = []
         self._number = itertools.count().__next__
+        self.strangers: list[tuple[socket.socket, int]] = []
         self._sends: list[dict[int, Callable[[bytes], int]]] = [{} for _ in range(links)]
         self._side = side
         self._hidden: list[socket.socket] = []
@@ -88,6 +90,9 @@ class LocalPort:
             # The bench lost a packet that the device meant to send: reported, never hidden.
             self.send_errors += 1
 
+    def flush(self) -> None:
+        """Hand over what was kept back to be told together."""
+
     def actuate(self, now_ns: int, message: Message) -> None:
         """The drive executes a command."""
         self.executed.append((now_ns, message[0], message[1]))
@@ -108,6 +113,7 @@ class LocalPort:
 def _connected(link: int, side: Side, port: int) -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one for strangers may join it
     for forced, plain in (
         (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
         (_SO_SNDBUFFORCE, socket.SO_SNDBUF),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.benches.local.channel import Sender
+from bench.benches.local.layout import ATTACKERS
 from bench.benches.local.pcapng import INBOUND, OUTBOUND, SNAP_BYTES, packet_blocks
 from bench.benches.local.ring import Frames, PacketRing
 from bench.captures.blocks import Records
@@ -20,7 +21,7 @@ from bench.captures.reader import SLACK
 from bench.captures.recognise import NO_RULE, recognise
 from bench.captures.rules import StreamRule
 from bench.devices.rules import wire_rule
-from bench.sessions.packets import ROW
+from bench.sessions.packets import ROW, TAPS
 
 _LOOK_NS = 25_000_000
 _SEND_NS = 100_000_000
@@ -78,7 +79,8 @@ def rows_of(looks: Sequence[Look], streams: Streams) -> tuple[NDArray[np.void], 
         streams: how the device's packets are recognised.
 
     Returns:
-        The rows (dtype ``ROW``), and how many packets were none of the device's.
+        The rows (dtype ``ROW``), and how many packets were none of the device's. Attackers'
+        packets are on the tap ``third-party``, those that they altered there as well.
     """
     counts = [len(look.frames.stamps_ns) for look in looks]
     if not sum(counts):
@@ -106,7 +108,27 @@ def rows_of(looks: Sequence[Look], streams: Streams) -> tuple[NDArray[np.void], 
     rows["stream"] = streams.codes[rule[known]]
     rows["seq"] = number[known]
     rows["size"] = part.size[known]
-    return rows, len(length) - len(rows)
+    return _third_party(rows, kept[place, :12]), len(length) - len(rows)
+
+
+def _third_party(rows: NDArray[np.void], macs: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Tell attackers' packets from the device's own.
+
+    What leaves a side for a further client is no row here: it is one where it arrives.
+
+    Args:
+        rows: as they were captured, shape ``(n,)``.
+        macs: target and source hardware address of each, shape ``(n, 12)``.
+    """
+    known = np.frombuffer(ATTACKERS, dtype=np.uint8)
+    leaving = (macs[:, : len(known)] == known).all(axis=1)
+    touched = (macs[:, 6 : 6 + len(known)] == known).all(axis=1) & ~leaving
+    if not leaving.any() and not touched.any():
+        return rows
+    own = macs[:, 11] == 1
+    others = rows[touched]
+    others["tap"] = TAPS.index("third-party")
+    return np.concatenate([rows[~leaving & ~(touched & own)], others])
 
 
 def clock_offset_ns() -> int:
