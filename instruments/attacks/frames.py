@@ -24,7 +24,7 @@ _UDP = 17
 _FRAGMENT = 0x3FFF
 _ADDRESSES = struct.Struct("!4s4s")
 _PORTS = struct.Struct("!HH")
-_SUM = struct.Struct("!H")
+_SHORT = struct.Struct("!H")
 _PSEUDO = struct.Struct("!8sxBH")
 
 
@@ -97,9 +97,9 @@ class Maker:
         """A frame that passed, under another hardware address, perhaps with another payload."""
         if payload is None:
             return frame[:6] + source_mac + frame[12:]
-        place = place_of(frame)._replace(source_mac=source_mac)
-        made = bytearray(self.packet(place, payload))
-        made[14:16], made[18:20], made[22] = frame[14:16], frame[18:20], frame[22]  # TOS, id, TTL
+        made = bytearray(frame[:6] + source_mac + frame[12:HEAD] + payload)
+        _SHORT.pack_into(made, 16, len(made) - 14)
+        _SHORT.pack_into(made, 38, len(made) - 34)
         return repaired(made)
 
     def announcement(self, own: bytes, address: str, target_mac: bytes, target: str) -> bytes:
@@ -112,8 +112,8 @@ class Maker:
 def repaired(frame: bytearray) -> bytes:
     """The frame with the checksums of IPv4 and UDP (RFC 791, RFC 768) set right."""
     frame[24:26] = frame[40:42] = b"\0\0"
-    _SUM.pack_into(frame, 24, checksum(bytes(frame[14:34])))
+    _SHORT.pack_into(frame, 24, checksum(bytes(frame[14:34])))
     length = len(frame) - 34
     pseudo = _PSEUDO.pack(bytes(frame[26:34]), _UDP, length)
-    _SUM.pack_into(frame, 40, checksum(pseudo + bytes(frame[34:])) or 0xFFFF)
+    _SHORT.pack_into(frame, 40, checksum(pseudo + bytes(frame[34:])) or 0xFFFF)
     return bytes(frame)

@@ -1,8 +1,8 @@
 """The hop: stands between the emulator and the doctor's side of every link, at layer 2.
 
 Frames pass as raw bytes, in order. What a flow is watched for is told; a packet that is asked for
-waits, and those of its flow behind it, until the answer comes or :data:`ANSWER_NS` are over: then
-it passes as it is. Packets made up are bounded by :data:`MOST_PER_S`.
+waits, and those of its flow behind it, until the answer comes or its time is over: then it passes
+as it is. Packets made up are bounded by :data:`MOST_PER_S`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from instruments.attacks.messages import LARGEST, Station, packed, unpacked
 from instruments.emulators.ring import ReceiveRing
 from instruments.emulators.sending import Sender
 
-ANSWER_NS = 8_000_000
-"""A packet that is asked for waits no longer for the answer."""
 MOST_PER_S = 5000
 """Packets made up per s, of all kinds and links together; more are refused and counted."""
 
@@ -35,12 +33,12 @@ _TO_PATIENT = 0
 class _Ways:
     """What is done to the flow of one port in one direction of one link."""
 
-    __slots__ = ("ask_ns", "asked", "behind", "least_ns", "told_ns", "watched")
+    __slots__ = ("ask_ns", "asked", "behind", "least_ns", "told_ns", "watched", "within_ns")
 
     def __init__(self) -> None:
         self.watched = False
         self.least_ns = self.told_ns = 0
-        self.ask_ns = -1
+        self.ask_ns, self.within_ns = -1, 0
         self.asked = -1
         self.behind: deque[bytes] = deque()
 
@@ -160,7 +158,7 @@ class Hop:
         number, port = self._number(), port_of(frame)
         flow.ask_ns, flow.asked = -1, number
         self._asked[number] = lane, port, frame
-        self._later(now + ANSWER_NS, lambda: self._unanswer(number))
+        self._later(now + flow.within_ns, lambda: self._unanswer(number))
         self._tell_packet("asked", lane, frame, now, id=number)
 
     def _unanswer(self, number: int) -> None:
@@ -218,7 +216,8 @@ class Hop:
             flow.watched, flow.least_ns = True, least_ns
 
     def _do_ask(self, said: dict[str, Any], payload: bytes) -> None:
-        self._lanes[said["link"]][said["way"]].flow(said["port"]).ask_ns = said["from_ns"]
+        flow = self._lanes[said["link"]][said["way"]].flow(said["port"])
+        flow.ask_ns, flow.within_ns = said["from_ns"], said["within_ns"]
 
     def _do_answer(self, said: dict[str, Any], payload: bytes) -> None:
         self._answer(said, payload)

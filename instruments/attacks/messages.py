@@ -9,7 +9,8 @@ To the process (``do``):
 
 ``stand``: where to stand (:class:`Station` of each link, and the lengths of payload to expect);
 always first. ``watch``: tell what passes of a flow on every link, at most ``most_per_s`` (0: all).
-``ask``: hold the next packet of a flow from ``from_ns`` on and ask. ``answer``: how the packet
+``ask``: hold the next packet of a flow from ``from_ns`` on, ask, and let it go unanswered after
+``within_ns``. ``answer``: how the packet
 ``id`` goes on: at once, or after ``held_ns`` more while later ones pass it; where ``altered`` is
 true, marked as such, and with another payload where one follows. ``send``: a packet made up, to the
 device's side, from any address. ``announce``: an ARP answer that nobody asked for. ``end``: say how

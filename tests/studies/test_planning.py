@@ -10,6 +10,7 @@ from bench.judge.scope import Candidate
 from bench.network import library
 from bench.requirements.loader import load_catalogue
 from bench.sessions.recording import Session
+from bench.studies import planning
 from bench.studies.effort import Effort, read_effort, read_rule
 from bench.studies.planning import QUICK_PACKETS, capabilities, scenario_s, settle
 
@@ -112,8 +113,11 @@ def test_more_time_never_takes_anything_out(budget_s, more_s):
     assert in_scope(less) <= in_scope(more)
 
 
-def test_what_a_bench_offers():
-    assert capabilities(ROBOT, "virtual") == {*ROBOT.functions, "attacker"}
+def test_what_a_bench_offers(monkeypatch):
+    assert capabilities(ROBOT, "virtual") == {*ROBOT.functions, "attacker", "listener"}
+    assert capabilities(ROBOT, "local") == {*ROBOT.functions, "real-packets", "attacker"}
+    assert capabilities(ROBOT, "lab") == {*ROBOT.functions, "real-packets"}
+    monkeypatch.setattr(planning, "find_spec", lambda name: None)  # without the extra
     assert capabilities(ROBOT, "local") == {*ROBOT.functions, "real-packets"}
 
 

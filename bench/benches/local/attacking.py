@@ -37,8 +37,12 @@ from instruments.attacks.messages import LARGEST, Station, channel, packed, stan
 _READY_S = 15.0
 _END_S = 2.0
 _REPORT_NS = 100_000_000
+_ANSWER_NS = 8_000_000
+"""A packet of the device's is not held longer than this for a decision."""
 _MOST_MESSAGES = 64
 _HEADERS = 42
+_FOLLOWING = ("inject", "rogue")
+"""What needs to know the last packet of its flow."""
 _LISTENED_PER_S = 100
 """Packets of a flow per s that a listener reads: a flow is in clear, or it is not."""
 
@@ -122,7 +126,7 @@ class Attacking:
                 for stream in profile.active_streams:
                     flow = DIRECTIONS.index(stream.direction), stream.port
                     wanted.setdefault(flow, _LISTENED_PER_S)
-            else:
+            elif attack.kind in _FOLLOWING:
                 stream = profile.stream(attack.stream or profile.watched)
                 wanted[DIRECTIONS.index(attack.way), stream.port] = 0
         for (way, port), most_per_s in wanted.items():
@@ -240,7 +244,8 @@ class Attacking:
             if self._armed.get((link, way, code)) != from_ns:
                 self._armed[link, way, code] = from_ns
                 flow = {"link": link, "way": way, "port": self._ports[code]}
-                self._tell({"do": "ask", **flow, "from_ns": from_ns + self._t0_ns})
+                when = {"from_ns": from_ns + self._t0_ns, "within_ns": _ANSWER_NS}
+                self._tell({"do": "ask", **flow, **when})
 
     # ---- reports --------------------------------------------------------------------------------
 
