@@ -8,7 +8,7 @@ not theirs: they hold their own credentials, and those that the bench gives a la
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -261,6 +261,8 @@ class Attacker:
         link = self._links.index(attack.link)
         own = self._credential(attack)
         secret = int(self._rng.integers(1, 1 << 60))
+        if attack.detail == "replayed" and self._heard_hello is None:
+            attack = replace(attack, detail="none")  # nothing was heard that could be repeated
         opening = (
             hello(own, secret, now_ns, link) if own is not None else _bare(secret, now_ns, link)
         )

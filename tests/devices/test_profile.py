@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, replace
 from importlib import resources
 
@@ -69,6 +70,8 @@ def test_an_option_replaces_the_stream_that_excludes_it():
         ("port = 7001", "port = 7000", "7000"),
         ("port = 7001", "port = 70000", "65535"),
         ('payload = "36B"', 'payload = "9000B"', "payload"),
+        ('payload = "36B"', 'payload = "36B"\ncarriage = "pigeon"', "datagram, rtp, dtls"),
+        ('payload = "36B"', 'payload = "36B"\ncarriage = "rtp"', "44B to 1472B"),
         ('payload = "36B"', 'payload = "36B"\nmost_delay = "20"', "most_delay"),
         ('payload = "36B"', 'payload = "36B"\nmost_loss = "120%"', "most_loss"),
         ('period = "1ms"', 'period = "1us"', "0.1ms"),
@@ -164,7 +167,7 @@ def test_everything_that_the_catalogue_wants_declared_can_be(tmp_path):
     assert (declares["display_error"], declares["access_methods"]) == (0.25, 3)
 
 
-REAL = TEXT.replace('machine = "remote-robot"\n', "")
+REAL = re.sub(r"(?m)^(machine|carriage) = .*\n", "", TEXT)
 FORCE = '[[streams]]\nname = "force-feedback"'
 
 WIRE = """
@@ -198,6 +201,19 @@ def test_a_real_device_says_how_its_packets_are_told_and_numbered(tmp_path):
     tcp = '[streams.wire]\nprotocol = "tcp"'
     rules = {rule.name: rule for rule in rules_of(real_device(tmp_path, tcp))}
     assert rules["haptic-command"] == StreamRule("haptic-command", 6, 7001)
+
+
+def test_a_real_device_names_no_carriage(tmp_path):
+    with pytest.raises(InputError, match="carriage"):
+        real_device(tmp_path, 'carriage = "mllp"')
+
+
+def test_a_stream_over_tcp_is_told_by_segments_with_data():
+    robot = registry.find_device("telesurgery-robot")
+    stream = replace(robot.streams[1], carriage="mllp")
+    (rule,) = rules_of(replace(robot, streams=(stream,)))
+    assert rule == StreamRule("haptic-command", 6, 7001, segments=True)
+    assert replace(robot, streams=(stream,)).fingerprint != robot.fingerprint
 
 
 def test_a_wire_survives_a_recording(tmp_path):
@@ -241,8 +257,18 @@ def test_what_a_stream_needs_of_a_network_is_read_and_names_no_run_anew():
     data = asdict(robot)
     for stream in data["streams"]:
         assert (stream.pop("most_delay_s"), stream.pop("most_loss")) == (None, None)
+        if stream["carriage"] == "datagram":
+            del stream["carriage"]
     text = json.dumps(data, sort_keys=True)
     assert robot.fingerprint == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_every_video_of_the_devices_travels_as_rtp():
+    for name in registry.names():
+        for stream in registry.find_device(name).streams:
+            video = any("video" in kind or kind == "medical-image" for kind in stream.kinds)
+            video = video or stream.name == "ultrasound"
+            assert (stream.carriage == "rtp") == video, (name, stream.name)
 
 
 @pytest.mark.parametrize("name", ["mobile-dr-ct", "remote-mri-console"])

@@ -7,22 +7,59 @@ kept: where the operator's side sends them and where the drive executes them.
 from __future__ import annotations
 
 import socket
+from collections import Counter
 
-from bench.benches.local.layout import address, peer_address
+from bench.benches.local.carriage import Carriage, Place
+from bench.benches.local.layout import address, peer_address, peer_of
+from bench.benches.local.payloads import payload_of, read
 from bench.benches.local.port import LocalPort
 from bench.devices.ports import Message
 from bench.devices.profile import DeviceProfile
-from bench.devices.wire import encode
 from bench.network.scenario import Side
 
+_NO_STREAM = -1
+"""Strangers' packets are handed on singly, whatever stream they say they are of."""
 _RECEIVE_BYTES = 1 << 20
+_LARGEST_DATAGRAM = 65535
+
+
+class Strangers:
+    """A :class:`~bench.benches.local.carriage.Carriage` of one stream to and from other addresses.
+
+    An unconnected socket beside the connected one: the kernel hands it what does not come from the
+    other side. A message's ``peer`` is who sent it, or who gets it.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.faults: Counter[str] = Counter()
+        self._stream, self._link = place.stream, place.link
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock.setblocking(False)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
+        self._sock.bind((address(place.link, place.side), place.stream.port))
+
+    def fileno(self) -> int:
+        """The socket's."""
+        return self._sock.fileno()
+
+    def send(self, message: Message) -> None:
+        """Send one message to the further client that it is for."""
+        there = peer_address(self._link, message.peer), self._stream.port
+        self._sock.sendto(payload_of(message, self._stream), there)
+
+    def take(self) -> Message:
+        """The next message that arrived."""
+        payload, (ip, _) = self._sock.recvfrom(_LARGEST_DATAGRAM)
+        return read(payload, self._stream)._replace(peer=peer_of(ip))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()
 
 
 class AttackedPort(LocalPort):
-    """A :class:`LocalPort` with an unconnected socket beside each connected one.
-
-    The kernel hands a packet to the connected socket where its source is the other side (or says
-    so), else to the unconnected one.
+    """A :class:`LocalPort` that strangers reach as well.
 
     Args:
         end_ns: the session's end; what is executed later is not in the recording.
@@ -32,28 +69,25 @@ class AttackedPort(LocalPort):
         super().__init__(profile, side, links)
         self._end_ns = end_ns
         self._watched = profile.stream(profile.watched).code
-        self._ports = {stream.code: stream.port for stream in profile.streams}
-        self._here: dict[tuple[int, int], socket.socket] = {}
+        self._strangers: dict[tuple[int, int], Carriage] = {}
         self._sent: list[tuple[int, int]] = []
         self._executed: list[tuple[int, int]] = []
         self._now_ns = 0
         if side == "patient":
             for stream in profile.active_streams:
                 for link in range(links):
-                    sock = _unconnected(address(link, side), stream.port)
-                    self._here[link, stream.code] = sock
-                    self.strangers.append((sock, link))
+                    strangers = Strangers(Place(stream, link, side, self.at))
+                    self._strangers[link, stream.code] = strangers
+                    self.carriages.append((strangers, link, _NO_STREAM))
 
     def send(self, now_ns: int, link: int, message: Message) -> None:
         """Send one packet, to a further client where it is for one."""
         code = message.stream
         if message.peer:
-            sock, there = (
-                self._here[link, code],
-                (peer_address(link, message.peer), self._ports[code]),
-            )
-            payload = encode(message, self._payload[code])
-            self._put(lambda data: sock.sendto(data, there), payload)
+            try:
+                self._strangers[link, code].send(message)
+            except OSError:
+                self.send_errors += 1
             return
         if self._side == "doctor" and code == self._watched:
             self._sent.append((message.seq, message.value))
@@ -73,12 +107,3 @@ class AttackedPort(LocalPort):
             if kept:
                 self.contact(self._now_ns, name, [list(command) for command in kept])
                 kept.clear()
-
-
-def _unconnected(ip: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setblocking(False)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
-    sock.bind((ip, port))
-    return sock

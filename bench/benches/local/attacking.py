@@ -23,11 +23,11 @@ import numpy as np
 from bench.benches.attacker import Attacker
 from bench.benches.local.channel import Sender
 from bench.benches.local.kernel import Timer
-from bench.benches.local.layout import LARGEST_PAYLOAD, SIDES, address, peer_address, peer_of
+from bench.benches.local.layout import SIDES, address, peer_address, peer_of
+from bench.benches.local.payloads import payload_of, read
 from bench.devices.ports import Message
 from bench.devices.profile import DeviceProfile
 from bench.devices.security import CONTROL
-from bench.devices.wire import decode, encode
 from bench.network.attacks import Attack
 from bench.network.impairment import DIRECTIONS
 from bench.sessions.packets import ROW, TAPS
@@ -103,9 +103,8 @@ class Attacking:
         seed: int,
     ) -> None:
         self._hands, self._out, self._t0_ns = hands, out, t0_ns
-        self._payload = {stream.code: stream.payload_bytes for stream in profile.streams}
-        self._ports = {stream.code: stream.port for stream in profile.streams}
-        self._codes = {stream.port: stream.code for stream in profile.streams}
+        self._streams = {stream.code: stream for stream in profile.streams}
+        self._by_port = {stream.port: stream for stream in profile.streams}
         self._queue: list[tuple[int, int, Callable[[int], None]]] = []
         self._number = count().__next__
         self._events: list[tuple[int, str, str, Any]] = []
@@ -144,17 +143,12 @@ class Attacking:
         if message.peer:
             source = peer_address(link, message.peer)
         said = {"do": "send", "link": link, "way": way, "source": source}
-        self._tell({**said, "port": self._ports[message.stream]}, self._encoded(message))
+        stream = self._streams[message.stream]
+        self._tell({**said, "port": stream.port}, payload_of(message, stream))
 
     def note(self, now_ns: int, name: str, value: Any) -> None:
         """Tell the recording."""
         self._events.append((now_ns, "bench", name, value))
-
-    def _encoded(self, message: Message) -> bytes:
-        try:
-            return encode(message, self._payload[message.stream])
-        except ValueError:  # attackers need not keep to the device's sizes
-            return encode(message, LARGEST_PAYLOAD)
 
     def _tell(self, data: dict[str, Any], payload: bytes = b"") -> None:
         try:
@@ -206,8 +200,8 @@ class Attacking:
     def _heard(self, said: dict[str, Any], payload: bytes) -> None:
         now_ns, link, way = said["t_ns"] - self._t0_ns, said["link"], said["way"]
         try:
-            message = decode(payload)
-        except ValueError:
+            message = read(payload, self._by_port[said["port"]])
+        except (KeyError, ValueError):
             self._unreadable += 1
             message = None
         if said["is"] == "asked":
@@ -227,14 +221,15 @@ class Attacking:
         self, number: int, now_ns: int, link: int, way: int, message: Message | None, port: int
     ) -> None:
         """What becomes of a packet that is held; one that cannot be read passes."""
-        self._armed.pop((link, way, self._codes[port]), None)
+        stream = self._by_port[port]
+        self._armed.pop((link, way, stream.code), None)
         acted = None if message is None else self._attacker.passing(now_ns, link, way, message)
         answer: dict[str, Any] = {"do": "answer", "id": number, "held_ns": 0, "altered": False}
         if acted is None:
             self._tell(answer)
         else:
             changed, held_ns = acted
-            payload = b"" if changed == message else self._encoded(changed)
+            payload = b"" if changed == message else payload_of(changed, stream)
             self._tell({**answer, "held_ns": held_ns, "altered": True}, payload)
         self._arm()
 
@@ -243,7 +238,7 @@ class Attacking:
         for (link, way, code), from_ns in self._attacker.awaited().items():
             if self._armed.get((link, way, code)) != from_ns:
                 self._armed[link, way, code] = from_ns
-                flow = {"link": link, "way": way, "port": self._ports[code]}
+                flow = {"link": link, "way": way, "port": self._streams[code].port}
                 when = {"from_ns": from_ns + self._t0_ns, "within_ns": _ANSWER_NS}
                 self._tell({"do": "ask", **flow, **when})
 

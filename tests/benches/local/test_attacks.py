@@ -69,7 +69,7 @@ def test_the_taps_tell_attackers_packets_from_the_devices_own():
     for row, packet in zip(data, packets, strict=True):
         row[: len(packet)] = np.frombuffer(packet, dtype=np.uint8)
     given = Frames(np.arange(5), np.array([len(p) for p in packets]), np.zeros(5, bool), data)
-    rows, foreign = rows_of([Look(given, 1, 0, 0)], Streams.of([("fast", 7001, 1)]))
+    rows, foreign, _ = rows_of([Look(given, 1, 0, 0)], Streams.of([("fast", 7001, 1)]))
     assert foreign == 0
     found = sorted((int(row["seq"]), int(row["tap"])) for row in rows)
     assert found == [(1, 1), (2, THIRD), (3, 1), (3, THIRD), (5, 1)]

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from bench.benches.live import LiveView
+from bench.benches.local import bench as bench_module
 from bench.benches.local import tap as tap_module
+from bench.benches.local.bench import check_device
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.emulation import netem_refusal
 from bench.benches.local.pcapng import INBOUND, OUTBOUND, file_header, packet_blocks
@@ -142,14 +144,31 @@ def test_duplicates_and_old_packets_do_not_count():
     assert clock.out == [(4, 4, 2, 2)]
 
 
+# ---- carriages
+
+
+def test_a_device_with_a_carriage_that_is_not_there_is_refused(kit, monkeypatch):
+    device = kit.session(1.0).device
+    check_device(device)
+    monkeypatch.setattr(bench_module, "OPENERS", {})
+    with pytest.raises(InputError, match="no such carriage"):
+        check_device(device)
+
+
 # ---- rows and captures
 
 
+def tcp(payload, sequence, ports):
+    """A segment with 12 bytes of options, as with time stamps."""
+    return struct.pack("!HHIIHHHH12x", *ports, sequence, 7, 0x8018, 100, 0, 0) + payload
+
+
 def frames(payloads, *, port=7001, to=1, protocol=17):
-    """Ethernet frames as a ring gives them, 1 µs apart from 1 s on."""
+    """Ethernet frames as a ring gives them, 1 µs apart from 1 s on; of TCP whole segments."""
     packets = []
     for payload in payloads:
         udp = struct.pack("!HHHH", port, port, 8 + len(payload), 0) + payload
+        udp = payload if protocol == 6 else udp
         ip = struct.pack("!BBHHHBBH4B4B", 0x45, 0, 20 + len(udp), 0, 0, 64, protocol, 0,
                          10, 77, 0, 3 - to, 10, 77, 0, to)  # fmt: skip
         packets.append(bytes(12) + b"\x08\x00" + ip + udp)
@@ -168,7 +187,7 @@ STREAMS = Streams.of([("slow", 7000, 0), ("fast", 7001, 1)])
 def test_rows_of_packets():
     numbers = (0, 1, 255, 256, 0x01020304, 0xFFFFFFFF)
     given, packets = frames([encode(Message(1, n, 5), 36 + n % 7) for n in numbers])
-    rows, foreign = rows_of([Look(given, 1, 0, 999_999_000)], STREAMS)
+    rows, foreign, _ = rows_of([Look(given, 1, 0, 999_999_000)], STREAMS)
     assert foreign == 0
     assert rows.dtype == ROW
     assert rows["seq"].tolist() == list(numbers)
@@ -185,16 +204,37 @@ def test_rows_of_packets():
     [
         frames([encode(Message(1, 1, 5), 36)], port=7009),
         frames([encode(Message(0, 1, 5), 36)]),  # another stream's packet on this port
-        frames([encode(Message(1, 1, 5), 36)], protocol=6),
+        frames([tcp(encode(Message(1, 1, 5), 36), 5, (7001, 7001))], protocol=6),
         frames([b"XX" + encode(Message(1, 1, 5), 36)[2:]]),
         frames([encode(Message(1, 1, 5), 22)[:7]]),
     ],
     ids=["port", "stream", "protocol", "magic", "short"],
 )
 def test_what_is_not_the_devices_is_counted_and_gives_no_row(given):
-    rows, foreign = rows_of([Look(given[0], 1, 0, 0)], STREAMS)
+    rows, foreign, _ = rows_of([Look(given[0], 1, 0, 0)], STREAMS)
     assert len(rows) == 0
     assert foreign == 1
+
+
+def test_over_tcp_segments_are_rows_and_the_rest_is_overhead():
+    streams = Streams.of([("records", 7003, 3, "mllp")])
+    forth, back = (40000, 7003), (7003, 40000)
+    given, packets = frames(
+        [
+            tcp(b"", 99, forth),  # opening
+            tcp(b"", 50, back),
+            tcp(b"MSH|", 100, forth),
+            tcp(b"MSH|", 100, forth),  # sent again
+            tcp(b"MSA|", 51, back),
+            tcp(b"", 7, (40000, 7004)),  # somebody else's
+        ],
+        protocol=6,
+    )
+    rows, foreign, overhead = rows_of([Look(given, 1, 0, 0)], streams)
+    assert (foreign, overhead) == (1, 3)
+    assert rows["seq"].tolist() == [100, 100]
+    assert rows["size"].tolist() == [len(packets[2])] * 2
+    assert set(rows["stream"].tolist()) == {3}
 
 
 def test_looks_keep_their_tap_link_and_clock():
@@ -202,7 +242,7 @@ def test_looks_keep_their_tap_link_and_clock():
     stray, _ = frames([b"stray"])
     last, _ = frames([encode(Message(0, 9, 5), 60)], port=7000, to=2)
     looks = [Look(first, 0, 0, 1_000_000_000), Look(stray, 1, 0, 7), Look(last, 1, 1, 999_999_990)]
-    rows, foreign = rows_of(looks, STREAMS)
+    rows, foreign, _ = rows_of(looks, STREAMS)
     assert foreign == 1
     assert [tuple(row) for row in rows.tolist()] == [
         (0, 0, 0, 0, 1, 3, 82), (1000, 0, 0, 0, 1, 4, 82), (10, 1, 1, 1, 0, 9, 102)
@@ -218,9 +258,9 @@ def test_the_tap_and_its_capture_file_never_disagree(tmp_path):
     given, _ = frames(payloads)
     flags = np.where(given.outgoing, OUTBOUND, INBOUND)
     path = tmp_path / "tap.pcapng"
-    blocks = packet_blocks(0, given.stamps_ns, given.lengths, flags, given.data)
+    blocks = packet_blocks(np.zeros(303, "i8"), given.stamps_ns, given.lengths, flags, given.data)
     path.write_bytes(file_header(["p0"], "") + blocks)
-    rows, foreign = rows_of([Look(given, 1, 0, 0)], STREAMS)
+    rows, foreign, _ = rows_of([Look(given, 1, 0, 0)], STREAMS)
     found = read_capture(path, rules=STREAMS.rules)
     ours = found.rule >= 0
     assert foreign == 3
@@ -233,7 +273,7 @@ def test_the_tap_and_its_capture_file_never_disagree(tmp_path):
 def test_capture_blocks_hold_the_bytes_as_they_were():
     given, packets = frames([bytes(range(size)) for size in (0, 1, 2, 3, 85, 86, 87, 200)])
     flags = np.where(given.outgoing, OUTBOUND, INBOUND)
-    text = packet_blocks(1, given.stamps_ns, given.lengths, flags, given.data)
+    text = packet_blocks(np.ones(8, "i8"), given.stamps_ns, given.lengths, flags, given.data)
     at = 0
     for number, packet in enumerate(packets):
         kind, size, interface, high, low, captured, length = struct.unpack_from("<7I", text, at)
@@ -246,6 +286,39 @@ def test_capture_blocks_hold_the_bytes_as_they_were():
         assert struct.unpack_from("<I", text, at + size - 4) == (size,)
         at += size
     assert at == len(text)
+
+
+class Once:
+    """A ring that gives packets once."""
+
+    drops = 0
+
+    def __init__(self, given):
+        self.waiting = [given]
+
+    def take(self):
+        return self.waiting.pop() if self.waiting else None
+
+    def count_drops(self):
+        return 0
+
+
+def test_a_capture_is_in_order_of_time_however_late_the_tap_looks(tmp_path):
+    """Of two interfaces, whose packets of the same 300 ms it finds in two rings."""
+    rings = []
+    for shift in (0, 1):
+        given, _ = frames([encode(Message(1, 2 * n + shift, 5), 36) for n in range(300)])
+        stamps = 1_000_000_000 + (2 * np.arange(300) + shift) * MS // 2
+        rings.append(Once(given._replace(stamps_ns=stamps)))
+    path = tmp_path / "tap.pcapng"
+    near, far = socket.socketpair()
+    with near, far, path.open("wb", buffering=0) as file:
+        file.write(file_header(["p0", "p1"], ""))
+        points = [tap_module.TapPoint(ring, 0, n, n, file.fileno()) for n, ring in enumerate(rings)]
+        Tap(points, STREAMS, Sender(near), time.monotonic_ns()).run(0)
+    found = read_capture(path, rules=STREAMS.rules)
+    assert found.number.tolist() == list(range(600))
+    assert (np.diff(found.t_ns) > 0).all()
 
 
 def test_the_capture_header_names_interfaces_and_resolution():
