@@ -103,6 +103,7 @@ class Attacking:
         seed: int,
     ) -> None:
         self._hands, self._out, self._t0_ns = hands, out, t0_ns
+        self._links = links
         self._streams = {stream.code: stream for stream in profile.streams}
         self._by_port = {stream.port: stream for stream in profile.streams}
         self._queue: list[tuple[int, int, Callable[[int], None]]] = []
@@ -181,6 +182,10 @@ class Attacking:
         self._finish()
 
     def _begin(self, now_ns: int, attack: Attack) -> None:
+        if attack.kind == "rogue":  # at this layer a gateway also claims both sides' addresses
+            link = self._links.index(attack.link)
+            for way in (0, 1):
+                self._tell({"do": "announce", "link": link, "way": way})
         self._attacker.begin(now_ns, attack)
 
     def _hear(self) -> None:
