@@ -105,7 +105,9 @@ class Attacker:
         self._control = profile.stream(CONTROL).code
         self._jobs: list[_OnPath] = []
         self._last: dict[tuple[int, int], Message] = {}
+        # What can be repeated: the operator's opening, else (where it is enciphered) a client's.
         self._heard_hello: dict[str, Any] | None = None
+        self._lawful_hello: dict[str, Any] | None = None
         self._clients: dict[int, Client] = {}
         self._address = _FIRST_ADDRESS
         self._observer = 0
@@ -261,13 +263,16 @@ class Attacker:
         link = self._links.index(attack.link)
         own = self._credential(attack)
         secret = int(self._rng.integers(1, 1 << 60))
-        if attack.detail == "replayed" and self._heard_hello is None:
+        heard = self._heard_hello or self._lawful_hello
+        if attack.detail == "replayed" and heard is None:
             attack = replace(attack, detail="none")  # nothing was heard that could be repeated
         opening = (
             hello(own, secret, now_ns, link) if own is not None else _bare(secret, now_ns, link)
         )
-        if attack.detail == "replayed" and self._heard_hello is not None:
-            opening = self._heard_hello
+        if attack.detail == "replayed" and heard is not None:
+            opening = heard
+        elif attack.detail == "valid" and self._lawful_hello is None:
+            self._lawful_hello = opening
         client = Client(attack, own, Association(link, address), secret, opening, now_ns)
         client.association.nonce = now_ns
         client.association.step(Cue.OFFER)

@@ -108,7 +108,9 @@ def _altered(recording: Recording) -> int:
     at_tap = recording.packets.where(
         tap="doctor", direction=0, stream=recording.device.stream(recording.device.watched).code
     )
-    if len(sent) != len(at_tap):
+    # On real packets one that leaves at the very end may pass the tap after it.
+    unknown = set(at_tap.column("seq").tolist()) - {seq for seq, _ in sent}
+    if unknown or len(sent) < len(at_tap):
         raise ev.Cannot(f"{len(sent)} commands are known, {len(at_tap)} were seen being sent")
     done = recording.packets.where(tap="actuator")
     if len(executed) != len(done):

@@ -97,13 +97,16 @@ def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
 
     On the local bench attacks take scapy (an optional extra). Nobody listens there: packets of
     simulated devices are sealed by a model and not encrypted, so that everything could be read.
+    Nobody intercepts a session over DTLS there: that would take another one, to both sides.
     """
     found = set(device.functions)
     if bench == "virtual":
-        return frozenset(found | {"attacker", "listener"})
+        return frozenset(found | {"attacker", "listener", "interceptor"})
     found.add("real-packets")
     if bench == "local" and find_spec("scapy") is not None:
         found.add("attacker")
+        if all(stream.carriage != "dtls" for stream in device.streams):
+            found.add("interceptor")
     return frozenset(found)
 
 

@@ -309,7 +309,7 @@ def test_what_only_a_late_bench_may_have_disturbed_fails_nobody():
     disturbed = dataclasses.replace(healthy, device=narrow)
     health = dataclasses.replace(healthy.health, lateness_s={"max": 0.005})
     assert con_1(disturbed, None)[0] < 4
-    with pytest.raises(Cannot, match="up to 5.0 ms late"):
+    with pytest.raises(Cannot, match=r"up to 5\.0 ms late"):
         con_1(dataclasses.replace(disturbed, health=health), None)
     for defect in ("further-client-disturbs", "accepts-further-client"):
         found = dataclasses.replace(play("connections", defect), health=health)

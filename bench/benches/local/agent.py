@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.benches.local.attacked import AttackedPort
 from bench.benches.local.carriage import Carriage
+from bench.benches.local.carriage.credentials import Identity
 from bench.benches.local.channel import Sender
 from bench.benches.local.kernel import Timer
 from bench.benches.local.port import Bursts, LocalPort, burst_sizes
@@ -45,6 +46,7 @@ class Agent:
         out: where reports go.
         t0_ns: the session's start, CLOCK_MONOTONIC.
         scheduling: what the scheduler granted this process, for the report.
+        identity: the side's certificate, where a carriage asks for one.
         attacked_until_ns: the session's end, where it has attacks.
     """
 
@@ -58,15 +60,16 @@ class Agent:
         out: Sender,
         t0_ns: int,
         scheduling: str = "",
+        identity: Identity | None = None,
         attacked_until_ns: int | None = None,
     ) -> None:
         self._scheduling = scheduling
         self._t0_ns = t0_ns
         self._out = out
         self._port = (
-            LocalPort(profile, side, links)
+            LocalPort(profile, side, links, identity)
             if attacked_until_ns is None
-            else AttackedPort(profile, side, links, attacked_until_ns)
+            else AttackedPort(profile, side, links, identity, end_ns=attacked_until_ns)
         )
         self._endpoint = build(profile, side, self._port)
         self._timer = Timer()

@@ -10,6 +10,7 @@ import socket
 from collections import Counter
 
 from bench.benches.local.carriage import Carriage, Place
+from bench.benches.local.carriage.credentials import Identity
 from bench.benches.local.layout import address, peer_address, peer_of
 from bench.benches.local.payloads import payload_of, read
 from bench.benches.local.port import LocalPort
@@ -65,8 +66,11 @@ class AttackedPort(LocalPort):
         end_ns: the session's end; what is executed later is not in the recording.
     """
 
-    def __init__(self, profile: DeviceProfile, side: Side, links: int, end_ns: int) -> None:
-        super().__init__(profile, side, links)
+    def __init__(
+        self, profile: DeviceProfile, side: Side, links: int, identity: Identity | None = None,
+        *, end_ns: int,
+    ) -> None:  # fmt: skip
+        super().__init__(profile, side, links, identity)
         self._end_ns = end_ns
         self._watched = profile.stream(profile.watched).code
         self._strangers: dict[tuple[int, int], Carriage] = {}

@@ -25,6 +25,7 @@ from pyroute2 import IPRoute
 from bench.benches.local import kernel
 from bench.benches.local.agent import Agent
 from bench.benches.local.attacking import Attacking, Hands
+from bench.benches.local.carriage.credentials import identities
 from bench.benches.local.channel import Sender
 from bench.benches.local.emulation import emulate, link_plans, netem_problem
 from bench.benches.local.layout import SIDES
@@ -32,6 +33,7 @@ from bench.benches.local.protocol import Request, receive_request
 from bench.benches.local.ring import PacketRing
 from bench.benches.local.tap import Streams, Tap, TapPoint
 from bench.benches.local.topology import Topology
+from bench.devices.carriages import PLAIN
 from bench.network.attacks import attack_of, attacks_of
 from bench.network.scenario import Schedule, Side
 from bench.sessions.packets import TAPS
@@ -149,6 +151,8 @@ class _Session:
         self._rings: dict[Side, list[PacketRing]] = {
             side: self._topology.rings(side) for side in SIDES
         }
+        # Made before the fork, and gone with the session: no file ever holds a private key.
+        self._identities = identities(request.session.device.name)
         self._t0_ns = 0
         self.pids: dict[int, str] = {}
 
@@ -212,8 +216,9 @@ class _Session:
         device, links = self._request.session.device, len(self._schedule.links)
         until_ns = self._schedule.end_ns if self._attacks else None
         agent = Agent(
-            device, side, links, build, actions, sender, self._t0_ns, scheduling, until_ns
-        )
+            device, side, links, build, actions, sender, self._t0_ns, scheduling,
+            self._identities[side], until_ns,
+        )  # fmt: skip
         agent.run(self._schedule.end_ns)
 
     def _start_hands(self) -> Hands:
@@ -239,7 +244,10 @@ class _Session:
             for link, ring in enumerate(self._rings[side])
         ]
         device = self._request.session.device
-        streams = Streams.of((s.name, s.port, s.code, s.carriage) for s in device.streams)
+        known = [(s.name, s.port, s.code, s.carriage) for s in device.streams]
+        if self._attacks:  # further clients have no session of a carriage with the device
+            known += [(*each[:3], PLAIN) for each in known if each[3] == "dtls"]
+        streams = Streams.of(known)
         Tap(points, streams, sender, self._t0_ns).run(self._schedule.end_ns)
 
     def _emulate(self, sender: Sender) -> None:

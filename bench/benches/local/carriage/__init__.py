@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 
 from bench.benches.local.carriage.base import Carriage, Place
 from bench.benches.local.carriage.datagram import Datagram
+from bench.benches.local.carriage.dtls import Dtls
 from bench.benches.local.carriage.rtp import Rtp
 
 OPENERS: Mapping[str, Callable[[Place], Carriage]] = {
     "datagram": Datagram,
+    "dtls": Dtls,
     "rtp": Rtp,
 }
 """By name, as in :data:`bench.devices.carriages.CARRIAGES`."""
