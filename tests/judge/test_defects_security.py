@@ -3,6 +3,7 @@
 import dataclasses
 from functools import cache
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +18,7 @@ from bench.judge.assess import assess
 from bench.judge.verdict import Outcome
 from bench.measure.behaviours import expected_alarms, measure_behaviour
 from bench.measure.events import Cannot
-from bench.measure.securing import altered, con_1
+from bench.measure.securing import altered, con_1, sec_5
 from bench.measure.stimulus import achieved
 from bench.network import library
 from bench.network.attacks import Attack
@@ -332,3 +333,21 @@ def test_a_hello_that_nobody_heard_is_not_called_replayed():
     attacker = Attacker(ROBOT, ("primary", "standby"), Port(), 7)
     attacker.begin(0, Attack("connect", "replayed"))
     assert notes == [("attack-begins", "replayed"), ("attempt", "none")]
+
+
+def test_a_command_that_left_at_the_very_end_is_no_reason_to_show_nothing():
+    recording = play("tampering")
+    rows = recording.packets.rows
+    at_tap = (
+        (rows["tap"] == TAPS.index("doctor")) & (rows["direction"] == 0) & (rows["stream"] == 1)
+    )
+    last = np.flatnonzero(at_tap)[-1]
+    cut = dataclasses.replace(recording, packets=PacketTable(np.delete(rows, last)))
+    assert sec_5(cut, None)[0] == 0
+    forged = rows.copy()
+    forged["seq"][last] += 7  # the operator's side knows of no such command
+    with pytest.raises(Cannot, match="commands are known"):
+        sec_5(dataclasses.replace(recording, packets=PacketTable(forged)), None)
+    more = np.concatenate([rows, rows[last : last + 1]])
+    with pytest.raises(Cannot, match="commands are known"):
+        sec_5(dataclasses.replace(recording, packets=PacketTable(more)), None)
