@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import random
 import select
 import time
 from dataclasses import replace
@@ -293,6 +294,45 @@ def test_a_stranger_who_opens_a_session_ends_none_that_stands(standing):
     assert standing.exchange()["patient"] == [control(9)]
     standing.patient.send(control(5))
     assert standing.exchange()["doctor"] == [control(5)]
+
+
+def rubbish(seed):
+    """Datagrams that look like records of every kind, and are none of this session's."""
+    rng = random.Random(seed)
+    for _ in range(200):
+        body = rng.randbytes(rng.choice((0, 1, 12, 25, 60, 300)))
+        kind, epoch = rng.choice((20, 21, 22, 23, 24, 0)), rng.choice((0, 1, 2))
+        size = rng.choice((len(body), 0, 65535))
+        yield (bytes((kind, 0xFE, 0xFD)) + epoch.to_bytes(2, "big") + rng.randbytes(6)
+               + size.to_bytes(2, "big") + body)  # fmt: skip
+        yield rng.randbytes(rng.randrange(1, 100))
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_rubbish_ends_no_session_and_keeps_none_from_coming_about(kit, identities, stands):
+    with Ends(kit.standin.CONTROL, identities) as ends:
+        if stands:
+            ends.exchange()
+            ends.doctor.send(control(1))
+            ends.exchange()
+        else:
+            ends.until(0)
+        for near, far in ((ends.doctor, ends.patient), (ends.patient, ends.doctor)):
+            for datagram in rubbish(7):
+                near._sock.send(datagram)
+                with contextlib.suppress(BlockingIOError):
+                    for _ in range(5):
+                        with contextlib.suppress(ValueError):
+                            assert far.take() is None
+        if stands:
+            assert ends.doctor.stands
+            assert ends.patient.stands
+        for step in range(1, 4):
+            ends.exchange(step * (dtls.TRY_NS + S))
+        ends.doctor.send(control(2))
+        assert ends.exchange()["patient"] == [control(2)]
+        ends.patient.send(control(3))
+        assert ends.exchange()["doctor"] == [control(3)]
 
 
 def identity(side, *, authority=None, shown="right", peer="right", anchor=None):
