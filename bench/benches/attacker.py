@@ -8,7 +8,7 @@ not theirs: they hold their own credentials, and those that the bench gives a la
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -24,6 +24,11 @@ from bench.network.impairment import DIRECTIONS
 from bench.network.seeds import generator
 from bench.units import ns
 
+THIRD_PARTY = (
+    "packets of further clients and attackers crossed the links: they are on the tap third-party "
+    "and in the counters"
+)
+"""What the health of a session with attackers says."""
 HOLD_NS = 3_000_000
 """How long a packet is held back so that later ones overtake it."""
 LAGS_NS = (100_000, 20_000_000, 400_000_000)
@@ -100,7 +105,9 @@ class Attacker:
         self._control = profile.stream(CONTROL).code
         self._jobs: list[_OnPath] = []
         self._last: dict[tuple[int, int], Message] = {}
+        # What can be repeated: the operator's opening, else (where it is enciphered) a client's.
         self._heard_hello: dict[str, Any] | None = None
+        self._lawful_hello: dict[str, Any] | None = None
         self._clients: dict[int, Client] = {}
         self._address = _FIRST_ADDRESS
         self._observer = 0
@@ -151,10 +158,7 @@ class Attacker:
         Returns:
             What goes on in its place and for how long it is held (ns); ``None``: it passes.
         """
-        self.eavesdropper.packet(way, message, count)
-        if visible(message) and message.body is not None:
-            self._handshake_seen(now_ns, link, way, message.body)
-        self._last[way, message.stream] = message
+        self.overhear(now_ns, link, way, message, count)
         for job in self._jobs:
             attack = job.attack
             if (
@@ -167,6 +171,24 @@ class Attacker:
                 job.due_ns = now_ns + ns(1 / attack.rate_per_s)
                 return self._act_on(now_ns, link, way, attack, message)
         return None
+
+    def overhear(self, now_ns: int, link: int, way: int, message: Message, count: int = 1) -> None:
+        """A packet of the device's has passed: nothing more can be done to it."""
+        self.eavesdropper.packet(way, message, count)
+        if visible(message) and message.body is not None:
+            self._handshake_seen(now_ns, link, way, message.body)
+        self._last[way, message.stream] = message
+
+    def awaited(self) -> dict[tuple[int, int, int], int]:
+        """Which packets would be acted on: by link, direction and stream, from which time on."""
+        found: dict[tuple[int, int, int], int] = {}
+        for job in self._jobs:
+            if job.left:
+                attack = job.attack
+                way = DIRECTIONS.index(attack.way)
+                flow = self._links.index(attack.link), way, self._code(attack)
+                found[flow] = min(job.due_ns, found.get(flow, job.due_ns))
+        return found
 
     def receive(self, now_ns: int, link: int, message: Message) -> None:
         """A packet for one of these addresses arrived."""
@@ -241,11 +263,16 @@ class Attacker:
         link = self._links.index(attack.link)
         own = self._credential(attack)
         secret = int(self._rng.integers(1, 1 << 60))
+        heard = self._heard_hello or self._lawful_hello
+        if attack.detail == "replayed" and heard is None:
+            attack = replace(attack, detail="none")  # nothing was heard that could be repeated
         opening = (
             hello(own, secret, now_ns, link) if own is not None else _bare(secret, now_ns, link)
         )
-        if attack.detail == "replayed" and self._heard_hello is not None:
-            opening = self._heard_hello
+        if attack.detail == "replayed" and heard is not None:
+            opening = heard
+        elif attack.detail == "valid" and self._lawful_hello is None:
+            self._lawful_hello = opening
         client = Client(attack, own, Association(link, address), secret, opening, now_ns)
         client.association.nonce = now_ns
         client.association.step(Cue.OFFER)

@@ -14,13 +14,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.benches.attacker import Attacker
+from bench.benches.attacker import THIRD_PARTY, Attacker
 from bench.benches.base import Sink
 from bench.benches.live import LiveView
 from bench.devices import registry
 from bench.devices.ports import Endpoint, Message
 from bench.devices.profile import DeviceProfile
-from bench.network.attacks import attack_of
+from bench.network.attacks import attack_of, attacks_of
 from bench.network.impairment import DIRECTIONS
 from bench.network.laws import FATES, DirectionLaw
 from bench.network.scenario import Schedule, Side
@@ -92,7 +92,7 @@ class _World:
         ]
         sizes = {stream.code: stream.frame_bytes for stream in self.profile.streams}
         self.sizes = [sizes.get(code, UNDECLARED_BYTES) for code in range(256)]
-        attacks = [a for a in self.schedule.actions if attack_of(a.name) is not None]
+        attacks = attacks_of(self.schedule.actions)
         kind = _AttackedPort if attacks else _VirtualPort
         doctor, patient = kind(self, "doctor"), kind(self, "patient")
         self.ports = (doctor, patient)
@@ -202,10 +202,7 @@ class _World:
     def _notes(self) -> tuple[str, ...]:
         if self.attacker is None:
             return ()
-        return (
-            "packets of further clients and attackers crossed the links: they are on the tap "
-            "third-party and in the counters",
-        )
+        return (THIRD_PARTY,)
 
 
 def _arrivals(law: DirectionLaw, due_ns: int) -> tuple[int, ...]:

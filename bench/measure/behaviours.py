@@ -130,7 +130,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "SEC-6": Behaviour(sec_6, "none", ("attempt", "version"), unit="count"),
     "SEC-7": Behaviour(sec_7, "stop-motion", ("action",)),
     "DAT-1": Behaviour(dat_1, "none", ("overheard",), unit="count"),
-    "DAT-2": Behaviour(dat_2, "app-app", ("test-point", "overheard")),
+    "DAT-2": Behaviour(dat_2, "app-app", ("test-point", "overheard"), reaction=True),
     "CON-1": Behaviour(con_1, "none", ("attempt",), unit="count", more=True),
     "CON-2": Behaviour(con_2, "none", IMAGE_EVENTS, unit="count", more=True, stream_limits=True),
     "ENV-1": Behaviour(env_1, "none", IMAGE_EVENTS, unit="count", stream_limits=True),

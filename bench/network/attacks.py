@@ -6,11 +6,12 @@ Who carries it out is the bench (:mod:`bench.benches.attacker`), never the devic
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Literal, cast, get_args
 
 from bench.network.impairment import DIRECTIONS, Direction
-from bench.network.scenario import Action, Side
+from bench.network.scenario import Action, ScheduledAction, Side
 
 Kind = Literal[
     "flip", "replay", "reorder", "inject", "connect", "flood", "rogue", "update", "listen"
@@ -75,3 +76,9 @@ def attack_of(action: str) -> Attack | None:
         rate_per_s=float(said["rate_per_s"]),
         seconds=float(said["seconds"]),
     )
+
+
+def attacks_of(actions: Iterable[ScheduledAction]) -> tuple[tuple[int, Attack], ...]:
+    """The attacks among the actions of a schedule, each with its time in ns of the session."""
+    found = ((action.t_ns, attack_of(action.name)) for action in actions)
+    return tuple((t_ns, attack) for t_ns, attack in found if attack is not None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 from bench.devices.profile import DeviceProfile
 from bench.judge.needs import full_trials, rough_time
@@ -97,12 +98,20 @@ def settle(
 
 
 def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
-    """What bench and device offer to tests that need something."""
+    """What bench and device offer to tests that need something.
+
+    On the local bench attacks take scapy (an optional extra). Nobody listens there: packets of
+    simulated devices are sealed by a model and not encrypted, so that everything could be read.
+    Nobody intercepts a session over DTLS there: that would take another one, to both sides.
+    """
     found = set(device.functions)
-    if bench != "virtual":
-        found.add("real-packets")
-    else:
+    if bench == "virtual":
+        return frozenset(found | {"attacker", "listener", "interceptor"})
+    found.add("real-packets")
+    if bench == "local" and find_spec("scapy") is not None:
         found.add("attacker")
+        if all(stream.carriage != "dtls" for stream in device.streams):
+            found.add("interceptor")
     return frozenset(found)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.needs("attacker")
+@pytest.mark.needs("attacker", "listener")
 @pytest.mark.requirement("DAT-1")
 @pytest.mark.scenario("eavesdropping")
 def test_nothing_passes_in_plain_text(recordings, judge):

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.needs("attacker", "secure-channel", "motion")
+@pytest.mark.needs("attacker", "interceptor", "secure-channel", "motion")
 @pytest.mark.requirement("SEC-3")
 @pytest.mark.scenario("rogue-network")
 def test_accepts_nothing_of_a_rogue_network(recordings, judge):

@@ -3,11 +3,13 @@
 import dataclasses
 from functools import cache
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.benches import virtual
+from bench.benches.attacker import Attacker
 from bench.benches.virtual import VirtualBench
 from bench.devices.defects import DEFECTS, security
 from bench.devices.registry import find_device
@@ -15,7 +17,8 @@ from bench.devices.wire import decode, encode
 from bench.judge.assess import assess
 from bench.judge.verdict import Outcome
 from bench.measure.behaviours import expected_alarms, measure_behaviour
-from bench.measure.securing import altered
+from bench.measure.events import Cannot
+from bench.measure.securing import altered, con_1, sec_5
 from bench.measure.stimulus import achieved
 from bench.network import library
 from bench.network.attacks import Attack
@@ -297,3 +300,54 @@ def test_a_session_over_the_bytes_of_the_wire_is_the_same(monkeypatch):
         rows.append((recording.packets.rows.tobytes(), recording.events))
     assert rows[0] == rows[1]
     assert sum(tagged) > 0.99 * len(tagged)
+
+
+def test_what_only_a_late_bench_may_have_disturbed_fails_nobody():
+    healthy = play("connections")
+    slowest_s = max(e.value["delay_max_s"] for e in healthy.named("attempt"))
+    limits = {**healthy.device.limits, "command_delay_s": 0.9 * slowest_s}
+    narrow = dataclasses.replace(healthy.device, limits=limits)
+    disturbed = dataclasses.replace(healthy, device=narrow)
+    health = dataclasses.replace(healthy.health, lateness_s={"max": 0.005})
+    assert con_1(disturbed, None)[0] < 4
+    with pytest.raises(Cannot, match=r"up to 5\.0 ms late"):
+        con_1(dataclasses.replace(disturbed, health=health), None)
+    for defect in ("further-client-disturbs", "accepts-further-client"):
+        found = dataclasses.replace(play("connections", defect), health=health)
+        assert con_1(found, None)[0] == 0
+
+
+def test_a_hello_that_nobody_heard_is_not_called_replayed():
+    notes = []
+
+    class Port:
+        def at(self, t_ns, call):
+            call(t_ns)
+
+        def inject(self, now_ns, link, way, message):
+            pass
+
+        def note(self, now_ns, name, value):
+            notes.append((name, value.get("as")))
+
+    attacker = Attacker(ROBOT, ("primary", "standby"), Port(), 7)
+    attacker.begin(0, Attack("connect", "replayed"))
+    assert notes == [("attack-begins", "replayed"), ("attempt", "none")]
+
+
+def test_a_command_that_left_at_the_very_end_is_no_reason_to_show_nothing():
+    recording = play("tampering")
+    rows = recording.packets.rows
+    at_tap = (
+        (rows["tap"] == TAPS.index("doctor")) & (rows["direction"] == 0) & (rows["stream"] == 1)
+    )
+    last = np.flatnonzero(at_tap)[-1]
+    cut = dataclasses.replace(recording, packets=PacketTable(np.delete(rows, last)))
+    assert sec_5(cut, None)[0] == 0
+    forged = rows.copy()
+    forged["seq"][last] += 7  # the operator's side knows of no such command
+    with pytest.raises(Cannot, match="commands are known"):
+        sec_5(dataclasses.replace(recording, packets=PacketTable(forged)), None)
+    more = np.concatenate([rows, rows[last : last + 1]])
+    with pytest.raises(Cannot, match="commands are known"):
+        sec_5(dataclasses.replace(recording, packets=PacketTable(more)), None)

@@ -1,5 +1,7 @@
 """What a run judges and how long it takes: quick, full, and what fits into a budget."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
@@ -10,6 +12,7 @@ from bench.judge.scope import Candidate
 from bench.network import library
 from bench.requirements.loader import load_catalogue
 from bench.sessions.recording import Session
+from bench.studies import planning
 from bench.studies.effort import Effort, read_effort, read_rule
 from bench.studies.planning import QUICK_PACKETS, capabilities, scenario_s, settle
 
@@ -112,8 +115,15 @@ def test_more_time_never_takes_anything_out(budget_s, more_s):
     assert in_scope(less) <= in_scope(more)
 
 
-def test_what_a_bench_offers():
-    assert capabilities(ROBOT, "virtual") == {*ROBOT.functions, "attacker"}
+def test_what_a_bench_offers(monkeypatch):
+    everything = {"attacker", "listener", "interceptor"}
+    assert capabilities(ROBOT, "virtual") == {*ROBOT.functions, *everything}
+    assert capabilities(ROBOT, "local") == {*ROBOT.functions, "real-packets", "attacker"}
+    streams = tuple(replace(stream, carriage="datagram") for stream in ROBOT.streams)
+    plain = capabilities(replace(ROBOT, streams=streams), "local")  # none of its sessions is DTLS
+    assert plain == {*ROBOT.functions, "real-packets", "attacker", "interceptor"}
+    assert capabilities(ROBOT, "lab") == {*ROBOT.functions, "real-packets"}
+    monkeypatch.setattr(planning, "find_spec", lambda name: None)  # without the extra
     assert capabilities(ROBOT, "local") == {*ROBOT.functions, "real-packets"}
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.benches.local.attacked import AttackedPort
 from bench.benches.local.carriage import Carriage
 from bench.benches.local.carriage.credentials import Identity
 from bench.benches.local.channel import Sender
@@ -46,6 +47,7 @@ class Agent:
         t0_ns: the session's start, CLOCK_MONOTONIC.
         scheduling: what the scheduler granted this process, for the report.
         identity: the side's certificate, where a carriage asks for one.
+        attacked_until_ns: the session's end, where it has attacks.
     """
 
     def __init__(
@@ -59,11 +61,16 @@ class Agent:
         t0_ns: int,
         scheduling: str = "",
         identity: Identity | None = None,
+        attacked_until_ns: int | None = None,
     ) -> None:
         self._scheduling = scheduling
         self._t0_ns = t0_ns
         self._out = out
-        self._port = LocalPort(profile, side, links, identity)
+        self._port = (
+            LocalPort(profile, side, links, identity)
+            if attacked_until_ns is None
+            else AttackedPort(profile, side, links, identity, end_ns=attacked_until_ns)
+        )
         self._endpoint = build(profile, side, self._port)
         self._timer = Timer()
         self._late_ns = array("q")
@@ -169,6 +176,7 @@ class Agent:
 
     def _send(self) -> None:
         port = self._port
+        port.flush()
         data: dict[str, Any] = {}
         if port.executed:
             data["executed"] = port.executed

@@ -22,11 +22,14 @@ from bench.benches.local.pcapng import file_header
 from bench.benches.local.protocol import Backend, Request, send_request
 from bench.devices.profile import DeviceProfile
 from bench.errors import InputError
+from bench.network.attacks import attacks_of
 from bench.network.scenario import Side
 from bench.sessions.recording import Recording, Session
 
 CHANNELS = ("tap", "emulator", "patient", "doctor")
 """The processes of a session."""
+ATTACKED = (*CHANNELS, "attacker")
+"""Those of a session with attacks."""
 
 _UP_WITHIN_S = 20.0
 _READ_BYTES = 1 << 18
@@ -176,10 +179,11 @@ def check_device(device: DeviceProfile) -> None:
 def _carry_out(
     host: _HostProcess, session: Session, sink: Sink, backend: Backend, build: str
 ) -> Recording:
+    channels = ATTACKED if attacks_of(session.schedule().actions) else CHANNELS
     with contextlib.ExitStack() as stack:
         near: dict[str, socket.socket] = {}
         far: dict[str, socket.socket] = {}
-        for name in CHANNELS:
+        for name in channels:
             near[name], far[name] = socket.socketpair()
             stack.enter_context(near[name])
         captures: dict[Side, IO[bytes]] = {}
@@ -191,7 +195,7 @@ def _carry_out(
                 if path is not None:
                     captures[side] = sent.enter_context(open(path, "wb", buffering=0))
                     captures[side].write(_capture_header(session, side))
-            request = Request(session, backend, build, CHANNELS, tuple(captures))
+            request = Request(session, backend, build, channels, tuple(captures))
             fds = [sock.fileno() for sock in far.values()]
             fds += [file.fileno() for file in captures.values()]
             send_request(host.control, request, fds)

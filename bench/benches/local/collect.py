@@ -127,8 +127,9 @@ class Collector:
             self._packets(np.frombuffer(blob, dtype=ROW))
         if "executed" in data:
             self._packets(_actuator_rows(data["executed"]))
+        side = "bench" if name == "attacker" else name
         for t_ns, origin, event, value in data.get("events", ()):
-            self._event(Event(t_ns, name, origin, event, value))  # type: ignore[arg-type]
+            self._event(Event(t_ns, side, origin, event, value))  # type: ignore[arg-type]
         if "ready" in data:
             self._ready[name] = data["ready"]
         if "done" in data:
@@ -165,8 +166,9 @@ class Collector:
             how = f"signal {-status}" if status < 0 else f"status {status}"
             raise BenchError(f"the {name} process ended with {how}\n{self._host.last_words()}")
         if self._t0_ns is None:
-            if now - began > _START_WITHIN_S:
-                raise BenchError(f"the session did not start within {_START_WITHIN_S:g} s")
+            within_s = _START_WITHIN_S * (1 + ("attacker" in self._receivers))
+            if now - began > within_s:
+                raise BenchError(f"the session did not start within {within_s:g} s")
             return
         late = [name for name, ready in self._ready.items() if ready > self._t0_ns]
         if late:

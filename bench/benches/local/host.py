@@ -24,6 +24,7 @@ from pyroute2 import IPRoute
 
 from bench.benches.local import kernel
 from bench.benches.local.agent import Agent
+from bench.benches.local.attacking import Attacking, Hands
 from bench.benches.local.carriage.credentials import identities
 from bench.benches.local.channel import Sender
 from bench.benches.local.emulation import emulate, link_plans, netem_problem
@@ -32,12 +33,14 @@ from bench.benches.local.protocol import Request, receive_request
 from bench.benches.local.ring import PacketRing
 from bench.benches.local.tap import Streams, Tap, TapPoint
 from bench.benches.local.topology import Topology
+from bench.devices.carriages import PLAIN
+from bench.network.attacks import attack_of, attacks_of
 from bench.network.scenario import Schedule, Side
 from bench.sessions.packets import TAPS
 from instruments.emulators import timing
 
 LEAD_NS = 500_000_000
-"""From the fork of the session's processes to its start."""
+"""From the fork of the session's processes to its start; twice as long with attackers."""
 
 _AGENT_PRIORITY = 1
 _LAST_WORDS_S = 2.0
@@ -142,7 +145,9 @@ class _Session:
         }
         self._captures = dict(zip(request.captures, fds[count:], strict=True))
         self._schedule: Schedule = request.session.schedule()
-        self._topology = Topology(ipr, len(self._schedule.links), serial)
+        self._attacks = attacks_of(self._schedule.actions)
+        links = len(self._schedule.links)
+        self._topology = Topology(ipr, links, serial, attacked=bool(self._attacks))
         self._rings: dict[Side, list[PacketRing]] = {
             side: self._topology.rings(side) for side in SIDES
         }
@@ -158,13 +163,16 @@ class _Session:
             The session's start, CLOCK_MONOTONIC in ns.
         """
         build = load(self._request.build)
-        self._t0_ns = time.monotonic_ns() + LEAD_NS
+        hands = self._start_hands() if self._attacks else None
+        self._t0_ns = time.monotonic_ns() + LEAD_NS * (1 + bool(self._attacks))
         gc.collect()
         gc.freeze()
         self._fork("tap", self._tap)
         self._fork("emulator", self._emulate)
         for side in SIDES:
             self._fork(side, partial(self._agent, side, build))
+        if hands is not None:
+            self._fork("attacker", partial(self._attack, hands))
         gc.unfreeze()
         return self._t0_ns
 
@@ -200,13 +208,34 @@ class _Session:
     def _agent(self, side: Side, build: Callable[..., Any], sender: Sender) -> None:
         self._topology.enter(side)
         scheduling = timing.prefer_timing(_AGENT_PRIORITY)
-        actions = [action for action in self._schedule.actions if action.side == side]
+        actions = [
+            action
+            for action in self._schedule.actions
+            if action.side == side and attack_of(action.name) is None
+        ]
         device, links = self._request.session.device, len(self._schedule.links)
+        until_ns = self._schedule.end_ns if self._attacks else None
         agent = Agent(
             device, side, links, build, actions, sender, self._t0_ns, scheduling,
-            self._identities[side],
+            self._identities[side], until_ns,
         )  # fmt: skip
         agent.run(self._schedule.end_ns)
+
+    def _start_hands(self) -> Hands:
+        """The attack process, ready."""
+        streams = self._request.session.device.streams
+        hands = Hands(self._topology.stations, (stream.payload_bytes for stream in streams))
+        self.pids[hands.pid] = "attack process"
+        return hands
+
+    def _attack(self, hands: Hands, sender: Sender) -> None:
+        timing.prefer_timing(_AGENT_PRIORITY)
+        session, links = self._request.session, self._schedule.links
+        seed = session.seed_of_trial
+        attacking = Attacking(
+            session.device, links, self._attacks, hands.socket, sender, self._t0_ns, seed
+        )
+        attacking.run(self._schedule.end_ns)
 
     def _tap(self, sender: Sender) -> None:
         points = [
@@ -215,7 +244,10 @@ class _Session:
             for link, ring in enumerate(self._rings[side])
         ]
         device = self._request.session.device
-        streams = Streams.of((s.name, s.port, s.code, s.carriage) for s in device.streams)
+        known = [(s.name, s.port, s.code, s.carriage) for s in device.streams]
+        if self._attacks:  # further clients have no session of a carriage with the device
+            known += [(*each[:3], PLAIN) for each in known if each[3] == "dtls"]
+        streams = Streams.of(known)
         Tap(points, streams, sender, self._t0_ns).run(self._schedule.end_ns)
 
     def _emulate(self, sender: Sender) -> None:

@@ -17,7 +17,8 @@ CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
 _SIOCSIFFLAGS, _SIOCGIFFLAGS = 0x8914, 0x8913
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
-_SIOCSARP = 0x8955
+_SIOCSARP, _SIOCADDRT = 0x8955, 0x890B
+_RTF_UP, _RTF_GATEWAY, _RTF_HOST = 0x1, 0x2, 0x4
 _IFF_UP = 0x1
 _ATF_COM_PERM = 0x02 | 0x04
 _ARPHRD_ETHER = 1
@@ -157,6 +158,22 @@ def static_neighbour(control: socket.socket, name: str, ip: str, mac: bytes) -> 
     hardware = struct.pack("=H14s", _ARPHRD_ETHER, mac)
     request = _address(ip) + hardware + struct.pack("=i", _ATF_COM_PERM) + bytes(16)
     fcntl.ioctl(control, _SIOCSARP, request + name.encode().ljust(16, b"\0"))
+
+
+def route(control: socket.socket, name: str, network: str, netmask: str, router: str) -> None:
+    """Send what goes to ``network`` out of interface ``name``, to ``router``.
+
+    The router need not be in a network of the interface: a route to it alone is made first.
+    """
+    device = ctypes.create_string_buffer(name.encode())
+    for target, mask, gateway, flags in (
+        (router, "255.255.255.255", "0.0.0.0", _RTF_UP | _RTF_HOST),
+        (network, netmask, router, _RTF_UP | _RTF_GATEWAY),
+    ):
+        # struct rtentry of linux/route.h
+        entry = struct.pack("@L", 0) + _address(target) + _address(gateway) + _address(mask)
+        entry += struct.pack("@HhLPhPLLH6x", flags, 0, 0, 0, 0, ctypes.addressof(device), 0, 0, 0)
+        fcntl.ioctl(control, _SIOCADDRT, entry)
 
 
 def no_ipv6() -> bool:

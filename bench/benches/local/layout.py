@@ -1,4 +1,9 @@
-"""Names and addresses of a session's interfaces."""
+"""Names and addresses of a session's interfaces, and of attackers and further clients.
+
+Further clients have addresses of their own, in a network behind a router: ``10.80.x.y`` on the
+first link, ``10.81.x.y`` on the second, where ``x.y`` is the client's number. What attackers put on
+the wire bears a hardware address of theirs, so that the taps tell it from the device's own.
+"""
 
 from __future__ import annotations
 
@@ -38,3 +43,37 @@ def address(link: int, side: Side) -> str:
 def other(side: Side) -> Side:
     """The other side."""
     return "doctor" if side == "patient" else "patient"
+
+
+ATTACKERS = bytes.fromhex("02004da7")
+"""How hardware addresses of attackers begin."""
+
+
+def attacker_hardware_address(link: int, *, altered: bool = False) -> str:
+    """That of attackers and of their router on the link of that index.
+
+    Args:
+        altered: that which a packet of the device's bears after they altered or held it back.
+    """
+    return (ATTACKERS + bytes((link, 2 if altered else 1))).hex(":")
+
+
+def router_address(link: int) -> str:
+    """The router to the further clients' network of that link."""
+    return f"10.77.{link}.254"
+
+
+def peer_network(link: int) -> str:
+    """The further clients' network of that link."""
+    return f"10.{80 + link}.0.0"
+
+
+def peer_address(link: int, peer: int) -> str:
+    """The IPv4 address of the further client of that number (1 to 65534)."""
+    return f"10.{80 + link}.{peer >> 8}.{peer & 0xFF}"
+
+
+def peer_of(ip: str) -> int:
+    """The number of the further client at an address; 0 of any other address."""
+    first, second, high, low = map(int, ip.split("."))
+    return high << 8 | low if first == 10 and second >= 80 else 0

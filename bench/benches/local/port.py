@@ -105,6 +105,9 @@ class LocalPort:
                 found[f"{names[code]}/{fault}"] += count
         return dict(found)
 
+    def flush(self) -> None:
+        """Hand over what was kept back to be told together."""
+
     def actuate(self, now_ns: int, message: Message) -> None:
         """The drive executes a command."""
         self.executed.append((now_ns, message[0], message[1]))

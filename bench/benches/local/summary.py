@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.benches.attacker import THIRD_PARTY
 from bench.benches.local.layout import SIDES
 from bench.network.scenario import Schedule, Side
 from bench.sessions.recording import AppliedChange, Health
@@ -41,6 +42,14 @@ _DIRECTION_COUNTERS = (
     "unfinished_checksums",
     "clock_steps",
 )
+_ATTACKER_FAULTS = (
+    ("dropped", "packets lost by the attack process"),
+    ("failed", "packets that the attack process could not send"),
+    ("unanswered", "attacks on a passing packet that came too late"),
+    ("refused", "packets made up beyond the attack process's bound"),
+    ("untold", "packets that the attackers were not told of"),
+    ("lost", "orders of the attackers that were lost"),
+)
 _USUAL = ("/not-yet", "/not-accepted")
 """What carriages meet whenever a session begins, or the network makes copies."""
 _LATE_NS = 5_000_000
@@ -51,7 +60,8 @@ def health(done: Mapping[str, Report]) -> Health:
     """What the bench knows about its own work.
 
     Args:
-        done: the last report of each process: ``tap``, ``emulator``, ``patient``, ``doctor``.
+        done: the last report of each process: ``tap``, ``emulator``, ``patient``, ``doctor``,
+            and ``attacker`` where there were attacks.
 
     ``emulator_drops`` also counts packets that the sides' sockets lost: like the emulator's
     losses they are the bench's own. ``counters`` are named ``process/figure``,
@@ -65,10 +75,13 @@ def health(done: Mapping[str, Report]) -> Health:
         counters |= {f"{side}/{key}": n for key, n in done[side].get("faults", {}).items()}
     for report in directions:
         counters |= _direction_counters(report)
+    attacker = done.get("attacker", {})
+    counters |= {f"attacker/{key}": value for key, value in attacker.items()}
+    hop = sum(attacker.get(key, 0) for key in ("dropped", "failed"))
     steps = [report["clock_largest_step_s"] for report in directions]
     return Health(
         tap_drops=tap["drops"],
-        emulator_drops=sum(r["emulator_drops"] for r in directions) + sum(own.values()),
+        emulator_drops=sum(r["emulator_drops"] for r in directions) + sum(own.values()) + hop,
         clock_step_s=max([tap["clock_step_ns"] / NS_PER_S, *steps]),
         lateness_s=merged_lateness([r["lateness"] for r in directions]),
         counters=counters,
@@ -87,6 +100,11 @@ def _direction_counters(report: Report) -> dict[str, int]:
 def _notes(done: Mapping[str, Report], own: Mapping[Side, int]) -> Iterable[str]:
     if done["tap"]["foreign"]:
         yield f"{done['tap']['foreign']} packets at the taps were none of the device's"
+    if "attacker" in done:
+        yield THIRD_PARTY
+        for key, words in _ATTACKER_FAULTS:
+            if done["attacker"][key]:
+                yield f"{done['attacker'][key]} {words}"
     for side in SIDES:
         report = done[side]
         if own[side]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.benches.local.channel import Sender
+from bench.benches.local.layout import ATTACKERS
 from bench.benches.local.pcapng import INBOUND, OUTBOUND, SNAP_BYTES, packet_blocks
 from bench.benches.local.ring import Frames, PacketRing
 from bench.captures.blocks import Records
@@ -21,7 +22,7 @@ from bench.captures.recognise import NO_RULE, recognise
 from bench.captures.rules import StreamRule
 from bench.devices.carriages import PLAIN
 from bench.devices.rules import overhead_rules, wire_rule
-from bench.sessions.packets import ROW
+from bench.sessions.packets import ROW, TAPS
 
 _READINGS, _MOST_READINGS, _TIGHT_NS = 5, 50, 100_000
 _LOOK_NS = 25_000_000
@@ -97,6 +98,8 @@ class Seen(NamedTuple):
 def rows_of(looks: Sequence[Look], streams: Streams) -> Seen:
     """The device's packets as rows, read like those of any capture.
 
+    Attackers' packets are on the tap ``third-party``, those that they altered there as well.
+
     Args:
         looks: what the rings gave.
         streams: how the device's packets are recognised.
@@ -127,7 +130,28 @@ def rows_of(looks: Sequence[Look], streams: Streams) -> Seen:
     rows["seq"] = number[known]
     rows["size"] = part.size[known]
     overhead = _overhead(buffer, part, rule == NO_RULE, streams.overhead)
-    return Seen(rows, len(length) - len(rows) - overhead, overhead)
+    foreign = len(length) - len(rows) - overhead
+    return Seen(_third_party(rows, kept[place, :12]), foreign, overhead)
+
+
+def _third_party(rows: NDArray[np.void], macs: NDArray[np.uint8]) -> NDArray[np.void]:
+    """Tell attackers' packets from the device's own.
+
+    What leaves a side for a further client is no row here: it is one where it arrives.
+
+    Args:
+        rows: as they were captured, shape ``(n,)``.
+        macs: target and source hardware address of each, shape ``(n, 12)``.
+    """
+    known = np.frombuffer(ATTACKERS, dtype=np.uint8)
+    leaving = (macs[:, : len(known)] == known).all(axis=1)
+    touched = (macs[:, 6 : 6 + len(known)] == known).all(axis=1) & ~leaving
+    if not leaving.any() and not touched.any():
+        return rows
+    own = macs[:, 11] == 1
+    others = rows[touched]
+    others["tap"] = TAPS.index("third-party")
+    return np.concatenate([rows[~leaving & ~(touched & own)], others])
 
 
 def _service(part: Columns, ports: NDArray[np.uint32]) -> NDArray[np.uint64]:

@@ -21,23 +21,28 @@ ROOT = Path(__file__).parents[3]
 HERE = Path(__file__).parent
 
 SCRIPT = """
-import sys, time
+import dataclasses, sys, time
 sys.path[:0] = [{root!r}, {here!r}]
+from bench.network.attacks import Attack
 from kit import Kit
 kit = Kit()
+flood = Attack("flood", count=100000, rate_per_s=200.0).action("only", 0.0)
 class Sink(kit.sink):
     def event(self, event):
         super().event(event)
         print("running", flush=True)
+session = kit.session({duration}, actions={actions})
+device = dataclasses.replace(session.device, watched="haptic-command")
+session = dataclasses.replace(session, device=device)
 with kit.bench() as bench:
     print("privilege", bench.privilege, flush=True)
-    recording = kit.run(bench, kit.session({duration}), Sink())
+    recording = kit.run(bench, session, Sink())
     print("rows", len(recording.packets), recording.health.tap_drops, flush=True)
 """
 
 
-def start(duration: float, **options) -> subprocess.Popen:
-    text = SCRIPT.format(root=str(ROOT), here=str(HERE), duration=duration)
+def start(duration: float, actions: str = "()", **options) -> subprocess.Popen:
+    text = SCRIPT.format(root=str(ROOT), here=str(HERE), duration=duration, actions=actions)
     return subprocess.Popen(
         [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         **options,
@@ -102,6 +107,21 @@ def test_nothing_is_left_when_the_main_process_ends(number):
         assert process.wait(20.0) != 0
         assert gone_within(below, 20.0)
         assert not theirs & namespaces_in_use()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_nothing_is_left_of_attackers():
+    process = start(60.0, "(flood,)")
+    try:
+        wait_for(process, "running")
+        below = descendants(process.pid)
+        commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in below]
+        assert sum(b"instruments.attacks" in command for command in commands) == 1
+        process.kill()
+        assert process.wait(20.0) != 0
+        assert gone_within(below, 20.0)
     finally:
         process.kill()
         process.communicate()

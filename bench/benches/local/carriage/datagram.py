@@ -49,6 +49,7 @@ def connected(link: int, side: Side, port: int) -> socket.socket:
     """A UDP socket between the two sides, the same port at both, with much room for bursts."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setblocking(False)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one for strangers may join it
     for forced, plain in (
         (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
         (_SO_SNDBUFFORCE, socket.SO_SNDBUF),

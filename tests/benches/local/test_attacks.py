@@ -1,0 +1,234 @@
+"""Attacks on real packets: the brain at its socket, what the taps make of it, whole sessions."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from bench.benches.attacker import THIRD_PARTY
+from bench.benches.base import BenchError, Nowhere
+from bench.benches.local.attacking import Attacking
+from bench.benches.local.bench import LocalBench
+from bench.benches.local.channel import Receiver, Sender
+from bench.benches.local.layout import ATTACKERS, attacker_hardware_address, peer_address, peer_of
+from bench.benches.local.ring import Frames
+from bench.benches.local.tap import Look, Streams, rows_of
+from bench.devices.ports import Message
+from bench.devices.registry import find_device
+from bench.devices.wire import decode, encode
+from bench.measure import events as ev
+from bench.measure import securing
+from bench.network.attacks import Attack
+from bench.network.library.parts import recover, settle, usual_links
+from bench.network.scenario import Scenario, Segment, Step
+from bench.sessions.packets import TAPS
+from bench.sessions.recording import Session
+from instruments.attacks.messages import LARGEST, channel, packed, unpacked
+
+ROBOT = find_device("telesurgery-robot")
+COMMAND = ROBOT.stream("haptic-command")
+TRIES = 5
+THIRD = TAPS.index("third-party")
+
+
+# ---- addresses and rows
+
+
+@pytest.mark.parametrize("peer", [1, 101, 255, 256, 9000, 65534])
+@pytest.mark.parametrize("link", [0, 1])
+def test_a_client_is_known_by_its_address(peer, link):
+    assert peer_of(peer_address(link, peer)) == peer
+
+
+def test_the_sides_of_the_device_are_no_clients():
+    assert [peer_of(f"10.77.{link}.{side}") for link in (0, 1) for side in (1, 2)] == [0] * 4
+
+
+def frame(seq: int, source: bytes, target: bytes, to: int = 1) -> bytes:
+    payload = encode(Message(1, seq, 5), 36)
+    udp = struct.pack("!HHHH", 7001, 7001, 8 + len(payload), 0) + payload
+    ip = struct.pack("!BBHHHBBH4B4B", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0,
+                     10, 77, 0, 1, 10, 77, 0, to)  # fmt: skip
+    return target + source + b"\x08\x00" + ip + udp
+
+
+def test_the_taps_tell_attackers_packets_from_the_devices_own():
+    device, own = bytes.fromhex("02004d000002"), ATTACKERS + b"\0\1"
+    altered, patient = ATTACKERS + b"\0\2", bytes.fromhex("02004d000001")
+    assert attacker_hardware_address(0, altered=True) == altered.hex(":")
+    packets = [
+        frame(1, device, patient), frame(2, own, patient), frame(3, altered, patient),
+        frame(4, patient, own, to=9), frame(5, patient, device, to=2),
+    ]  # fmt: skip
+    data = np.zeros((5, 128), dtype=np.uint8)
+    for row, packet in zip(data, packets, strict=True):
+        row[: len(packet)] = np.frombuffer(packet, dtype=np.uint8)
+    given = Frames(np.arange(5), np.array([len(p) for p in packets]), np.zeros(5, bool), data)
+    rows, foreign, _ = rows_of([Look(given, 1, 0, 0)], Streams.of([("fast", 7001, 1)]))
+    assert foreign == 0
+    found = sorted((int(row["seq"]), int(row["tap"])) for row in rows)
+    assert found == [(1, 1), (2, THIRD), (3, 1), (3, THIRD), (5, 1)]
+
+
+# ---- the brain at its socket
+
+
+class Table:
+    """The brain in a thread, this test in the place of the attack process."""
+
+    def __init__(self, *attacks: tuple[int, Attack], end_s: float) -> None:
+        self.hands, theirs = channel()
+        self.near, far = socket.socketpair()
+        self.orders: list[tuple[dict, bytes]] = []
+        self.t0_ns = time.monotonic_ns()
+        brain = Attacking(
+            ROBOT, ("primary", "standby"), attacks, theirs, Sender(far), self.t0_ns, 7
+        )
+        theirs.setblocking(False)
+        self.thread = threading.Thread(target=brain.run, args=(int(end_s * 1e9),), daemon=True)
+        self.thread.start()
+
+    def next(self, what: str) -> tuple[dict, bytes]:
+        self.hands.settimeout(5.0)
+        while True:
+            order, payload = unpacked(self.hands.recv(LARGEST))
+            if order["do"] == what:
+                return order, payload
+
+    def say(self, what: str, message: Message, payload_bytes: int = 36, **more) -> None:
+        data = {
+            "is": what, "t_ns": time.monotonic_ns(), "link": 0, "way": 0, "source": "10.77.0.2",
+            "target": "10.77.0.1", "port": COMMAND.port, **more,
+        }  # fmt: skip
+        self.hands.send(packed(data, encode(message, payload_bytes)))
+
+    def report(self) -> tuple[dict[str, list], dict]:
+        """Notes by name, and the last report."""
+        self.next("end")
+        counts = dict.fromkeys(("passed", "made", "dropped", "failed"), 1)
+        self.hands.send(packed({"is": "done", **counts}))
+        self.thread.join(5.0)
+        notes: dict[str, list] = {}
+        done: dict = {}
+        for message in Receiver().feed(self.near.recv(1 << 20)):
+            done = message.data.get("done", done)
+            for _, origin, name, value in message.data.get("events", ()):
+                assert origin == "bench"
+                notes.setdefault(name, []).append(value)
+        return notes, done
+
+
+def test_it_asks_for_a_packet_only_when_an_attack_is_due_and_flips_it():
+    table = Table((0, Attack("flip", count=2, rate_per_s=10.0)), end_s=0.5)
+    first, _ = table.next("ask")
+    assert (first["link"], first["way"], first["port"]) == (0, 0, COMMAND.port)
+    message = Message(COMMAND.code, 4, 1000, 7, None, 99)
+    table.say("asked", message, id=0)
+    answer, payload = table.next("answer")
+    assert (answer["id"], answer["altered"], answer["held_ns"]) == (0, True, 0)
+    changed = decode(payload)
+    assert changed == message._replace(value=changed.value)
+    assert (changed.value ^ message.value).bit_count() == 1
+    again, _ = table.next("ask")
+    assert again["from_ns"] - first["from_ns"] >= 100_000_000
+    notes, done = table.report()
+    assert [note["seq"] for note in notes["attack"]] == [4]
+    assert done["passed"] == 1
+
+
+def test_it_holds_copies_and_makes_up():
+    attacks = (
+        (0, Attack("reorder", rate_per_s=10.0)),
+        (100_000_000, Attack("replay", rate_per_s=10.0)),
+        (150_000_000, Attack("inject", count=3, rate_per_s=50.0)),
+    )
+    table = Table(*attacks, end_s=0.6)
+    table.next("ask")
+    message = Message(COMMAND.code, 4, 1000, 7, None, 99)
+    table.say("asked", message, id=0)
+    answer, payload = table.next("answer")
+    assert (answer["altered"], answer["held_ns"], payload) == (True, 3_000_000, b"")
+    table.next("ask")
+    table.say("asked", message._replace(seq=5), id=1)
+    answer, payload = table.next("answer")
+    assert (answer["altered"], payload) == (False, b"")
+    copy, payload = table.next("send")
+    assert decode(payload) == message._replace(seq=5)
+    assert (copy["source"], copy["link"], copy["way"]) == ("10.77.0.2", 0, 0)
+    made = [decode(table.next("send")[1]) for _ in range(3)]
+    assert [bool(order.tag) for order in made] == [False, True, True]
+    assert made[2].tag == 99
+    assert {order.seq for order in made} == {7}
+    notes, _ = table.report()
+    kinds = [note["kind"] for note in notes["attack"]]
+    assert kinds == ["reorder", "replay", "inject", "inject", "inject"]
+
+
+def test_what_it_cannot_read_passes_and_is_counted():
+    table = Table((0, Attack("flip", rate_per_s=10.0)), end_s=0.3)
+    table.next("ask")
+    data = {"t_ns": time.monotonic_ns(), "link": 0, "way": 0, "port": COMMAND.port}
+    table.hands.send(packed({"is": "asked", "id": 0, **data}, b"\x17\xfe\xfd ciphertext"))
+    answer, payload = table.next("answer")
+    assert (answer["altered"], payload) == (False, b"")
+    notes, done = table.report()
+    assert "attack" not in notes
+    assert done["unreadable"] == 1
+
+
+# ---- whole sessions
+
+
+def attacked(*defects: str):
+    """A session of the robot under tampering, and what SEC-5 finds in it."""
+    links = usual_links()
+    step = Step("tampering", "tampering", "beyond", (Segment("tampering", 2.5, links),))
+    attacks = [
+        Attack("flip", count=8, rate_per_s=4.0), Attack("replay", count=60, rate_per_s=30.0),
+        Attack("reorder", count=20, rate_per_s=10.0), Attack("inject", count=60, rate_per_s=30.0),
+    ]  # fmt: skip
+    actions = tuple(attack.action("tampering", 0.1 + k / 20) for k, attack in enumerate(attacks))
+    scenario = Scenario("tampered", "Tampered", (settle(links), step, recover(links, 0.7)), actions)
+    device = ROBOT.with_defects(dict.fromkeys(defects, 0.0))
+    session = Session("tests", device, scenario, seed=7)
+    reason = ""
+    with LocalBench("userspace", wait_s=240.0) as bench:
+        for _ in range(TRIES):
+            try:
+                recording = bench.run(session, Nowhere())
+                return recording, securing.sec_5(recording, None)
+            except (BenchError, ev.Cannot) as error:
+                reason = str(error)
+                if isinstance(error, BenchError) and "host too busy" not in reason:
+                    raise
+    pytest.fail(f"nothing was shown in {TRIES} tries: {reason}")
+
+
+def test_a_healthy_robot_executes_nothing_that_was_tampered_with(local_host):
+    recording, (wrong, details) = attacked()
+    assert wrong == 0
+    assert details["executed"] > 1000
+    assert all(details[f"{kind}_reached"] >= securing.SHOWN for kind in securing.TAMPERING)
+    assert THIRD_PARTY in recording.health.notes
+    assert recording.health.counters["patient/undecodable"] == 0  # checksums were repaired
+    assert recording.health.counters["patient/receive_drops"] == 0
+    refused = {event.value["reason"] for event in recording.named("refused", side="patient")}
+    assert {"altered", "replayed", "in clear"} <= refused
+    packets = recording.packets
+    sent = packets.where(tap="doctor", direction=0, stream=COMMAND.code)
+    arrived = packets.where(tap="patient", direction=0, stream=COMMAND.code)
+    assert len(np.unique(arrived.column("seq"))) == len(arrived)  # no copy among its own
+    assert len(arrived) <= len(sent)
+    third = packets.where(tap="third-party", direction=0, stream=COMMAND.code)
+    attacks = recording.named("attack")
+    assert 0.95 * len(attacks) <= len(third) <= len(attacks)
+
+
+def test_a_robot_that_executes_copies_is_found_out(local_host):
+    _, (wrong, _) = attacked("executes-replayed")
+    assert wrong > 0
