@@ -211,7 +211,7 @@ def _recognised(
         return np.zeros(0, dtype=np.int16), np.zeros(0, dtype=np.uint64)
     service = part.protocol.astype(np.uint64) << np.uint64(16)
     service |= part.ports.astype(np.uint64) & np.uint64(0xFFFF)
-    return recognise(buffer, rules, service, part.body, part.count)
+    return recognise(buffer, rules, service, part.body, part.count, part.head)
 
 
 class _Flows:

@@ -25,7 +25,9 @@ class StreamRule:
 
     ``protocol``: IP protocol number, 17 or 6. ``port``: destination port. ``magic``: the payload
     starts with these bytes (at most 8; empty: any). ``sequence``: the application's own number,
-    where it has one.
+    where it has one. ``mask``: which bits of the magic count, as long as it; empty: all.
+    ``segments``: over TCP, of segments that carry data alone, numbered by TCP's own sequence
+    number (RFC 9293, 3.1): a segment that is sent again bears the same number.
     """
 
     name: str
@@ -33,3 +35,5 @@ class StreamRule:
     port: int
     magic: bytes = b""
     sequence: SequenceField | None = None
+    mask: bytes = b""
+    segments: bool = False

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Literal, cast
 
+from bench.devices.carriages import CARRIAGES, PLAIN
 from bench.devices.figures import (
     DECLARES,
     FUNCTION_LIMITS,
@@ -33,7 +34,7 @@ from bench.tables import Table, read_toml
 from bench.units import duration_s, ratio, size_bytes
 
 CLASSES = ("diagnosis", "therapy", "emergency", "monitoring", "rehabilitation")
-_PAYLOAD_BYTES = (22, 1472)
+_LARGEST_PAYLOAD_BYTES = 1472
 _SHORTEST_PERIOD_S = 1e-4
 
 
@@ -68,6 +69,8 @@ def load_profile(path: Path) -> DeviceProfile:
     _unique(top, "alarms", "names", [a.name for a in alarms])
     if machine and any(stream.wire for stream in streams):
         top.fail("streams", "describe their wire", "leave it out: a simulated device has its own")
+    if not machine and any(stream.carriage != PLAIN for stream in streams):
+        top.fail("streams", "name a carriage", "leave it out: a real device brings its own")
     if len(streams) > 255:
         top.fail("streams", "are more than 255", "describe the device with fewer streams")
     return DeviceProfile(
@@ -136,10 +139,12 @@ def _stream(table: Table, code: int) -> Stream:
             "suite",
             "most_delay",
             "most_loss",
+            "carriage",
         ],
     )
     payload = size_bytes(table.text("payload"), field=table.field("payload"), file=table.file)
-    smallest, largest = _PAYLOAD_BYTES
+    carriage = table.choice("carriage", CARRIAGES, PLAIN)
+    smallest, largest = CARRIAGES[carriage].least_bytes, _LARGEST_PAYLOAD_BYTES
     if not smallest <= payload <= largest:
         table.fail("payload", "does not fit into one packet", f"give {smallest}B to {largest}B")
     period_s = _duration(table, "period")
@@ -161,6 +166,7 @@ def _stream(table: Table, code: int) -> Stream:
         suite=table.text("suite", ""),
         most_delay_s=_duration(table, "most_delay") if "most_delay" in table.data else None,
         most_loss=_ratio(table, "most_loss") if "most_loss" in table.data else None,
+        carriage=carriage,
     )
 
 
@@ -194,7 +200,7 @@ def _wire(table: Table) -> Wire:
     order = number.choice("order", ("network", "little"), "network")
     return replace(
         found,
-        number_offset=_whole(number, "offset", 0, _PAYLOAD_BYTES[1] - size),
+        number_offset=_whole(number, "offset", 0, _LARGEST_PAYLOAD_BYTES - size),
         number_bytes=size,
         number_order=cast(Literal["network", "little"], order),
     )

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from bench.devices.carriages import PLAIN
 from bench.errors import InputError
 from bench.network.impairment import Direction
 from bench.network.scenario import Side
@@ -94,6 +95,7 @@ class Stream:
     ``payload_bytes`` is one packet's UDP payload; ``packets`` of them leave together every
     ``period_s`` (a video frame). ``code`` is the stream's index in recordings and on the wire.
     ``wire``: what a real device's packets look like; a simulated one's are the bench's own.
+    ``carriage``: how a simulated one's travel on real networks (:mod:`bench.devices.carriages`).
     ``service``: what is presented and promised of it.
     ``suite``: the cipher suite that the maker lists for this class of data; empty for none.
     ``most_delay_s``, ``most_loss``: what the stream needs of any network that the device is used
@@ -116,6 +118,7 @@ class Stream:
     suite: str = ""
     most_delay_s: float | None = None
     most_loss: float | None = None
+    carriage: str = PLAIN
 
     @property
     def served(self) -> Service:
@@ -275,12 +278,12 @@ class DeviceProfile:
 
 
 def without_unstated(stream: dict[str, Any]) -> None:
-    """Take the limits that a stream's maker does not state out of its data.
+    """Take the limits that a stream's maker does not state, and a plain carriage, out of its data.
 
     Sessions and runs stored before they could be stated keep their names and hashes.
     """
-    for key in ("most_delay_s", "most_loss"):
-        if stream[key] is None:
+    for key, unstated in (("most_delay_s", None), ("most_loss", None), ("carriage", PLAIN)):
+        if stream[key] == unstated:
             del stream[key]
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Literal
 
 from bench.captures.rules import SequenceField, StreamRule
+from bench.devices.carriages import CARRIAGES, PLAIN, TCP, UDP
 from bench.devices.profile import DeviceProfile, Stream, Wire
 from bench.devices.wire import MAGIC, VERSION
-
-TCP, UDP = 6, 17
 
 NUMBER = SequenceField(offset=4, bytes=4, order=">")
 """Where the simulated devices number their messages (:data:`bench.devices.wire.HEADER`)."""
@@ -17,11 +16,11 @@ NUMBER = SequenceField(offset=4, bytes=4, order=">")
 def rules_of(profile: DeviceProfile) -> tuple[StreamRule, ...]:
     """One rule per stream of the profile, whichever options are on.
 
-    A simulated device's packets begin with its wire header, which names the stream and numbers
-    its messages. Of a real device the port is known, and what its profile says of the ``wire``.
+    A simulated device's packets look as its streams' carriages make them. Of a real device the
+    port is known, and what its profile says of the ``wire``.
     """
     return tuple(
-        wire_rule(stream.name, stream.port, stream.code)
+        wire_rule(stream.name, stream.port, stream.code, stream.carriage)
         if profile.simulated
         else _declared_rule(stream)
         for stream in profile.streams
@@ -38,6 +37,23 @@ def _declared_rule(stream: Stream) -> StreamRule:
     return StreamRule(stream.name, protocol, stream.port, bytes.fromhex(wire.starts_with), number)
 
 
-def wire_rule(name: str, port: int, code: int) -> StreamRule:
-    """One stream of simulated devices' packets (:mod:`bench.devices.wire`)."""
+def wire_rule(name: str, port: int, code: int, carriage: str = PLAIN) -> StreamRule:
+    """One stream of simulated devices' packets, as its carriage makes them.
+
+    Plain ones begin with the wire header (:mod:`bench.devices.wire`), which names the stream and
+    numbers its messages. Over TCP a packet is a segment with data on its way to the port, and its
+    number TCP's own.
+    """
+    if CARRIAGES[carriage].protocol == TCP:
+        return StreamRule(name, TCP, port, segments=True)
     return StreamRule(name, UDP, port, MAGIC + bytes((VERSION, code)), NUMBER)
+
+
+def overhead_rules(name: str, port: int, carriage: str) -> tuple[StreamRule, ...]:
+    """What else belongs to a stream's carriage, without being packets of the stream.
+
+    Over TCP: opening, acknowledgements and whatever flows back. Its port may be either end's.
+    """
+    if CARRIAGES[carriage].protocol == TCP:
+        return (StreamRule(name, TCP, port),)
+    return ()

@@ -45,6 +45,28 @@ def test_the_earlier_of_two_rules_that_fit(kit, tmp_path):
     assert read(kit, tmp_path, bodies, rules).rule.tolist() == [0, 1]
 
 
+def test_bits_that_do_not_count_are_not_compared(kit, tmp_path):
+    rule = StreamRule("video", UDP, 2000, b"\x90\x60", SequenceField(2, 2), mask=b"\xff\x7f")
+    starts = (b"\x90\x60", b"\x90\xe0", b"\x80\x60", b"\x90\x61")
+    bodies = [(UDP, kit.udp(start + b"\x00\x09")) for start in starts]
+    assert read(kit, tmp_path, bodies, (rule,)).rule.tolist() == [0, 0, -1, -1]
+
+
+def test_segments_with_data_bear_tcps_own_number(kit, tmp_path):
+    rule = StreamRule("records", TCP, 2000, segments=True)
+    bodies = [
+        (TCP, kit.tcp(b"", sequence=4)),  # an acknowledgement
+        (TCP, kit.tcp(b"MSH|", sequence=5)),
+        (TCP, kit.tcp(b"MSH|", sequence=5)),  # sent again
+        (TCP, kit.tcp(b"x", sequence=2**32 - 1)),
+        (TCP, kit.tcp(b"AA", (2000, 1000), sequence=7)),
+        (UDP, kit.udp(b"MSH|")),
+    ]
+    found = read(kit, tmp_path, bodies, (rule,))
+    assert found.rule.tolist() == [-1, 0, 0, 0, -1, -1]
+    assert found.number.tolist() == [0, 5, 5, 2**32 - 1, 0, 0]
+
+
 @pytest.mark.parametrize("width", [1, 2, 4, 8])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_numbers_of_every_width(kit, tmp_path, width, order):

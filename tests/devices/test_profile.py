@@ -69,6 +69,8 @@ def test_an_option_replaces_the_stream_that_excludes_it():
         ("port = 7001", "port = 7000", "7000"),
         ("port = 7001", "port = 70000", "65535"),
         ('payload = "36B"', 'payload = "9000B"', "payload"),
+        ('payload = "36B"', 'payload = "36B"\ncarriage = "pigeon"', "datagram, rtp, dtls"),
+        ('payload = "36B"', 'payload = "36B"\ncarriage = "rtp"', "44B to 1472B"),
         ('payload = "36B"', 'payload = "36B"\nmost_delay = "20"', "most_delay"),
         ('payload = "36B"', 'payload = "36B"\nmost_loss = "120%"', "most_loss"),
         ('period = "1ms"', 'period = "1us"', "0.1ms"),
@@ -200,6 +202,19 @@ def test_a_real_device_says_how_its_packets_are_told_and_numbered(tmp_path):
     assert rules["haptic-command"] == StreamRule("haptic-command", 6, 7001)
 
 
+def test_a_real_device_names_no_carriage(tmp_path):
+    with pytest.raises(InputError, match="carriage"):
+        real_device(tmp_path, 'carriage = "mllp"')
+
+
+def test_a_stream_over_tcp_is_told_by_segments_with_data():
+    robot = registry.find_device("telesurgery-robot")
+    stream = replace(robot.streams[1], carriage="mllp")
+    (rule,) = rules_of(replace(robot, streams=(stream,)))
+    assert rule == StreamRule("haptic-command", 6, 7001, segments=True)
+    assert replace(robot, streams=(stream,)).fingerprint != robot.fingerprint
+
+
 def test_a_wire_survives_a_recording(tmp_path):
     stream = real_device(tmp_path).stream("haptic-command")
     assert from_json(Stream, to_json(stream), file="session.json") == stream
@@ -241,6 +256,8 @@ def test_what_a_stream_needs_of_a_network_is_read_and_names_no_run_anew():
     data = asdict(robot)
     for stream in data["streams"]:
         assert (stream.pop("most_delay_s"), stream.pop("most_loss")) == (None, None)
+        if stream["carriage"] == "datagram":
+            del stream["carriage"]
     text = json.dumps(data, sort_keys=True)
     assert robot.fingerprint == hashlib.sha256(text.encode()).hexdigest()
 

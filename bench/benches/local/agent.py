@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import socket
 import time
 from array import array
 from collections.abc import Callable, Sequence
@@ -13,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from bench.benches.local.carriage import Carriage
 from bench.benches.local.channel import Sender
 from bench.benches.local.kernel import Timer
 from bench.benches.local.port import Bursts, LocalPort, burst_sizes
 from bench.devices.ports import Endpoint, Message
 from bench.devices.profile import DeviceProfile
-from bench.devices.wire import decode
 from bench.network.scenario import ScheduledAction, Side
 
 Build = Callable[[DeviceProfile, Side, LocalPort], Endpoint]
@@ -28,7 +27,6 @@ _MOST_PACKETS, _MOST_TIMERS = 64, 128
 _MOST_SAMPLES = 4_000_000
 _QUIT_WITHIN_S = 10.0
 _LINGER_S = 0.06
-_LARGEST_DATAGRAM = 65535
 
 
 class Agent:
@@ -84,9 +82,9 @@ class Agent:
         poll = select.epoll()
         poll.register(self._timer.fileno(), select.EPOLLIN)
         receivers: dict[int, Callable[[], None]] = {}
-        for sock, link, code in self._port.sockets:
-            poll.register(sock.fileno(), select.EPOLLIN)
-            receivers[sock.fileno()] = self._receiver(sock, link, code)
+        for carriage, link, code in self._port.carriages:
+            poll.register(carriage.fileno(), select.EPOLLIN)
+            receivers[carriage.fileno()] = self._receiver(carriage, link, code)
         self._out.send({"ready": time.monotonic_ns()})
         self._port.at(0, self._endpoint.start)
         self._port.at(_REPORT_NS, self._report)
@@ -122,28 +120,26 @@ class Agent:
                 call(now)
                 now = monotonic() - t0
 
-    def _receiver(self, sock: socket.socket, link: int, code: int) -> Callable[[], None]:
-        """What empties one socket into the endpoint."""
-        recv, monotonic, t0 = sock.recv, time.monotonic_ns, self._t0_ns
+    def _receiver(self, carriage: Carriage, link: int, code: int) -> Callable[[], None]:
+        """What empties one carriage into the endpoint."""
+        take, monotonic, t0 = carriage.take, time.monotonic_ns, self._t0_ns
         burst = self._bursts.get((link, code))
         receive = self._endpoint.receive
 
         def empty() -> None:
             for _ in range(_MOST_PACKETS):
                 try:
-                    payload = recv(_LARGEST_DATAGRAM)
+                    message = take()
                 except BlockingIOError:
                     return
                 except OSError as error:
                     self._foul.add(str(error))
                     continue
-                now = monotonic() - t0
-                if now < 0:
-                    continue
-                try:
-                    message = decode(payload)
                 except ValueError:
                     self._undecodable += 1
+                    continue
+                now = monotonic() - t0
+                if now < 0:
                     continue
                 self._received += 1
                 if burst is None:
@@ -201,6 +197,7 @@ class Agent:
             "timer_late_p99_ns": p99,
             "timer_late_max_ns": top,
             "socket_errors": sorted(self._foul),
+            "faults": self._port.faults(),
             "scheduling": self._scheduling,
             "cpu_ns": time.process_time_ns(),
         }

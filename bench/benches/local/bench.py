@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import IO, Any, Literal, Self
 
 from bench.benches.base import BenchError, Sink
+from bench.benches.local.carriage import OPENERS
 from bench.benches.local.channel import Receiver
 from bench.benches.local.collect import Collector
 from bench.benches.local.emulation import netem_refusal
@@ -156,6 +157,13 @@ class LocalBench:
 def check_device(device: DeviceProfile) -> None:
     """Raises ``InputError`` where the device's packets do not fit this bench."""
     for stream in device.active_streams:
+        if stream.carriage not in OPENERS:
+            raise InputError(
+                "the local bench has no such carriage yet",
+                remedy=f"use one of {', '.join(OPENERS)}, or --bench virtual",
+                field=f"streams.{stream.name}.carriage",
+                value=stream.carriage,
+            )
         if stream.payload_bytes > LARGEST_PAYLOAD:
             raise InputError(
                 f"a payload over {LARGEST_PAYLOAD} bytes does not fit one Ethernet frame",

@@ -209,7 +209,7 @@ class _Session:
             for link, ring in enumerate(self._rings[side])
         ]
         device = self._request.session.device
-        streams = Streams.of((each.name, each.port, each.code) for each in device.streams)
+        streams = Streams.of((s.name, s.port, s.code, s.carriage) for s in device.streams)
         Tap(points, streams, sender, self._t0_ns).run(self._schedule.end_ns)
 
     def _emulate(self, sender: Sender) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import socket
+from collections import Counter
 from collections.abc import Callable, Mapping
 from heapq import heappush
 from typing import Any
 
+from bench.benches.local.carriage import OPENERS, Carriage, Place
 from bench.benches.local.layout import address, other
 from bench.devices.ports import Message
 from bench.devices.profile import DeviceProfile
@@ -22,33 +24,31 @@ UNDECLARED_PORT = 9
 
 UNDECLARED_PAYLOAD = 200
 
-_RECEIVE_BYTES = 8 << 20
-_SO_RCVBUFFORCE, _SO_SNDBUFFORCE = 33, 32
-
 
 class LocalPort:
-    """A :class:`bench.devices.ports.Port` over connected UDP sockets, one per stream and link.
+    """A :class:`bench.devices.ports.Port` over real sockets: a carriage per stream and link.
 
-    ``queue``: the timers that wait, a heap of ``(t_ns, number, call)``. ``sockets``: ``(socket,
-    link, stream code)`` for the loop that receives.
+    ``queue``: the timers that wait, a heap of ``(t_ns, number, call)``. ``carriages``:
+    ``(carriage, link, stream code)`` for the loop that receives.
     """
 
     def __init__(self, profile: DeviceProfile, side: Side, links: int) -> None:
         self.queue: list[tuple[int, int, Callable[[int], None]]] = []
-        self.sockets: list[tuple[socket.socket, int, int]] = []
+        self.carriages: list[tuple[Carriage, int, int]] = []
         self.send_errors = 0
         self.executed: list[tuple[int, int, int]] = []
         self.events: list[tuple[int, str, str, Any]] = []
         self._number = itertools.count().__next__
-        self._sends: list[dict[int, Callable[[bytes], int]]] = [{} for _ in range(links)]
+        self._sends: list[dict[int, Callable[[Message], object]]] = [{} for _ in range(links)]
         self._side = side
         self._hidden: list[socket.socket] = []
+        self._streams = profile.streams
         self._payload = {stream.code: stream.payload_bytes for stream in profile.streams}
         for stream in profile.active_streams:
             for link in range(links):
-                sock = _connected(link, side, stream.port)
-                self.sockets.append((sock, link, stream.code))
-                self._sends[link][stream.code] = sock.send
+                carriage = OPENERS[stream.carriage](Place(stream, link, side, self.at))
+                self.carriages.append((carriage, link, stream.code))
+                self._sends[link][stream.code] = carriage.send
 
     def at(self, t_ns: int, call: Callable[[int], None]) -> None:
         """Call ``call(now_ns)`` once at ``t_ns``."""
@@ -58,35 +58,48 @@ class LocalPort:
         """Send one packet on the link of that index."""
         code = message[0]
         send = self._sends[link].get(code) or self._undeclared(link, code)
-        self._put(send, encode(message, self._payload[code]))
+        try:
+            send(message)
+        except OSError:
+            # The bench lost a packet that the device meant to send: reported, never hidden.
+            self.send_errors += 1
 
-    def _undeclared(self, link: int, code: int) -> Callable[[bytes], int]:
+    def _undeclared(self, link: int, code: int) -> Callable[[Message], object]:
         """A port of its own for a stream that the profile does not name (a deliberate defect).
 
         Nobody listens there: the socket is not connected, so that the refusal is no send error.
         """
-        self._payload.setdefault(code, UNDECLARED_PAYLOAD)
+        size = self._payload.get(code, UNDECLARED_PAYLOAD)
         sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         sock.setblocking(False)
         sock.bind((address(link, self._side), 0))
         self._hidden.append(sock)
         there = (address(link, other(self._side)), UNDECLARED_PORT)
-        send = self._sends[link][code] = lambda payload: sock.sendto(payload, there)
+
+        def send(message: Message) -> None:
+            sock.sendto(encode(message, size), there)
+
+        self._sends[link][code] = send
         return send
 
     def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
         """Send ``count`` packets of one stream together, numbered from ``message.seq``."""
         code, first, sent_ns, value, body, tag, _ = message
-        size, send = self._payload[code], self._sends[link][code]
+        send = self._sends[link][code]
         for seq in range(first, first + count):
-            self._put(send, encode(Message(code, seq, sent_ns, value, body, tag), size))
+            try:
+                send(Message(code, seq, sent_ns, value, body, tag))
+            except OSError:
+                self.send_errors += 1
 
-    def _put(self, send: Callable[[bytes], int], payload: bytes) -> None:
-        try:
-            send(payload)
-        except OSError:
-            # The bench lost a packet that the device meant to send: reported, never hidden.
-            self.send_errors += 1
+    def faults(self) -> dict[str, int]:
+        """What the carriages met, summed over the links: by ``stream/fault``."""
+        names = {stream.code: stream.name for stream in self._streams}
+        found: Counter[str] = Counter()
+        for carriage, _, code in self.carriages:
+            for fault, count in carriage.faults.items():
+                found[f"{names[code]}/{fault}"] += count
+        return dict(found)
 
     def actuate(self, now_ns: int, message: Message) -> None:
         """The drive executes a command."""
@@ -103,22 +116,6 @@ class LocalPort:
     def log(self, now_ns: int, name: str, value: Any) -> None:
         """The device writes an entry to its own audit log."""
         self.events.append((now_ns, "log", name, value))
-
-
-def _connected(link: int, side: Side, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setblocking(False)
-    for forced, plain in (
-        (_SO_RCVBUFFORCE, socket.SO_RCVBUF),
-        (_SO_SNDBUFFORCE, socket.SO_SNDBUF),
-    ):
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, forced, _RECEIVE_BYTES)
-        except PermissionError:  # a user namespace: as much as the host allows everybody
-            sock.setsockopt(socket.SOL_SOCKET, plain, _RECEIVE_BYTES)
-    sock.bind((address(link, side), port))
-    sock.connect((address(link, other(side)), port))
-    return sock
 
 
 class Bursts:

@@ -52,14 +52,15 @@ def health(done: Mapping[str, Report]) -> Health:
         done: the last report of each process: ``tap``, ``emulator``, ``patient``, ``doctor``.
 
     ``emulator_drops`` also counts packets that the sides' sockets lost: like the emulator's
-    losses they are the bench's own. ``counters`` are named ``process/figure`` or
-    ``link/direction/figure``.
+    losses they are the bench's own. ``counters`` are named ``process/figure``,
+    ``link/direction/figure`` or, of what a carriage met, ``side/stream/fault``.
     """
     tap, directions = done["tap"], done["emulator"]["directions"]
     own = {side: done[side]["send_errors"] + done[side]["receive_drops"] for side in SIDES}
     counters = {f"tap/{key}": value for key, value in tap.items()}
     for side in SIDES:
         counters |= {f"{side}/{key}": done[side][key] for key in _AGENT_COUNTERS}
+        counters |= {f"{side}/{key}": n for key, n in done[side].get("faults", {}).items()}
     for report in directions:
         counters |= _direction_counters(report)
     steps = [report["clock_largest_step_s"] for report in directions]

@@ -15,11 +15,12 @@ from bench.benches.local.channel import Sender
 from bench.benches.local.pcapng import INBOUND, OUTBOUND, SNAP_BYTES, packet_blocks
 from bench.benches.local.ring import Frames, PacketRing
 from bench.captures.blocks import Records
-from bench.captures.headers import columns
+from bench.captures.headers import Columns, columns
 from bench.captures.reader import SLACK
 from bench.captures.recognise import NO_RULE, recognise
 from bench.captures.rules import StreamRule
-from bench.devices.rules import wire_rule
+from bench.devices.carriages import PLAIN
+from bench.devices.rules import overhead_rules, wire_rule
 from bench.sessions.packets import ROW
 
 _LOOK_NS = 25_000_000
@@ -57,32 +58,51 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Streams:
-    """How the device's packets are recognised: its rules, and the stream code of each."""
+    """How the device's packets are recognised: its rules, and the stream code of each.
+
+    ``overhead``: rules for what the carriages need besides (acknowledgements, handshakes).
+    """
 
     rules: tuple[StreamRule, ...]
     codes: NDArray[np.uint8]
+    overhead: tuple[StreamRule, ...] = ()
 
     @classmethod
-    def of(cls, streams: Iterable[tuple[str, int, int]]) -> Streams:
-        """Those of simulated devices, from name, UDP port and code of each stream."""
-        known = list(streams)
-        rules = tuple(wire_rule(*each) for each in known)
-        return cls(rules, np.array([code for *_, code in known], dtype=np.uint8))
+    def of(cls, streams: Iterable[tuple[str, int, int] | tuple[str, int, int, str]]) -> Streams:
+        """Those of simulated devices, from name, UDP or TCP port, code and carriage of each."""
+        known = [(*each, PLAIN)[:4] for each in streams]
+        return cls(
+            tuple(wire_rule(*each) for each in known),
+            np.array([code for _, _, code, _ in known], dtype=np.uint8),
+            tuple(
+                rule
+                for name, port, _, carriage in known
+                for rule in overhead_rules(name, port, carriage)
+            ),
+        )
 
 
-def rows_of(looks: Sequence[Look], streams: Streams) -> tuple[NDArray[np.void], int]:
+class Seen(NamedTuple):
+    """The device's packets as rows (dtype ``ROW``), and how many others there were.
+
+    ``foreign``: none of the device's. ``overhead``: of its carriages, but no packet of a stream.
+    """
+
+    rows: NDArray[np.void]
+    foreign: int
+    overhead: int
+
+
+def rows_of(looks: Sequence[Look], streams: Streams) -> Seen:
     """The device's packets as rows, read like those of any capture.
 
     Args:
         looks: what the rings gave.
         streams: how the device's packets are recognised.
-
-    Returns:
-        The rows (dtype ``ROW``), and how many packets were none of the device's.
     """
     counts = [len(look.frames.stamps_ns) for look in looks]
     if not sum(counts):
-        return np.zeros(0, dtype=ROW), 0
+        return Seen(np.zeros(0, dtype=ROW), 0, 0)
     buffer = np.zeros(sum(counts) * SNAP_BYTES + SLACK, dtype=np.uint8)
     kept = buffer[:-SLACK].reshape(-1, SNAP_BYTES)
     np.concatenate([look.frames.data[:, :SNAP_BYTES] for look in looks], out=kept)
@@ -92,9 +112,8 @@ def rows_of(looks: Sequence[Look], streams: Streams) -> tuple[NDArray[np.void], 
     link = np.full(len(length), _ETHERNET)
     records = Records(at, np.minimum(length, SNAP_BYTES), length, link, t_ns)
     part = columns(buffer, records, payload_bytes=0)
-    service = part.protocol.astype(np.uint64) << np.uint64(16)
-    service |= part.ports.astype(np.uint64) & np.uint64(0xFFFF)
-    rule, number = recognise(buffer, streams.rules, service, part.body, part.count)
+    service = _service(part, part.ports)
+    rule, number = recognise(buffer, streams.rules, service, part.body, part.count, part.head)
     known = np.flatnonzero(rule != NO_RULE)
     place = part.row[known]
     rows = np.zeros(len(known), dtype=ROW)
@@ -106,7 +125,28 @@ def rows_of(looks: Sequence[Look], streams: Streams) -> tuple[NDArray[np.void], 
     rows["stream"] = streams.codes[rule[known]]
     rows["seq"] = number[known]
     rows["size"] = part.size[known]
-    return rows, len(length) - len(rows)
+    overhead = _overhead(buffer, part, rule == NO_RULE, streams.overhead)
+    return Seen(rows, len(length) - len(rows) - overhead, overhead)
+
+
+def _service(part: Columns, ports: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    found = part.protocol.astype(np.uint64) << np.uint64(16)
+    found |= ports.astype(np.uint64) & np.uint64(0xFFFF)
+    return found
+
+
+def _overhead(
+    buffer: NDArray[np.uint8], part: Columns, left: NDArray[np.bool_], rules: Sequence[StreamRule]
+) -> int:
+    """How many of the packets that are ``left`` the carriages need, to or from a stream's port."""
+    if not rules:
+        return 0
+    found = np.zeros(len(left), dtype=bool)
+    for ports in (part.ports, part.ports >> np.uint32(16)):
+        service = _service(part, ports)
+        rule, _ = recognise(buffer, rules, service, part.body, part.count, part.head)
+        found |= rule != NO_RULE
+    return int(np.count_nonzero(found & left))
 
 
 def clock_offset_ns() -> int:
@@ -139,7 +179,7 @@ class Tap:
         self._out = out
         self._t0_ns = t0_ns
         self._looks: list[Look] = []
-        self._foreign = 0
+        self._foreign = self._overhead = 0
         self._packets = 0
         self._offsets = (1 << 62, -(1 << 62))
 
@@ -172,6 +212,7 @@ class Tap:
                     "drops": sum(point.ring.count_drops() for point in self._points),
                     "packets": self._packets,
                     "foreign": self._foreign,
+                    "overhead": self._overhead,
                     "clock_step_ns": max(0, high - low),
                     "cpu_ns": time.process_time_ns(),
                 }
@@ -190,9 +231,10 @@ class Tap:
                     _write(point.capture, _captured(point, frames))
 
     def _send(self) -> None:
-        rows, foreign = rows_of(self._looks, self._streams)
+        rows, foreign, overhead = rows_of(self._looks, self._streams)
         self._looks = []
         self._foreign += foreign
+        self._overhead += overhead
         if not len(rows):
             return
         rows = rows[np.argsort(rows["t_ns"], kind="stable")]

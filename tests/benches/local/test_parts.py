@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from bench.benches.live import LiveView
+from bench.benches.local import bench as bench_module
 from bench.benches.local import tap as tap_module
+from bench.benches.local.bench import check_device
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.emulation import netem_refusal
 from bench.benches.local.pcapng import INBOUND, OUTBOUND, file_header, packet_blocks
@@ -142,14 +144,31 @@ def test_duplicates_and_old_packets_do_not_count():
     assert clock.out == [(4, 4, 2, 2)]
 
 
+# ---- carriages
+
+
+def test_a_device_with_a_carriage_that_is_not_there_is_refused(kit, monkeypatch):
+    device = kit.session(1.0).device
+    check_device(device)
+    monkeypatch.setattr(bench_module, "OPENERS", {})
+    with pytest.raises(InputError, match="no such carriage"):
+        check_device(device)
+
+
 # ---- rows and captures
 
 
+def tcp(payload, sequence, ports):
+    """A segment with 12 bytes of options, as with time stamps."""
+    return struct.pack("!HHIIHHHH12x", *ports, sequence, 7, 0x8018, 100, 0, 0) + payload
+
+
 def frames(payloads, *, port=7001, to=1, protocol=17):
-    """Ethernet frames as a ring gives them, 1 µs apart from 1 s on."""
+    """Ethernet frames as a ring gives them, 1 µs apart from 1 s on; of TCP whole segments."""
     packets = []
     for payload in payloads:
         udp = struct.pack("!HHHH", port, port, 8 + len(payload), 0) + payload
+        udp = payload if protocol == 6 else udp
         ip = struct.pack("!BBHHHBBH4B4B", 0x45, 0, 20 + len(udp), 0, 0, 64, protocol, 0,
                          10, 77, 0, 3 - to, 10, 77, 0, to)  # fmt: skip
         packets.append(bytes(12) + b"\x08\x00" + ip + udp)
@@ -168,7 +187,7 @@ STREAMS = Streams.of([("slow", 7000, 0), ("fast", 7001, 1)])
 def test_rows_of_packets():
     numbers = (0, 1, 255, 256, 0x01020304, 0xFFFFFFFF)
     given, packets = frames([encode(Message(1, n, 5), 36 + n % 7) for n in numbers])
-    rows, foreign = rows_of([Look(given, 1, 0, 999_999_000)], STREAMS)
+    rows, foreign, _ = rows_of([Look(given, 1, 0, 999_999_000)], STREAMS)
     assert foreign == 0
     assert rows.dtype == ROW
     assert rows["seq"].tolist() == list(numbers)
@@ -185,16 +204,37 @@ def test_rows_of_packets():
     [
         frames([encode(Message(1, 1, 5), 36)], port=7009),
         frames([encode(Message(0, 1, 5), 36)]),  # another stream's packet on this port
-        frames([encode(Message(1, 1, 5), 36)], protocol=6),
+        frames([tcp(encode(Message(1, 1, 5), 36), 5, (7001, 7001))], protocol=6),
         frames([b"XX" + encode(Message(1, 1, 5), 36)[2:]]),
         frames([encode(Message(1, 1, 5), 22)[:7]]),
     ],
     ids=["port", "stream", "protocol", "magic", "short"],
 )
 def test_what_is_not_the_devices_is_counted_and_gives_no_row(given):
-    rows, foreign = rows_of([Look(given[0], 1, 0, 0)], STREAMS)
+    rows, foreign, _ = rows_of([Look(given[0], 1, 0, 0)], STREAMS)
     assert len(rows) == 0
     assert foreign == 1
+
+
+def test_over_tcp_segments_are_rows_and_the_rest_is_overhead():
+    streams = Streams.of([("records", 7003, 3, "mllp")])
+    forth, back = (40000, 7003), (7003, 40000)
+    given, packets = frames(
+        [
+            tcp(b"", 99, forth),  # opening
+            tcp(b"", 50, back),
+            tcp(b"MSH|", 100, forth),
+            tcp(b"MSH|", 100, forth),  # sent again
+            tcp(b"MSA|", 51, back),
+            tcp(b"", 7, (40000, 7004)),  # somebody else's
+        ],
+        protocol=6,
+    )
+    rows, foreign, overhead = rows_of([Look(given, 1, 0, 0)], streams)
+    assert (foreign, overhead) == (1, 3)
+    assert rows["seq"].tolist() == [100, 100]
+    assert rows["size"].tolist() == [len(packets[2])] * 2
+    assert set(rows["stream"].tolist()) == {3}
 
 
 def test_looks_keep_their_tap_link_and_clock():
@@ -202,7 +242,7 @@ def test_looks_keep_their_tap_link_and_clock():
     stray, _ = frames([b"stray"])
     last, _ = frames([encode(Message(0, 9, 5), 60)], port=7000, to=2)
     looks = [Look(first, 0, 0, 1_000_000_000), Look(stray, 1, 0, 7), Look(last, 1, 1, 999_999_990)]
-    rows, foreign = rows_of(looks, STREAMS)
+    rows, foreign, _ = rows_of(looks, STREAMS)
     assert foreign == 1
     assert [tuple(row) for row in rows.tolist()] == [
         (0, 0, 0, 0, 1, 3, 82), (1000, 0, 0, 0, 1, 4, 82), (10, 1, 1, 1, 0, 9, 102)
@@ -220,7 +260,7 @@ def test_the_tap_and_its_capture_file_never_disagree(tmp_path):
     path = tmp_path / "tap.pcapng"
     blocks = packet_blocks(0, given.stamps_ns, given.lengths, flags, given.data)
     path.write_bytes(file_header(["p0"], "") + blocks)
-    rows, foreign = rows_of([Look(given, 1, 0, 0)], STREAMS)
+    rows, foreign, _ = rows_of([Look(given, 1, 0, 0)], STREAMS)
     found = read_capture(path, rules=STREAMS.rules)
     ours = found.rule >= 0
     assert foreign == 3

@@ -1,0 +1,38 @@
+"""How a stream travels where its packets are real: the carriages that a profile may name.
+
+A stream's ``payload`` is one UDP payload, the carriage's own headers included; of those over TCP
+it is one message. On the virtual bench every stream travels as plain packets of that size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TCP, UDP = 6, 17
+
+PLAIN = "datagram"
+"""The carriage of streams that name none."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarriageKind:
+    """One carriage.
+
+    ``title``: in words. ``protocol``: IP protocol number. ``least_bytes``: the smallest payload
+    that holds its headers and a message without a body.
+    """
+
+    title: str
+    protocol: int
+    least_bytes: int
+
+
+CARRIAGES: Mapping[str, CarriageKind] = {
+    PLAIN: CarriageKind("UDP with the simulated devices' own header", UDP, 22),
+    "rtp": CarriageKind("RTP (RFC 3550), the message in a header extension (RFC 8285)", UDP, 44),
+    "dtls": CarriageKind("DTLS 1.2 (RFC 6347), both sides with certificates", UDP, 59),
+    "mllp": CarriageKind("HL7 v2 over MLLP, on TCP", TCP, 22),
+    "dicom": CarriageKind("DICOM C-STORE, on TCP", TCP, 22),
+}
+"""By name, as in a profile."""
