@@ -32,7 +32,6 @@ MONITORING = "182777000^monitoring of patient^SCT"
 ALARM = Coded(196616, "MDC_EVT_ALARM")
 PHASE = Coded(68481, "MDC_ATTR_EVENT_PHASE")
 STATE = Coded(68482, "MDC_ATTR_ALARM_STATE")
-PRIORITY = Coded(68484, "MDC_ATTR_ALARM_PRIORITY")
 
 PRIORITIES: Mapping[str, str] = {"high": "PH", "medium": "PM", "low": "PL"}
 """Priorities of IEC 60601-1-8 as PCD-04 writes them."""

@@ -54,7 +54,7 @@ def encode(message: Message, priorities: Mapping[str, str] | None = None) -> byt
 
     Args:
         message: any; what is neither a record nor the list of alarms stands as JSON in one OBX.
-        priorities: by alarm, ``high``, ``medium`` or ``low``.
+        priorities: by alarm, ``high``, ``medium`` or ``low``; of others none is told.
 
     Raises:
         ValueError: HL7 has no such time.
@@ -207,8 +207,8 @@ def _alarm_lines(
     alarms: list[str], priorities: Mapping[str, str]
 ) -> Iterable[tuple[str, str, str, str, str]]:
     for name in alarms:
-        priority = codes.PRIORITIES.get(priorities.get(name, ""), "PU")
-        yield "CWE", _code(codes.ALARM), _named(name, codes.EVENTS), "", f"{priority}~SP"
+        flags = [codes.PRIORITIES[priorities[name]]] if name in priorities else []
+        yield "CWE", _code(codes.ALARM), _named(name, codes.EVENTS), "", "~".join([*flags, "SP"])
         yield "ST", _code(codes.PHASE), "present", "", ""
         yield "ST", _code(codes.STATE), "active", "", ""
     if not alarms:

@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping
 
 from bench.benches.local.carriage.base import Carriage, Place
 from bench.benches.local.carriage.datagram import Datagram
+from bench.benches.local.carriage.dicom import Dicom
+from bench.benches.local.carriage.mllp import open_mllp
 
 OPENERS: Mapping[str, Callable[[Place], Carriage]] = {
     "datagram": Datagram,
+    "dicom": Dicom,
+    "mllp": open_mllp,
 }
 """By name, as in :data:`bench.devices.carriages.CARRIAGES`."""
 
