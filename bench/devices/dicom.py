@@ -78,8 +78,10 @@ def message_of(instance: Dataset) -> Message:
     """
     try:
         told = instance.private_block(_GROUP, _CREATOR)[_ELEMENT].value
-        fields = dict(zip(_FIELDS, json.loads(told), strict=True))
-        message = Message(**fields)
+        fields = json.loads(told)
+        if not isinstance(fields, list) or len(fields) != len(_FIELDS):
+            raise ValueError(f"DICOM: not the fields of a message: {told[:60]!r}")
+        message = Message(*fields)
         number, attempt, chunk, _ = _chunk(message.body)
         named = instance.SOPInstanceUID == _uid("instance", number, attempt, chunk)
         placed = (instance.StudyID, instance.InstanceNumber) == (str(number), chunk + 1)

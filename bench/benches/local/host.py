@@ -22,7 +22,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from bench.benches.local import kernel
+from bench.benches.local import carriage, kernel
 from bench.benches.local.agent import Agent
 from bench.benches.local.channel import Sender
 from bench.benches.local.emulation import emulate, link_plans, netem_problem
@@ -155,6 +155,7 @@ class _Session:
             The session's start, CLOCK_MONOTONIC in ns.
         """
         build = load(self._request.build)
+        carriage.load(stream.carriage for stream in self._request.session.device.streams)
         self._t0_ns = time.monotonic_ns() + LEAD_NS
         gc.collect()
         gc.freeze()

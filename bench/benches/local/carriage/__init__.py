@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 
 from bench.benches.local.carriage.base import Carriage, Place
 from bench.benches.local.carriage.datagram import Datagram
@@ -16,4 +17,13 @@ OPENERS: Mapping[str, Callable[[Place], Carriage]] = {
 }
 """By name, as in :data:`bench.devices.carriages.CARRIAGES`."""
 
-__all__ = ["OPENERS", "Carriage", "Place"]
+_LIBRARIES = {"dicom": "bench.benches.local.carriage.dicom_peer"}
+
+
+def load(carriages: Iterable[str]) -> None:
+    """Load what carriages need that takes long: before the processes of a session are forked."""
+    for name in set(carriages) & _LIBRARIES.keys():
+        import_module(_LIBRARIES[name])
+
+
+__all__ = ["OPENERS", "Carriage", "Place", "load"]
