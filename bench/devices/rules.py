@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Literal
 
 from bench.captures.rules import SequenceField, StreamRule
+from bench.devices import rtp
 from bench.devices.carriages import CARRIAGES, PLAIN, TCP, UDP
 from bench.devices.profile import DeviceProfile, Stream, Wire
 from bench.devices.wire import MAGIC, VERSION
 
 NUMBER = SequenceField(offset=4, bytes=4, order=">")
 """Where the simulated devices number their messages (:data:`bench.devices.wire.HEADER`)."""
+
+_RTP = bytes((rtp.FIRST_BYTE, rtp.PAYLOAD_TYPE))
+_RTP_MASK = b"\xff\x7f"  # not the marker
+_RTP_NUMBER = SequenceField(rtp.NUMBER_OFFSET, bytes=4)
 
 
 def rules_of(profile: DeviceProfile) -> tuple[StreamRule, ...]:
@@ -41,11 +46,14 @@ def wire_rule(name: str, port: int, code: int, carriage: str = PLAIN) -> StreamR
     """One stream of simulated devices' packets, as its carriage makes them.
 
     Plain ones begin with the wire header (:mod:`bench.devices.wire`), which names the stream and
-    numbers its messages. Over TCP a packet is a segment with data on its way to the port, and its
+    numbers its messages. RTP has the whole number in its extension (:mod:`bench.devices.rtp`). Over
+    TCP a packet is a segment with data on its way to the port, and its
     number TCP's own.
     """
     if CARRIAGES[carriage].protocol == TCP:
         return StreamRule(name, TCP, port, segments=True)
+    if carriage == "rtp":
+        return StreamRule(name, UDP, port, _RTP, _RTP_NUMBER, mask=_RTP_MASK)
     return StreamRule(name, UDP, port, MAGIC + bytes((VERSION, code)), NUMBER)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, replace
 from importlib import resources
 
@@ -166,7 +167,7 @@ def test_everything_that_the_catalogue_wants_declared_can_be(tmp_path):
     assert (declares["display_error"], declares["access_methods"]) == (0.25, 3)
 
 
-REAL = TEXT.replace('machine = "remote-robot"\n', "")
+REAL = re.sub(r"(?m)^(machine|carriage) = .*\n", "", TEXT)
 FORCE = '[[streams]]\nname = "force-feedback"'
 
 WIRE = """
@@ -260,6 +261,14 @@ def test_what_a_stream_needs_of_a_network_is_read_and_names_no_run_anew():
             del stream["carriage"]
     text = json.dumps(data, sort_keys=True)
     assert robot.fingerprint == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_every_video_of_the_devices_travels_as_rtp():
+    for name in registry.names():
+        for stream in registry.find_device(name).streams:
+            video = any("video" in kind or kind == "medical-image" for kind in stream.kinds)
+            video = video or stream.name == "ultrasound"
+            assert (stream.carriage == "rtp") == video, (name, stream.name)
 
 
 @pytest.mark.parametrize("name", ["mobile-dr-ct", "remote-mri-console"])

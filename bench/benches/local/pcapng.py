@@ -47,7 +47,7 @@ def file_header(interfaces: Sequence[str], comment: str) -> bytes:
 
 
 def packet_blocks(
-    interface: int,
+    interface: NDArray[np.int64],
     stamps_ns: NDArray[np.int64],
     lengths: NDArray[np.int64],
     flags: NDArray[np.int64],
@@ -56,7 +56,7 @@ def packet_blocks(
     """Enhanced packet blocks, one per packet, in the order given.
 
     Args:
-        interface: number of the interface.
+        interface: numbers of the interfaces, shape ``(n,)``.
         stamps_ns: ns since 1970, shape ``(n,)``.
         lengths: bytes of the packet on the wire, shape ``(n,)``.
         flags: :data:`INBOUND` or :data:`OUTBOUND`, shape ``(n,)``.
@@ -73,7 +73,7 @@ def packet_blocks(
         total = _EPB_HEAD + padded + _EPB_TAIL
         block = np.zeros((len(chosen), total), dtype=np.uint8)
         head = np.empty((len(chosen), 7), dtype="<u4")
-        head[:, 0], head[:, 1], head[:, 2] = _PACKET, total, interface
+        head[:, 0], head[:, 1], head[:, 2] = _PACKET, total, interface[chosen]
         head[:, 3] = stamps_ns[chosen] >> 32
         head[:, 4] = stamps_ns[chosen] & 0xFFFFFFFF
         head[:, 5], head[:, 6] = size, lengths[chosen]

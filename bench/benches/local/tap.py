@@ -222,13 +222,16 @@ class Tap:
     def _look(self) -> None:
         offset = clock_offset_ns()
         self._offsets = (min(self._offsets[0], offset), max(self._offsets[1], offset))
+        kept: dict[int, list[tuple[int, Frames]]] = {}
         for point in self._points:
             while (frames := point.ring.take()) is not None:
                 self._packets += len(frames.stamps_ns)
                 epoch = offset + self._t0_ns
                 self._looks.append(Look(frames, point.tap, point.link, epoch))
                 if point.capture is not None:
-                    _write(point.capture, _captured(point, frames))
+                    kept.setdefault(point.capture, []).append((point.interface, frames))
+        for fd, taken in kept.items():
+            _write(fd, _captured(taken))
 
     def _send(self) -> None:
         rows, foreign, overhead = rows_of(self._looks, self._streams)
@@ -241,9 +244,19 @@ class Tap:
         self._out.send({"rows": len(rows)}, rows.tobytes())
 
 
-def _captured(point: TapPoint, frames: Frames) -> bytes:
-    flags = np.where(frames.outgoing, OUTBOUND, INBOUND).astype(np.int64)
-    return packet_blocks(point.interface, frames.stamps_ns, frames.lengths, flags, frames.data)
+def _captured(taken: Sequence[tuple[int, Frames]]) -> bytes:
+    """What one look gave of the interfaces of one file, in order of time."""
+    stamps = np.concatenate([frames.stamps_ns for _, frames in taken])
+    order = np.argsort(stamps, kind="stable")
+    counts = [len(frames.stamps_ns) for _, frames in taken]
+    outgoing = np.concatenate([frames.outgoing for _, frames in taken])[order]
+    return packet_blocks(
+        np.repeat([interface for interface, _ in taken], counts)[order],
+        stamps[order],
+        np.concatenate([frames.lengths for _, frames in taken])[order],
+        np.where(outgoing, OUTBOUND, INBOUND).astype(np.int64),
+        np.concatenate([frames.data[:, :SNAP_BYTES] for _, frames in taken])[order],
+    )
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -13,7 +13,9 @@ from bench.units import ns
 
 CONTROL = Stream("control", "Control", 0, "doctor", 7000, (), 200, 0.02)
 COMMAND = Stream("haptic-command", "Command", 1, "doctor", 7001, ("force",), 36, 0.001)
-VIDEO = Stream("video-2d", "Video", 2, "patient", 7002, ("video-2d",), 1200, 0.02, packets=5)
+VIDEO = Stream(
+    "video-2d", "Video", 2, "patient", 7002, ("video-2d",), 1200, 0.02, packets=5, carriage="rtp"
+)
 
 
 def profile(**defects: float) -> DeviceProfile:

@@ -63,6 +63,17 @@ def test_datagrams_arrive_as_they_were_sent(kit):
         assert taken(ends.doctor) == []
 
 
+def test_rtp_arrives_as_it_was_sent(kit):
+    with Ends(kit.standin.VIDEO) as ends:
+        sent = [Message(2, 70_000 + n, 5, 0x7E1E, None, -77) for n in range(5)]
+        for message in sent:
+            ends.patient.send(message)
+        ends.patient._sock.send(b"\x80" + bytes(50))  # of somebody else
+        assert [ends.doctor.take() for _ in sent] == sent
+        with pytest.raises(ValueError, match="not RTP"):
+            ends.doctor.take()
+
+
 def test_what_is_no_message_is_said_and_what_does_not_fit_is_refused(kit):
     stream = kit.standin.COMMAND
     with Ends(stream) as ends:

@@ -258,7 +258,7 @@ def test_the_tap_and_its_capture_file_never_disagree(tmp_path):
     given, _ = frames(payloads)
     flags = np.where(given.outgoing, OUTBOUND, INBOUND)
     path = tmp_path / "tap.pcapng"
-    blocks = packet_blocks(0, given.stamps_ns, given.lengths, flags, given.data)
+    blocks = packet_blocks(np.zeros(303, "i8"), given.stamps_ns, given.lengths, flags, given.data)
     path.write_bytes(file_header(["p0"], "") + blocks)
     rows, foreign, _ = rows_of([Look(given, 1, 0, 0)], STREAMS)
     found = read_capture(path, rules=STREAMS.rules)
@@ -273,7 +273,7 @@ def test_the_tap_and_its_capture_file_never_disagree(tmp_path):
 def test_capture_blocks_hold_the_bytes_as_they_were():
     given, packets = frames([bytes(range(size)) for size in (0, 1, 2, 3, 85, 86, 87, 200)])
     flags = np.where(given.outgoing, OUTBOUND, INBOUND)
-    text = packet_blocks(1, given.stamps_ns, given.lengths, flags, given.data)
+    text = packet_blocks(np.ones(8, "i8"), given.stamps_ns, given.lengths, flags, given.data)
     at = 0
     for number, packet in enumerate(packets):
         kind, size, interface, high, low, captured, length = struct.unpack_from("<7I", text, at)
@@ -286,6 +286,39 @@ def test_capture_blocks_hold_the_bytes_as_they_were():
         assert struct.unpack_from("<I", text, at + size - 4) == (size,)
         at += size
     assert at == len(text)
+
+
+class Once:
+    """A ring that gives packets once."""
+
+    drops = 0
+
+    def __init__(self, given):
+        self.waiting = [given]
+
+    def take(self):
+        return self.waiting.pop() if self.waiting else None
+
+    def count_drops(self):
+        return 0
+
+
+def test_a_capture_is_in_order_of_time_however_late_the_tap_looks(tmp_path):
+    """Of two interfaces, whose packets of the same 300 ms it finds in two rings."""
+    rings = []
+    for shift in (0, 1):
+        given, _ = frames([encode(Message(1, 2 * n + shift, 5), 36) for n in range(300)])
+        stamps = 1_000_000_000 + (2 * np.arange(300) + shift) * MS // 2
+        rings.append(Once(given._replace(stamps_ns=stamps)))
+    path = tmp_path / "tap.pcapng"
+    near, far = socket.socketpair()
+    with near, far, path.open("wb", buffering=0) as file:
+        file.write(file_header(["p0", "p1"], ""))
+        points = [tap_module.TapPoint(ring, 0, n, n, file.fileno()) for n, ring in enumerate(rings)]
+        Tap(points, STREAMS, Sender(near), time.monotonic_ns()).run(0)
+    found = read_capture(path, rules=STREAMS.rules)
+    assert found.number.tolist() == list(range(600))
+    assert (np.diff(found.t_ns) > 0).all()
 
 
 def test_the_capture_header_names_interfaces_and_resolution():

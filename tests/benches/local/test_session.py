@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from bench.benches.local import collect
 from bench.network.impairment import Delay, Impairment, bernoulli
 from bench.network.scenario import Action
 from bench.sessions.packets import TAPS
+from bench.studies.analyse import Question, analyse
 
 pytestmark = pytest.mark.usefixtures("local_host")
 
@@ -188,6 +191,14 @@ def blocks(data: bytes):
     assert at == len(data)
 
 
+def told(payload: bytes) -> tuple[int, int]:
+    """Stream and number of a packet, read by the carriages' specifications alone."""
+    if payload[0] >> 6 == 2:  # RTP: the last byte of its source, the number in its extension
+        return payload[11], int.from_bytes(payload[17:21], "big")
+    assert payload[:2] == b"TB"
+    return payload[3], int.from_bytes(payload[4:8], "big")
+
+
 @pytest.mark.parametrize("side", ["patient", "doctor"])
 def test_capture_files_hold_every_packet(clean, side):
     recording, sink = clean
@@ -201,11 +212,10 @@ def test_capture_files_hold_every_packet(clean, side):
         captured, length = (int.from_bytes(body[i : i + 4], "little") for i in (12, 16))
         assert captured == min(length, 128)
         payload = body[20 + 42 : 20 + captured]
-        assert payload[:2] == b"TB"
         stamp = int.from_bytes(body[4:8], "little") << 32 | int.from_bytes(body[8:12], "little")
         assert abs(stamp - time.time_ns()) < 3600e9
         outgoing = body[-8:-4] == b"\x02\0\0\0"
-        seen.add((payload[3], int.from_bytes(payload[4:8], "big"), outgoing))
+        seen.add((*told(payload), outgoing))
     for name, is_out in (("patient", side == "patient"), ("doctor", side == "doctor")):
         direction = 1 if name == "patient" else 0
         part = rows.where(direction=direction)
@@ -213,6 +223,51 @@ def test_capture_files_hold_every_packet(clean, side):
             zip(part.column("stream").tolist(), part.column("seq").tolist(), strict=True)
         )
         assert {(s, n) for s, n, outgoing in seen if outgoing == is_out} >= expected
+
+
+def test_video_is_real_rtp_in_our_own_eyes(clean, kit):
+    recording, sink = clean
+    paths = [sink.folder / f"{side}.pcapng" for side in ("patient", "doctor")]
+    rows = recording.packets.where(stream=kit.standin.VIDEO.code)
+    sent, arrived = (rows.where(tap=tap) for tap in ("patient", "doctor"))
+    for device in (None, recording.device):
+        found = analyse(*paths, Question(device=device, fit=False)).streams
+        (video,) = (each for each in found if each.ssrc is not None)
+        assert video.ssrc == 0x54420102
+        assert video.numbered
+        assert abs(video.figures.sent - len(sent)) <= 5  # the capture goes on after the end
+        assert abs(video.figures.received - len(arrived)) <= 5
+        assert video.figures.lost == 0
+    assert video.stream == "video-2d"
+
+
+@pytest.mark.skipif(
+    shutil.which("tshark") is None,
+    reason="NOT COMPARED WITH TSHARK: it is not installed (apt-get install tshark)",
+)
+def test_video_is_real_rtp_in_tsharks_eyes(clean, kit):
+    recording, sink = clean
+    fields = ("rtp.version", "rtp.p_type", "rtp.ssrc", "rtp.marker", "rtp.seq", "rtp.timestamp",
+              "rtp.ext.profile", "rtp.ext.rfc5285.id", "frame.len")  # fmt: skip
+    command = ["tshark", "-r", str(sink.folder / "patient.pcapng"), "-d", "udp.port==7002,rtp",
+               "-Y", "udp.port==7002", "-T", "fields"]  # fmt: skip
+    command += [word for field in fields for word in ("-e", field)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    packets = [line.split("\t") for line in text.splitlines()]
+    sent = recording.packets.where(tap="patient", stream=kit.standin.VIDEO.code)
+    assert len(packets) >= len(sent) > 300
+    seq = np.array([int(packet[4]) for packet in packets])
+    stamp = np.array([int(packet[5]) for packet in packets])
+    for packet in packets:
+        assert packet[:3] == ["2", "96", "0x54420102"]
+        assert packet[6:] == ["0xbede", "1,2", str(kit.standin.VIDEO.frame_bytes)]
+    assert set(sent.column("seq")) <= set(seq.tolist())
+    markers = [packet[3].lower() in ("1", "true") for packet in packets]
+    assert markers == [number % 5 == 4 for number in seq]
+    frames = [stamp[seq // 5 == frame] for frame in range(len(seq) // 5)]
+    assert all(len(set(each.tolist())) == 1 for each in frames)
+    steps = np.diff([each[0] for each in frames])
+    assert abs(np.median(steps) - 1800) < 90  # 20 ms of 90 kHz, as the host keeps time
 
 
 @pytest.mark.parametrize("defect", ["crash", "crash-in-build"])

@@ -9,11 +9,13 @@ from bench.benches.local.carriage.base import Carriage, Place
 from bench.benches.local.carriage.datagram import Datagram
 from bench.benches.local.carriage.dicom import Dicom
 from bench.benches.local.carriage.mllp import open_mllp
+from bench.benches.local.carriage.rtp import Rtp
 
 OPENERS: Mapping[str, Callable[[Place], Carriage]] = {
     "datagram": Datagram,
     "dicom": Dicom,
     "mllp": open_mllp,
+    "rtp": Rtp,
 }
 """By name, as in :data:`bench.devices.carriages.CARRIAGES`."""
 
