@@ -12,9 +12,15 @@ from __future__ import annotations
 
 import json
 import math
+from functools import cache
 from typing import Any
 
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filereader import read_dataset
+from pydicom.filewriter import write_dataset
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     PYDICOM_IMPLEMENTATION_UID,
     ImplicitVRLittleEndian,
@@ -42,11 +48,30 @@ def instance_of(message: Message, pixel_bytes: int) -> Dataset:
         ValueError: the message is no chunk, or the size cannot be a picture.
     """
     number, attempt, chunk, chunks = _chunk(message.body)
-    if pixel_bytes < 2 or pixel_bytes % 2:
-        raise ValueError(f"DICOM: no picture of {pixel_bytes} bytes: an even number is needed")
+    found = Dataset(dict(_constant(pixel_bytes)))
+    found.SOPInstanceUID = _uid("instance", number, attempt, chunk)
+    found.StudyInstanceUID = _uid("study", number)
+    found.SeriesInstanceUID = _uid("series", number, attempt)
+    found.StudyID = str(number)
+    found.SeriesNumber, found.InstanceNumber = attempt, chunk + 1
+    found.ImagesInAcquisition = chunks
+    found.PixelData = _pixels(message.value, pixel_bytes)
+    found["PixelData"].VR = "OW"
+    told = json.dumps([getattr(message, name) for name in _FIELDS], separators=(",", ":"))
+    found.private_block(_GROUP, _CREATOR, create=True).add_new(_ELEMENT, "UT", told)
+    found.file_meta = FileMetaDataset()
+    found.file_meta.TransferSyntaxUID = SYNTAX
+    found.file_meta.MediaStorageSOPClassUID = SOP_CLASS
+    found.file_meta.MediaStorageSOPInstanceUID = found.SOPInstanceUID
+    found.file_meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    return found
+
+
+@cache
+def _constant(pixel_bytes: int) -> dict[BaseTag, DataElement | RawDataElement]:
+    """What all instances of a size share, as it is written: the library need not write it anew."""
     found = Dataset()
     found.SOPClassUID = SOP_CLASS
-    found.SOPInstanceUID = _uid("instance", number, attempt, chunk)
     found.StudyDate, found.StudyTime = "19700101", "000000"
     found.AccessionNumber = ""
     found.Modality = "OT"
@@ -54,20 +79,15 @@ def instance_of(message: Message, pixel_bytes: int) -> Dataset:
     found.ReferringPhysicianName = ""
     found.PatientName, found.PatientID = "Simulated^Patient", "SIMULATED"
     found.PatientBirthDate, found.PatientSex = "", ""
-    found.StudyInstanceUID = _uid("study", number)
-    found.SeriesInstanceUID = _uid("series", number, attempt)
-    found.StudyID = str(number)
-    found.SeriesNumber, found.InstanceNumber = attempt, chunk + 1
-    found.ImagesInAcquisition = chunks
-    _picture(found, message.value, pixel_bytes)
-    told = json.dumps([getattr(message, name) for name in _FIELDS], separators=(",", ":"))
-    found.private_block(_GROUP, _CREATOR, create=True).add_new(_ELEMENT, "UT", told)
-    found.file_meta = FileMetaDataset()
-    found.file_meta.TransferSyntaxUID = SYNTAX
-    found.file_meta.MediaStorageSOPClassUID = found.SOPClassUID
-    found.file_meta.MediaStorageSOPInstanceUID = found.SOPInstanceUID
-    found.file_meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
-    return found
+    found.SamplesPerPixel, found.PhotometricInterpretation = 1, "MONOCHROME2"
+    found.Rows, found.Columns = _sides(pixel_bytes)
+    found.BitsAllocated, found.BitsStored, found.HighBit = 16, 16, 15
+    found.PixelRepresentation = 0
+    written = DicomBytesIO()
+    written.is_implicit_VR, written.is_little_endian = True, True
+    write_dataset(written, found)
+    written.seek(0)
+    return dict(read_dataset(written, is_implicit_VR=True, is_little_endian=True).items())
 
 
 def message_of(instance: Dataset) -> Message:
@@ -110,17 +130,15 @@ def _uid(*content: object) -> str:
     return generate_uid(entropy_srcs=["telemed-bench", *map(str, content)])
 
 
-def _picture(found: Dataset, value: int, pixel_bytes: int) -> None:
+def _sides(pixel_bytes: int) -> tuple[int, int]:
+    """Rows and columns of a picture of that size, 16 bits a pixel."""
+    if pixel_bytes < 2 or pixel_bytes % 2:
+        raise ValueError(f"DICOM: no picture of {pixel_bytes} bytes: an even number is needed")
     pixels = pixel_bytes // 2
     rows = next(n for n in range(math.isqrt(pixels), 0, -1) if pixels % n == 0)
     if pixels // rows > 0xFFFF:
         raise ValueError(f"DICOM: no picture of {pixel_bytes} bytes has sides of 65535 at most")
-    found.SamplesPerPixel, found.PhotometricInterpretation = 1, "MONOCHROME2"
-    found.Rows, found.Columns = rows, pixels // rows
-    found.BitsAllocated, found.BitsStored, found.HighBit = 16, 16, 15
-    found.PixelRepresentation = 0
-    found.PixelData = _pixels(value, pixel_bytes)
-    found["PixelData"].VR = "OW"
+    return rows, pixels // rows
 
 
 def _pixels(value: int, size: int) -> bytes:

@@ -12,6 +12,7 @@ import logging
 import queue
 import socket
 import struct
+import sys
 import threading
 import time
 from typing import Any
@@ -29,7 +30,7 @@ ANSWER_S = 1.5
 """An association on which an answer takes longer is aborted; the next chunk opens another."""
 
 CONNECT_S = 1.0
-STALE_S = 2.0
+STALE_NS = 2_000_000_000
 """A chunk that waited longer is not sent: the device has sent it again meanwhile."""
 
 IDLE_S = 1.0
@@ -41,7 +42,7 @@ CANNOT_UNDERSTAND = 0xC000
 OUT_OF_RESOURCES = 0xA700
 """Status of a C-STORE (PS3.4, table B.2-1)."""
 
-_MOST_JOBS = 256
+_SWITCH_S = 5e-4
 _READ_BYTES = 1 << 16
 _ABANDONED_S = 4.0
 _RESET = struct.pack("ii", 1, 0)
@@ -52,35 +53,38 @@ def store(channel: socket.socket, here: str, there: tuple[str, int], size: int) 
     """Send the chunks that come through ``channel``.
 
     Args:
-        channel: brings messages as JSON; takes what became of those that failed.
+        channel: brings messages as JSON, with the time (CLOCK_MONOTONIC) at which they were
+            handed over; takes what became of those that failed.
         here: the address to connect from.
         there: address and port of the SCP.
         size: bytes of pixel data of each chunk.
     """
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
-    jobs: queue.Queue[tuple[float, Message]] = queue.Queue(_MOST_JOBS)
+    _quietly()
+    idle: queue.LifoQueue[_Scu] = queue.LifoQueue()
     for _ in range(ASSOCIATIONS):
-        sender = _Scu(jobs, channel, here, there, size)
-        threading.Thread(target=sender.run, daemon=True).start()
+        _Scu(idle, channel, here, there, size).start()
     while data := channel.recv(_READ_BYTES):
-        try:
-            jobs.put_nowait((time.monotonic(), Message(*json.loads(data))))
-        except queue.Full:
-            _say(channel, "fault", "dropped")
+        # Whoever was busy last: an association that is open, where there is one.
+        idle.get().jobs.put(data)
 
 
-class _Scu:
-    """One association at a time, in a thread of its own."""
+class _Scu(threading.Thread):
+    """One association at a time.
+
+    ``jobs``: the chunk that it is to send next.
+    """
 
     def __init__(
         self,
-        jobs: queue.Queue[tuple[float, Message]],
+        idle: queue.LifoQueue[_Scu],
         channel: socket.socket,
         here: str,
         there: tuple[str, int],
         size: int,
     ) -> None:
-        self._jobs, self._channel, self._here, self._there = jobs, channel, here, there
+        super().__init__(daemon=True)
+        self.jobs: queue.Queue[bytes] = queue.Queue()
+        self._idle, self._channel, self._here, self._there = idle, channel, here, there
         self._size = size
         self._entity = _entity("SIMULATED")
         self._entity.add_requested_context(SOP_CLASS, SYNTAX)
@@ -88,18 +92,23 @@ class _Scu:
 
     def run(self) -> None:
         """Send chunks for ever."""
+        self._idle.put(self)
         while True:
             association = self._association
             try:
-                since, message = self._jobs.get(timeout=IDLE_S if association else None)
+                since_ns, fields = json.loads(
+                    self.jobs.get(timeout=IDLE_S if association else None)
+                )
             except queue.Empty:
                 assert association is not None
                 association.release()
                 self._association = None
                 continue
-            fault = "stale" if time.monotonic() - since > STALE_S else self._store(message)
+            stale = time.monotonic_ns() - since_ns > STALE_NS
+            fault = "stale" if stale else self._store(Message(*fields))
             if fault:
                 _say(self._channel, "fault", fault)
+            self._idle.put(self)
 
     def _store(self, message: Message) -> str:
         """Send one chunk; what went wrong, if anything."""
@@ -126,7 +135,7 @@ class _Scu:
 
 def provide(channel: socket.socket, here: tuple[str, int]) -> None:
     """Take instances at address and port ``here``; the chunks in them go to ``channel``."""
-    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    _quietly()
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 1, 0))
     entity = _entity("STATION")
     entity.add_supported_context(SOP_CLASS, SYNTAX)
@@ -144,6 +153,12 @@ def provide(channel: socket.socket, here: tuple[str, int]) -> None:
     entity.start_server(here, block=False, evt_handlers=handlers)
     while channel.recv(_READ_BYTES):
         pass
+
+
+def _quietly() -> None:
+    """No log; and no thread keeps the others waiting for long."""
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+    sys.setswitchinterval(_SWITCH_S)
 
 
 def _entity(title: str) -> AE:
