@@ -15,6 +15,10 @@ PLAIN = "datagram"
 """The carriage of streams that name none."""
 
 
+DTLS_BYTES = 13 + 8 + 16
+"""What a record of DTLS 1.2 adds with AES-GCM: header, nonce, tag (RFC 6347, RFC 5288)."""
+
+
 @dataclass(frozen=True, slots=True)
 class CarriageKind:
     """One carriage.
@@ -31,7 +35,7 @@ class CarriageKind:
 CARRIAGES: Mapping[str, CarriageKind] = {
     PLAIN: CarriageKind("UDP with the simulated devices' own header", UDP, 22),
     "rtp": CarriageKind("RTP (RFC 3550), the message in a header extension (RFC 8285)", UDP, 44),
-    "dtls": CarriageKind("DTLS 1.2 (RFC 6347), both sides with certificates", UDP, 59),
+    "dtls": CarriageKind("DTLS 1.2 (RFC 6347), both sides with certificates", UDP, 22 + DTLS_BYTES),
     "mllp": CarriageKind("HL7 v2 over MLLP, on TCP", TCP, 22),
     "dicom": CarriageKind("DICOM C-STORE, on TCP", TCP, 22),
 }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.benches.local.carriage import Carriage
+from bench.benches.local.carriage.credentials import Identity
 from bench.benches.local.channel import Sender
 from bench.benches.local.kernel import Timer
 from bench.benches.local.port import Bursts, LocalPort, burst_sizes
@@ -44,6 +45,7 @@ class Agent:
         out: where reports go.
         t0_ns: the session's start, CLOCK_MONOTONIC.
         scheduling: what the scheduler granted this process, for the report.
+        identity: the side's certificate, where a carriage asks for one.
     """
 
     def __init__(
@@ -56,11 +58,12 @@ class Agent:
         out: Sender,
         t0_ns: int,
         scheduling: str = "",
+        identity: Identity | None = None,
     ) -> None:
         self._scheduling = scheduling
         self._t0_ns = t0_ns
         self._out = out
-        self._port = LocalPort(profile, side, links)
+        self._port = LocalPort(profile, side, links, identity)
         self._endpoint = build(profile, side, self._port)
         self._timer = Timer()
         self._late_ns = array("q")

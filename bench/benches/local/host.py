@@ -24,6 +24,7 @@ from pyroute2 import IPRoute
 
 from bench.benches.local import carriage, kernel
 from bench.benches.local.agent import Agent
+from bench.benches.local.carriage.credentials import identities
 from bench.benches.local.channel import Sender
 from bench.benches.local.emulation import emulate, link_plans, netem_problem
 from bench.benches.local.layout import SIDES
@@ -145,6 +146,8 @@ class _Session:
         self._rings: dict[Side, list[PacketRing]] = {
             side: self._topology.rings(side) for side in SIDES
         }
+        # Made before the fork, and gone with the session: no file ever holds a private key.
+        self._identities = identities(request.session.device.name)
         self._t0_ns = 0
         self.pids: dict[int, str] = {}
 
@@ -200,7 +203,10 @@ class _Session:
         scheduling = timing.prefer_timing(_AGENT_PRIORITY)
         actions = [action for action in self._schedule.actions if action.side == side]
         device, links = self._request.session.device, len(self._schedule.links)
-        agent = Agent(device, side, links, build, actions, sender, self._t0_ns, scheduling)
+        agent = Agent(
+            device, side, links, build, actions, sender, self._t0_ns, scheduling,
+            self._identities[side],
+        )  # fmt: skip
         agent.run(self._schedule.end_ns)
 
     def _tap(self, sender: Sender) -> None:

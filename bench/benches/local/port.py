@@ -10,6 +10,7 @@ from heapq import heappush
 from typing import Any
 
 from bench.benches.local.carriage import OPENERS, Carriage, Place
+from bench.benches.local.carriage.credentials import Identity
 from bench.benches.local.layout import address, other
 from bench.devices.ports import Message
 from bench.devices.profile import DeviceProfile
@@ -29,10 +30,13 @@ class LocalPort:
     """A :class:`bench.devices.ports.Port` over real sockets: a carriage per stream and link.
 
     ``queue``: the timers that wait, a heap of ``(t_ns, number, call)``. ``carriages``:
-    ``(carriage, link, stream code)`` for the loop that receives.
+    ``(carriage, link, stream code)`` for the loop that receives. ``identity``: what the side shows
+    where a carriage asks for certificates.
     """
 
-    def __init__(self, profile: DeviceProfile, side: Side, links: int) -> None:
+    def __init__(
+        self, profile: DeviceProfile, side: Side, links: int, identity: Identity | None = None
+    ) -> None:
         self.queue: list[tuple[int, int, Callable[[int], None]]] = []
         self.carriages: list[tuple[Carriage, int, int]] = []
         self.send_errors = 0
@@ -46,7 +50,7 @@ class LocalPort:
         self._payload = {stream.code: stream.payload_bytes for stream in profile.streams}
         for stream in profile.active_streams:
             for link in range(links):
-                carriage = OPENERS[stream.carriage](Place(stream, link, side, self.at))
+                carriage = OPENERS[stream.carriage](Place(stream, link, side, self.at, identity))
                 self.carriages.append((carriage, link, stream.code))
                 self._sends[link][stream.code] = carriage.send
 

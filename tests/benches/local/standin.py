@@ -11,7 +11,7 @@ from bench.devices.ports import Message
 from bench.devices.profile import DeviceProfile, Stream
 from bench.units import ns
 
-CONTROL = Stream("control", "Control", 0, "doctor", 7000, (), 200, 0.02)
+CONTROL = Stream("control", "Control", 0, "doctor", 7000, (), 200, 0.02, carriage="dtls")
 COMMAND = Stream("haptic-command", "Command", 1, "doctor", 7001, ("force",), 36, 0.001)
 VIDEO = Stream(
     "video-2d", "Video", 2, "patient", 7002, ("video-2d",), 1200, 0.02, packets=5, carriage="rtp"

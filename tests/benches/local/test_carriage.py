@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import pickle
 import select
+import time
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
+from OpenSSL import SSL
 
-from bench.benches.local.carriage import OPENERS, Place, datagram
+from bench.benches.local.carriage import OPENERS, Place, credentials, datagram, dtls
 from bench.benches.local.port import LocalPort
 from bench.devices.ports import Message
 
@@ -20,17 +25,41 @@ def on_loopback(monkeypatch):
     )
 
 
+@pytest.fixture(scope="module")
+def identities():
+    return credentials.identities("stand-in")
+
+
 class Ends:
     """Both ends of one stream's carriage, and the timers that they asked for."""
 
-    def __init__(self, stream):
+    def __init__(self, stream, identities=None):
         self.timers = []
         self.doctor, self.patient = (
             OPENERS[stream.carriage](
-                Place(stream, 0, side, lambda t_ns, call: self.timers.append((t_ns, call)))
+                Place(stream, 0, side, self.at, identities[side] if identities else None)
             )
             for side in ("doctor", "patient")
         )
+
+    def at(self, t_ns, call):
+        self.timers.append((t_ns, call))
+
+    def until(self, now_ns):
+        """Call what is due by then."""
+        while self.timers and min(t_ns for t_ns, _ in self.timers) <= now_ns:
+            entry = min(self.timers, key=lambda timer: timer[0])
+            self.timers.remove(entry)
+            entry[1](entry[0])
+
+    def exchange(self, now_ns=0):
+        """Whatever is due by then, and what comes of it: messages at either end."""
+        self.until(now_ns)
+        found = {"doctor": [], "patient": []}
+        for _ in range(8):
+            found["patient"] += taken(self.patient)
+            found["doctor"] += taken(self.doctor)
+        return found
 
     def __enter__(self):
         return self
@@ -53,7 +82,7 @@ def taken(carriage):
 
 
 def test_datagrams_arrive_as_they_were_sent(kit):
-    with Ends(kit.standin.CONTROL) as ends:
+    with Ends(replace(kit.standin.CONTROL, carriage="datagram")) as ends:
         sent = [Message(0, n, 5, -3, {"side": "x"} if n % 2 else None, 77) for n in range(9)]
         for message in sent:
             ends.doctor.send(message)
@@ -84,9 +113,9 @@ def test_what_is_no_message_is_said_and_what_does_not_fit_is_refused(kit):
             ends.doctor.send(Message(1, 0, 0, 0, {"much": "more than fits into it"}))
 
 
-def test_a_port_says_what_its_carriages_met_by_stream(kit):
+def test_a_port_says_what_its_carriages_met_by_stream(kit, identities):
     profile = kit.session(1.0).device
-    port = LocalPort(profile, "doctor", 2)
+    port = LocalPort(profile, "doctor", 2, identities["doctor"])
     assert [(link, code) for _, link, code in port.carriages] == [
         (link, stream.code) for stream in profile.streams for link in (0, 1)
     ]
@@ -103,6 +132,193 @@ def test_a_port_says_what_its_carriages_met_by_stream(kit):
     assert port.send_errors == 1
 
 
-def test_the_profile_says_which_carriage(kit):
+def test_a_port_cannot_carry_what_nobody_knows(kit):
     with pytest.raises(KeyError):
         Ends(replace(kit.standin.CONTROL, carriage="pigeon"))
+
+
+# ---- DTLS
+
+
+CONTROL_BYTES = 200
+S = 1_000_000_000
+
+
+def control(number, side="doctor"):
+    return Message(0, number, 5 + number, -3, {"side": side}, 77)
+
+
+@pytest.fixture
+def standing(kit, identities):
+    """Both ends of a session that stands."""
+    with Ends(kit.standin.CONTROL, identities) as ends:
+        ends.exchange()
+        ends.doctor.send(control(0))
+        assert ends.exchange()["patient"] == [control(0)]
+        yield ends
+
+
+def lose(carriage):
+    """Take from the network what waits there, and give it to nobody."""
+    found = []
+    while select.select([carriage], [], [], 0)[0]:
+        found.append(carriage._sock.recv(65535))
+    return found
+
+
+def test_a_message_is_a_record_of_the_declared_size_that_nobody_reads(standing):
+    standing.doctor.send(control(7))
+    standing.patient.send(control(8, "patient"))
+    (forth,) = lose(standing.patient)
+    (back,) = lose(standing.doctor)
+    for record, number in ((forth, 2), (back, 1)):
+        assert len(record) == CONTROL_BYTES
+        # RFC 6347, 4.1: data, DTLS 1.2, epoch 1, the number, the length of the rest
+        head = bytes.fromhex("17fefd0001") + number.to_bytes(6, "big")
+        assert record[:13] == head + (CONTROL_BYTES - 13).to_bytes(2, "big")
+        assert b"TB" not in record
+        assert b"side" not in record
+    standing.patient._sock.sendto(back, standing.doctor._sock.getsockname())
+    assert standing.exchange()["doctor"] == [control(8, "patient")]
+    assert not standing.doctor.faults["not-accepted"]
+
+
+def test_a_lost_record_delays_no_other_and_an_outage_needs_no_new_handshake(standing):
+    for n in range(1, 400):
+        standing.doctor.send(control(n))
+        if n in (5, 6) or 10 < n < 390:
+            lose(standing.patient)
+        else:
+            assert standing.exchange(n * S)["patient"] == [control(n)]
+    assert set(standing.patient.faults + standing.doctor.faults) <= {"not-yet"}
+
+
+def test_what_is_replayed_altered_or_made_up_is_not_accepted(standing):
+    standing.doctor.send(control(1))
+    (record,) = lose(standing.patient)
+    altered = bytearray(record)
+    altered[100] ^= 1
+    made_up = record[:10] + b"\x09" + record[11:]
+    for foul in (bytes(altered), record, record, made_up, record[:40], bytes(5), b"\x17" * 60):
+        standing.doctor._sock.send(foul)
+    accepted, refused = [], []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            try:
+                accepted.append(standing.patient.take())
+            except ValueError as error:
+                refused.append(str(error))
+    assert (accepted, refused) == ([control(1)], ["shorter than a record"])
+    assert standing.patient.faults["not-accepted"] == 5
+    standing.doctor.send(control(2))
+    assert standing.exchange()["patient"] == [control(2)]
+
+
+def test_nothing_leaves_before_the_session_stands_and_nothing_blocks(kit, identities):
+    with Ends(kit.standin.CONTROL, identities) as ends:
+        ends.doctor.send(control(0))
+        ends.patient.send(control(0))
+        assert lose(ends.patient) == lose(ends.doctor) == []
+        assert ends.doctor.faults["not-yet"] == ends.patient.faults["not-yet"] == 1
+        ends.until(0)
+        ends.exchange()
+        assert ends.doctor.stands
+        ends.patient.send(control(1))  # not before a record showed that the client's side stands
+        assert lose(ends.doctor) == []
+        ends.doctor.send(control(2))
+        ends.exchange()
+        assert ends.patient.stands
+
+
+@pytest.mark.parametrize("flight", range(4))
+def test_a_handshake_of_which_any_flight_is_lost_begins_anew(kit, identities, flight):
+    with Ends(kit.standin.CONTROL, identities) as ends:
+        ends.until(0)
+        for number in range(flight + 1):
+            there = ends.patient if number % 2 == 0 else ends.doctor
+            assert (lose if number == flight else taken)(there) is not None
+        ends.exchange(S)
+        assert not ends.doctor.stands
+        ends.exchange(dtls.TRY_NS + S)
+        ends.doctor.send(control(3))
+        assert ends.exchange(6 * S)["patient"] == [control(3)]
+        ends.patient.send(control(4))
+        assert ends.exchange(6 * S)["doctor"] == [control(4)]
+
+
+def test_a_lost_flight_is_sent_again_by_openssls_own_timer(kit, identities):
+    with Ends(kit.standin.CONTROL, identities) as ends:
+        ends.until(0)
+        (hello,) = lose(ends.patient)
+        time.sleep(1.05)  # RFC 6347, 4.2.4.1: the first timeout is 1 s
+        ends.until(dtls.TICK_NS)
+        (again,) = lose(ends.patient)
+        assert again[27:59] == hello[27:59]
+        assert again[5:11] != hello[5:11]  # in a record of a new number
+        ends.doctor._sock.send(again)
+        ends.exchange(2 * dtls.TICK_NS)
+        assert ends.doctor.stands
+
+
+def test_a_stranger_who_opens_a_session_ends_none_that_stands(standing):
+    stranger = credentials.identities("stand-in")["doctor"]
+    session = SSL.Connection(dtls.context(stranger))
+    session.set_ciphertext_mtu(1400)
+    session.set_connect_state()
+    with pytest.raises(SSL.WantReadError):
+        session.do_handshake()
+    standing.doctor._sock.send(session.bio_read(2000))
+    standing.doctor.send(control(9))
+    assert standing.exchange()["patient"] == [control(9)]
+    standing.patient.send(control(5))
+    assert standing.exchange()["doctor"] == [control(5)]
+
+
+def identity(side, *, authority=None, shown="right", peer="right", anchor=None):
+    """One side's, with what is asked of it wrong."""
+    ours = authority or credentials.Authority("tests")
+    names = {"patient": "device.stand-in", "doctor": "console.stand-in"}
+    made = ours.issue(
+        names[side] if shown != "misnamed" else "somebody.else",
+        timedelta(days=2) if shown == "expired" else timedelta(),
+    )
+    certificate, key = (None, None) if shown == "none" else made
+    other = names["doctor" if side == "patient" else "patient"]
+    return credentials.Identity(certificate, key, (anchor or ours).certificate, other)
+
+
+REFUSALS = {
+    "expired": "certificate verify failed",
+    "foreign": "certificate verify failed",
+    "misnamed": "certificate verify failed",
+    "none": "peer did not return a certificate",
+}
+
+
+@pytest.mark.parametrize("fault", REFUSALS)
+@pytest.mark.parametrize("side", ["doctor", "patient"])
+def test_a_peer_without_a_good_certificate_is_refused_by_openssl(kit, fault, side):
+    ours, stranger = credentials.Authority("tests"), credentials.Authority("tests")
+    good, bad = ("patient", "doctor") if side == "doctor" else ("doctor", "patient")
+    wrong = identity(bad, authority=stranger if fault == "foreign" else ours, shown=fault,
+                     anchor=ours)  # fmt: skip
+    with Ends(kit.standin.CONTROL, {good: identity(good, authority=ours), bad: wrong}) as ends:
+        ends.exchange(S)
+        ends.doctor.send(control(1))
+        ends.patient.send(control(1))
+        assert ends.exchange(2 * S) == {"doctor": [], "patient": []}
+        assert not ends.patient.stands
+        refused = ends.patient if side == "doctor" else ends.doctor
+        if side == "patient" and fault == "none":
+            # A server without a certificate has no suite in common with anybody.
+            assert ends.patient.faults["refused (no shared cipher)"]
+        else:
+            assert refused.faults[f"refused ({REFUSALS[fault]})"] == 1
+        ends.exchange(2 * dtls.TRY_NS)  # and again, as often as it tries
+        assert sum(n for name, n in refused.faults.items() if name.startswith("refused")) >= 2
+
+
+def test_no_private_key_is_ever_written(identities):
+    for each in identities.values():
+        with pytest.raises(TypeError, match="pickle"):
+            pickle.dumps(each.key)

@@ -237,6 +237,24 @@ def test_over_tcp_segments_are_rows_and_the_rest_is_overhead():
     assert set(rows["stream"].tolist()) == {3}
 
 
+def test_of_dtls_records_with_data_are_rows_and_handshakes_are_overhead():
+    def record(kind, number, version=b"\xfe\xfd", epoch=1):
+        head = bytes((kind,)) + version + epoch.to_bytes(2, "big") + number.to_bytes(6, "big")
+        return head + b"\0\x1e" + bytes(30)
+
+    streams = Streams.of([("control", 7001, 0, "dtls")])
+    given, _ = frames(
+        [
+            record(22, 0, b"\xfe\xff", 0), record(20, 5, epoch=0), record(22, 0), record(21, 9),
+            record(23, 1), record(23, 2**32 + 2), record(23, 3, epoch=2), record(23, 4, b"\3\3"),
+            encode(Message(0, 1, 5), 36),
+        ]
+    )  # fmt: skip
+    rows, foreign, overhead = rows_of([Look(given, 1, 0, 0)], streams)
+    assert rows["seq"].tolist() == [1, 2]
+    assert (foreign, overhead) == (3, 4)
+
+
 def test_looks_keep_their_tap_link_and_clock():
     first, _ = frames([encode(Message(1, n, 5), 40) for n in (3, 4)])
     stray, _ = frames([b"stray"])

@@ -8,12 +8,14 @@ from importlib import import_module
 from bench.benches.local.carriage.base import Carriage, Place
 from bench.benches.local.carriage.datagram import Datagram
 from bench.benches.local.carriage.dicom import Dicom
+from bench.benches.local.carriage.dtls import Dtls
 from bench.benches.local.carriage.mllp import open_mllp
 from bench.benches.local.carriage.rtp import Rtp
 
 OPENERS: Mapping[str, Callable[[Place], Carriage]] = {
     "datagram": Datagram,
     "dicom": Dicom,
+    "dtls": Dtls,
     "mllp": open_mllp,
     "rtp": Rtp,
 }

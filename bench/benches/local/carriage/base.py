@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from bench.benches.local.carriage.credentials import Identity
 from bench.devices.ports import Message
 from bench.devices.profile import Stream
 from bench.network.scenario import Side
@@ -19,13 +20,15 @@ At = Callable[[int, Callable[[int], None]], None]
 class Place:
     """Where a carriage works: which stream, on the link of which index, at which side.
 
-    ``at``: its timers. Times are ns of the session.
+    ``at``: its timers. Times are ns of the session. ``identity``: the side's certificate and whom
+    it believes, where the session has any.
     """
 
     stream: Stream
     link: int
     side: Side
     at: At
+    identity: Identity | None = None
 
 
 class Carriage(Protocol):
