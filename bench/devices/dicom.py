@@ -49,6 +49,7 @@ def instance_of(message: Message, pixel_bytes: int) -> Dataset:
     """
     number, attempt, chunk, chunks = _chunk(message.body)
     found = Dataset(dict(_constant(pixel_bytes)))
+    found.set_original_encoding(True, True, "iso8859")  # what is written already stays as it is
     found.SOPInstanceUID = _uid("instance", number, attempt, chunk)
     found.StudyInstanceUID = _uid("study", number)
     found.SeriesInstanceUID = _uid("series", number, attempt)
