@@ -37,7 +37,10 @@ from bench.sessions.packets import TAPS
 from instruments.emulators import timing
 
 LEAD_NS = 500_000_000
-"""From the fork of the session's processes to its start."""
+"""From the fork of the session's processes to its start ..."""
+
+SLOW_LEAD_NS = 1_500_000_000
+"""... where some of them have processes of their own."""
 
 _AGENT_PRIORITY = 1
 _LAST_WORDS_S = 2.0
@@ -158,8 +161,8 @@ class _Session:
             The session's start, CLOCK_MONOTONIC in ns.
         """
         build = load(self._request.build)
-        carriage.load(stream.carriage for stream in self._request.session.device.streams)
-        self._t0_ns = time.monotonic_ns() + LEAD_NS
+        slow = carriage.load(s.carriage for s in self._request.session.device.active_streams)
+        self._t0_ns = time.monotonic_ns() + (SLOW_LEAD_NS if slow else LEAD_NS)
         gc.collect()
         gc.freeze()
         self._fork("tap", self._tap)

@@ -24,10 +24,16 @@ OPENERS: Mapping[str, Callable[[Place], Carriage]] = {
 _LIBRARIES = {"dicom": "bench.benches.local.carriage.dicom_peer"}
 
 
-def load(carriages: Iterable[str]) -> None:
-    """Load what carriages need that takes long: before the processes of a session are forked."""
-    for name in set(carriages) & _LIBRARIES.keys():
+def load(carriages: Iterable[str]) -> bool:
+    """Load what carriages need that takes long: before the processes of a session are forked.
+
+    Returns:
+        Whether any takes long to open, too: it has processes of its own.
+    """
+    slow = set(carriages) & _LIBRARIES.keys()
+    for name in slow:
         import_module(_LIBRARIES[name])
+    return bool(slow)
 
 
 __all__ = ["OPENERS", "Carriage", "Place", "load"]
