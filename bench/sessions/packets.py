@@ -29,7 +29,8 @@ ROW = np.dtype(
 ``direction``: index into ``bench.network.impairment.DIRECTIONS``. ``link``: index into the
 session's links, 255 for the actuator. ``stream``: index into the device's streams.
 ``seq``: the application's sequence number (a burst may carry more than one packet per frame,
-each with its own number). ``size``: captured bytes, Ethernet header to payload, no FCS."""
+each with its own number); of streams over DTLS the record's, over TCP the segment's. ``size``:
+captured bytes, Ethernet header to payload, no FCS."""
 
 NO_LINK = 255
 

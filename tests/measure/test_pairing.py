@@ -213,3 +213,24 @@ def test_a_sure_copy_on_one_link_settles_that_none_is_lost():
     merged = by_sequence(dataclasses.replace(late, seq=np.array([0, 0])))
     assert not merged.ambiguous.any()
     assert merged.received_ns.tolist() == [30]
+
+
+def test_a_segment_sent_again_is_one_packet_from_its_first_sending_to_its_first_arrival():
+    """Over TCP a number comes again with every sending (docs/carriages.md)."""
+    ms, rows = 1_000_000, []
+
+    def sent(n, t_ms, *, lost=False):
+        number = (2**32 - 500 + 100 * n) % 2**32
+        rows.append((t_ms * ms, 1, 1, 0, 3, number, 154))
+        if not lost:
+            rows.append(((t_ms + 5) * ms, 0, 1, 0, 3, number, 154))
+
+    for n in range(20):
+        sent(n, 50 * n, lost=n in (7, 12))
+    sent(7, 550)
+    sent(9, 650)  # in vain: it had arrived
+    flow = by_sequence(pair(table(rows), 1, 10**10))
+    assert len(flow) == 20
+    assert not flow.ambiguous.any()
+    assert np.flatnonzero(flow.lost).tolist() == [12]
+    assert sorted((flow.delay_s * 1e3).round().tolist()) == [5.0] * 18 + [205.0]

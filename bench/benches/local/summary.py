@@ -41,6 +41,8 @@ _DIRECTION_COUNTERS = (
     "unfinished_checksums",
     "clock_steps",
 )
+_USUAL = ("/not-yet", "/not-accepted")
+"""What carriages meet whenever a session begins, or the network makes copies."""
 _LATE_NS = 5_000_000
 """A side of the device that ran this much late is worth a note: its reactions were late too."""
 
@@ -91,6 +93,9 @@ def _notes(done: Mapping[str, Report], own: Mapping[Side, int]) -> Iterable[str]
             yield f"{own[side]} packets lost in the sockets of the {side} side"
         if report["undecodable"]:
             yield f"{report['undecodable']} packets that the {side} side could not read"
+        for fault, count in sorted(report.get("faults", {}).items()):
+            if not fault.endswith(_USUAL):
+                yield f"{count} times at the {side} side: {fault}"
         for error in report["socket_errors"]:
             yield f"socket error on the {side} side: {error}"
         if report["timer_late_max_ns"] > _LATE_NS:

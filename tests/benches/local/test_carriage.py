@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pickle
+import random
 import select
 import time
 from dataclasses import replace
@@ -171,7 +172,7 @@ def test_a_message_is_a_record_of_the_declared_size_that_nobody_reads(standing):
     standing.patient.send(control(8, "patient"))
     (forth,) = lose(standing.patient)
     (back,) = lose(standing.doctor)
-    for record, number in ((forth, 2), (back, 1)):
+    for record, number in ((forth, 8), (back, 9)):  # its own and one
         assert len(record) == CONTROL_BYTES
         # RFC 6347, 4.1: data, DTLS 1.2, epoch 1, the number, the length of the rest
         head = bytes.fromhex("17fefd0001") + number.to_bytes(6, "big")
@@ -181,6 +182,27 @@ def test_a_message_is_a_record_of_the_declared_size_that_nobody_reads(standing):
     standing.patient._sock.sendto(back, standing.doctor._sock.getsockname())
     assert standing.exchange()["doctor"] == [control(8, "patient")]
     assert not standing.doctor.faults["not-accepted"]
+
+
+def numbers(carriage):
+    """Of the records with data that wait there."""
+    return [int.from_bytes(each[5:11], "big") for each in lose(carriage) if each[0] == 23]
+
+
+def test_a_message_is_in_the_record_of_its_number_and_one_on_every_link(standing):
+    for seq in (1, 2, 5, 900):
+        standing.doctor.send(control(seq))
+    assert numbers(standing.patient) == [2, 3, 6, 901]
+    standing.doctor.send(control(5000))  # not all at once: the loop has other things to do
+    standing.doctor.send(control(5001))
+    first, second = numbers(standing.patient)
+    assert 901 < first < second < 5002
+    for seq in range(5002, 5006):
+        standing.doctor.send(control(seq))
+    assert numbers(standing.patient)[-1] == 5006
+    for seq in (0, 1, 4):  # a device that was started anew
+        standing.doctor.send(control(seq))
+    assert numbers(standing.patient) == [5007, 5008, 5011]
 
 
 def test_a_lost_record_delays_no_other_and_an_outage_needs_no_new_handshake(standing):
@@ -272,6 +294,45 @@ def test_a_stranger_who_opens_a_session_ends_none_that_stands(standing):
     assert standing.exchange()["patient"] == [control(9)]
     standing.patient.send(control(5))
     assert standing.exchange()["doctor"] == [control(5)]
+
+
+def rubbish(seed):
+    """Datagrams that look like records of every kind, and are none of this session's."""
+    rng = random.Random(seed)
+    for _ in range(200):
+        body = rng.randbytes(rng.choice((0, 1, 12, 25, 60, 300)))
+        kind, epoch = rng.choice((20, 21, 22, 23, 24, 0)), rng.choice((0, 1, 2))
+        size = rng.choice((len(body), 0, 65535))
+        yield (bytes((kind, 0xFE, 0xFD)) + epoch.to_bytes(2, "big") + rng.randbytes(6)
+               + size.to_bytes(2, "big") + body)  # fmt: skip
+        yield rng.randbytes(rng.randrange(1, 100))
+
+
+@pytest.mark.parametrize("stands", [False, True])
+def test_rubbish_ends_no_session_and_keeps_none_from_coming_about(kit, identities, stands):
+    with Ends(kit.standin.CONTROL, identities) as ends:
+        if stands:
+            ends.exchange()
+            ends.doctor.send(control(1))
+            ends.exchange()
+        else:
+            ends.until(0)
+        for near, far in ((ends.doctor, ends.patient), (ends.patient, ends.doctor)):
+            for datagram in rubbish(7):
+                near._sock.send(datagram)
+                with contextlib.suppress(BlockingIOError):
+                    for _ in range(5):
+                        with contextlib.suppress(ValueError):
+                            assert far.take() is None
+        if stands:
+            assert ends.doctor.stands
+            assert ends.patient.stands
+        for step in range(1, 4):
+            ends.exchange(step * (dtls.TRY_NS + S))
+        ends.doctor.send(control(2))
+        assert ends.exchange()["patient"] == [control(2)]
+        ends.patient.send(control(3))
+        assert ends.exchange()["doctor"] == [control(3)]
 
 
 def identity(side, *, authority=None, shown="right", peer="right", anchor=None):

@@ -451,6 +451,10 @@ def test_health_of_a_clean_session():
     assert found.clock_step_s == 20e-9
     assert found.counters["primary/to-patient/lost"] == 4
     json.dumps(dict(found.counters))
+    faults = {"control/not-yet": 4}
+    assert (
+        health(reports(doctor=agent_report(faults=faults))).counters["doctor/control/not-yet"] == 4
+    )
 
 
 @pytest.mark.parametrize(
@@ -488,6 +492,10 @@ def test_what_the_bench_lost_is_in_the_health(changes, field, value):
         ),
         ({"patient": agent_report(scheduling="nice")}, "patient side ran without real-time"),
         ({"patient": agent_report(socket_errors=["refused"])}, "patient side: refused"),
+        (
+            {"patient": agent_report(faults={"control/not-yet": 4, "control/refused (x)": 3})},
+            "3 times at the patient side: control/refused (x)",
+        ),
         ({"doctor": agent_report(undecodable=2)}, "2 packets that the doctor side could not"),
         (
             {"emulator": {"directions": [direction_report(unfinished_checksums=1)], "notes": []}},

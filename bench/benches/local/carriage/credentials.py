@@ -105,9 +105,9 @@ def identities(device: str) -> Mapping[Side, Identity]:
 
 
 def names_in(certificate: x509.Certificate) -> list[str]:
-    """The DNS names that a certificate is for."""
+    """The DNS names that a certificate is for; none of one that cannot be read."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, ValueError):
         return []
     return found.value.get_values_for_type(x509.DNSName)
