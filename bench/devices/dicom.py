@@ -10,6 +10,7 @@ The message itself stands in a private block; the picture repeats the four bytes
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from functools import cache
@@ -87,8 +88,8 @@ def _constant(pixel_bytes: int) -> dict[BaseTag, DataElement | RawDataElement]:
     written = DicomBytesIO()
     written.is_implicit_VR, written.is_little_endian = True, True
     write_dataset(written, found)
-    written.seek(0)
-    return dict(read_dataset(written, is_implicit_VR=True, is_little_endian=True).items())
+    again = io.BytesIO(written.getvalue())
+    return dict(read_dataset(again, is_implicit_VR=True, is_little_endian=True).items())
 
 
 def message_of(instance: Dataset) -> Message:
