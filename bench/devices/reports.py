@@ -10,7 +10,14 @@ from bench.devices.profile import Stream
 from bench.units import ns
 
 TECHNICAL = frozenset(
-    {"network-interrupted", "network-delay", "network-loss", "link-lost", "records-full"}
+    {
+        "network-interrupted",
+        "network-intrusion",
+        "network-delay",
+        "network-loss",
+        "link-lost",
+        "records-full",
+    }
 )
 """Alarms about the device itself; a monitor's others are about its patient."""
 

@@ -13,6 +13,7 @@ from bench.devices import registry
 from bench.devices.defects import DEFECTS, parse_defect, traits_of
 from bench.devices.figures import DECLARED
 from bench.devices.load import load_profile
+from bench.devices.monitor.gateway import conditions
 from bench.devices.profile import Stream
 from bench.devices.rules import rules_of
 from bench.errors import InputError
@@ -282,3 +283,17 @@ def test_an_imaging_device_states_what_each_stream_needs_and_no_looser_than_docu
     assert profile.declares["access_methods"] == len(access)
     images = profile.stream("images")
     assert images.rate_bps > 240e6, "table 1 of the CAICT report: more than 240 Mbit/s"
+
+
+def test_a_patient_is_only_in_states_of_a_patient():
+    """A technical alarm is never the patient's state: the bedside would raise and end it itself."""
+    found = {
+        name: conditions(registry.find_device(name))
+        for name in ("icu-bed", "home-monitor", "capsule-endoscope", "glucose-meter")
+    }
+    assert found == {
+        "icu-bed": ("asystole", "ventilator-disconnected"),
+        "home-monitor": ("tachycardia",),
+        "capsule-endoscope": (),
+        "glucose-meter": ("hypoglycaemia",),
+    }

@@ -10,7 +10,7 @@ import pytest
 from bench.benches.virtual import VirtualBench
 from bench.devices.defects import DEFECTS
 from bench.devices.registry import find_device
-from bench.measure.needs import LEAST_PACKETS, needs_between, visit_of
+from bench.measure.needs import LEAST_PACKETS, late_images, needs_between, visit_of
 from bench.network import library
 from bench.network.library import places
 from bench.sessions.recording import Session
@@ -300,3 +300,25 @@ def test_needs_are_of_the_span_that_is_asked_for():
     assert needs_between(strict, *rural.phase("use")).broken
     first = recording.schedule.window("first-deployment")
     assert needs_between(strict, *first.phase("use")).words == "kept"
+
+
+def test_late_images_over_a_real_dicom_stack_are_undecided_and_altered_ones_are_not():
+    """How long C-STORE takes on a host says nothing of the device: never a FAIL for that alone."""
+    recording = healthy("CON-2")
+    assert any(s.carriage == "dicom" for s in recording.device.streams)
+    declares = {**recording.device.declares, "image_rate_bps": 1e9}
+    hasty = replace(recording, device=replace(recording.device, declares=declares))
+    span = 0, recording.schedule.end_ns
+    unclear = []
+    assert len(late_images(hasty, *span, unclear)) == 5
+    assert unclear == []
+    assert late_images(replace(hasty, bench="local"), *span, unclear) == []
+    assert len(unclear) == 5
+    assert "host" in unclear[0]
+    events = tuple(
+        replace(e, value={**e.value, "sha256": "00"}) if e.name == "image" else e
+        for e in recording.events
+    )
+    altered = late_images(replace(hasty, bench="local", events=events), *span, [])
+    assert all("altered" in each for each in altered)
+    assert len(altered) == 5

@@ -22,7 +22,7 @@ from typing import Any
 
 from pyroute2 import IPRoute
 
-from bench.benches.local import kernel
+from bench.benches.local import carriage, kernel
 from bench.benches.local.agent import Agent
 from bench.benches.local.attacking import Attacking, Hands
 from bench.benches.local.carriage.credentials import identities
@@ -40,7 +40,10 @@ from bench.sessions.packets import TAPS
 from instruments.emulators import timing
 
 LEAD_NS = 500_000_000
-"""From the fork of the session's processes to its start; twice as long with attackers."""
+"""From the fork of the session's processes to its start; twice as long with attackers ..."""
+
+SLOW_LEAD_NS = 1_500_000_000
+"""... and where some of them have processes of their own."""
 
 _AGENT_PRIORITY = 1
 _LAST_WORDS_S = 2.0
@@ -164,7 +167,9 @@ class _Session:
         """
         build = load(self._request.build)
         hands = self._start_hands() if self._attacks else None
-        self._t0_ns = time.monotonic_ns() + LEAD_NS * (1 + bool(self._attacks))
+        slow = carriage.load(s.carriage for s in self._request.session.device.active_streams)
+        lead_ns = SLOW_LEAD_NS if slow else LEAD_NS
+        self._t0_ns = time.monotonic_ns() + lead_ns * (1 + bool(self._attacks))
         gc.collect()
         gc.freeze()
         self._fork("tap", self._tap)

@@ -1,0 +1,123 @@
+"""Real sessions of a bedside and of an imaging unit: HL7 over MLLP and DICOM cross the emulator."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.benches.base import BenchError
+from bench.benches.local.bench import LocalBench
+from bench.devices.registry import find_device
+from bench.measure.kpi import evidence_problems
+from bench.network.impairment import Delay, Impairment
+from bench.network.scenario import Action, LinkState, Scenario, Segment, Step, both
+from bench.sessions.recording import Session
+
+pytestmark = pytest.mark.usefixtures("local_host")
+
+CLEAR = both(Impairment(delay=Delay(0.005)))
+DOWN = LinkState(*[replace(Impairment(), up=False)] * 2)
+SILENT_S = 2.2
+
+
+def session_of(device, names, segments, actions=()):
+    """A session with those of the device's streams only, over both links alike."""
+    streams = (replace(s, option="" if s.name in names else "off") for s in device.streams)
+    step = Step(
+        "only",
+        "hold",
+        "within",
+        tuple(Segment(name, s, {"primary": x, "standby": x}) for name, s, x in segments),
+    )
+    scenario = Scenario("medical", "Medical formats", (step,), actions)
+    return Session("medical", replace(device, streams=tuple(streams)), scenario, seed=7)
+
+
+def played(kit, session, folder):
+    """The recording, from a host that starts it in time."""
+    with LocalBench("userspace", wait_s=240.0) as bench:
+        for _ in range(4):
+            try:
+                return bench.run(session, kit.sink(folder))
+            except BenchError as error:
+                if "host too busy" not in str(error):
+                    raise
+    raise TimeoutError("the host did not start the session in time")
+
+
+@pytest.fixture(scope="module")
+def bedside(kit, local_host, tmp_path_factory):
+    """An ICU bed through an outage of both links: the recording and its captures' folder."""
+    names = ("control", "acknowledgement", "alarm", "monitor-records", "pump-records")
+    segments = (("before", 2.0, CLEAR), ("outage", SILENT_S, DOWN), ("after", 3.3, CLEAR))
+    actions = (Action("only", 1.0, "patient", "patient-alarm"),)
+    folder = tmp_path_factory.mktemp("bedside")
+    session = session_of(find_device("icu-bed"), names, segments, actions)
+    return played(kit, session, folder), folder
+
+
+@pytest.fixture(scope="module")
+def imaging(kit, local_host, tmp_path_factory):
+    """A DR/CT unit that sends an image set of 20 chunks."""
+    names = ("control", "operator-input", "images")
+    actions = (Action("only", 1.0, "patient", "acquire:640kB"),)
+    folder = tmp_path_factory.mktemp("imaging")
+    session = session_of(find_device("mobile-dr-ct"), names, (("send", 6.0, CLEAR),), actions)
+    return played(kit, session, folder), folder
+
+
+def counters(recording, *names):
+    return [recording.health.counters.get(name, 0) for name in names]
+
+
+def test_records_and_alarms_travel_as_hl7_and_survive_an_outage(bedside):
+    recording, folder = bedside
+    assert evidence_problems(recording) == []
+    assert (
+        counters(recording, "tap/foreign", "doctor/undecodable", "patient/undecodable") == [0] * 3
+    )
+    for source in ("monitor", "pump"):
+        made, got = (
+            [
+                e.value["serial"]
+                for e in recording.named(name, side=side)
+                if e.value["source"] == source
+            ]
+            for name, side in (("measurement", "patient"), ("record", "doctor"))
+        )
+        assert got == made[: len(got)], "a record was lost, doubled or overtaken"
+        # Those of the outage came too, within the second and a half that the promise leaves.
+        assert len(got) >= len(made) - 2
+    assert any(
+        e.value["alarm"] == "asystole" and e.value["on"]
+        for e in recording.named("alarm-signal", side="doctor")
+    )
+    assert counters(recording, "patient/alarm/reconnected") != [0]
+    captured = (folder / "doctor.pcapng").read_bytes()
+    # The first bytes of each packet are kept: a message's beginning, and its answer's.
+    for there in (b"\x0bMSH|^~\\&|MONITOR|", b"\x0bMSH|^~\\&|STATION|"):
+        assert there in captured, there
+
+
+def test_the_taps_see_segments_with_data_of_the_declared_streams(bedside):
+    recording, _ = bedside
+    alarm = recording.device.stream("alarm").code
+    sent, arrived = (
+        recording.packets.where(stream=alarm, tap=tap) for tap in ("patient", "doctor")
+    )
+    assert len(sent) > 30
+    assert set(arrived.column("seq").tolist()) <= set(sent.column("seq").tolist())
+
+
+def test_an_image_set_travels_as_dicom_instances(imaging):
+    recording, folder = imaging
+    assert evidence_problems(recording) == []
+    assert counters(recording, "tap/foreign", "doctor/undecodable") == [0, 0]
+    (made,) = recording.named("image-acquired", side="patient")
+    (shown,) = recording.named("image", side="doctor")
+    assert shown.value["sha256"] == made.value["sha256"]
+    captured = (folder / "doctor.pcapng").read_bytes()
+    assert b"1.2.840.10008.5.1.4.1.1.7" in captured
+    assert b"STATION" in captured
+    images = recording.device.stream("images").code
+    arrived = recording.packets.where(stream=images, tap="doctor")
+    assert arrived.column("size").sum() > made.value["bytes"]
