@@ -74,6 +74,16 @@ class Channel(Protocol):
             NotApplied: it never did.
         """
 
+    def settle(self) -> None:
+        """Make ready for the safe state: a broken session anew, old errors dropped and recorded.
+
+        Raises:
+            Broken: it cannot be made anew.
+        """
+
+    def force(self, text: str) -> None:
+        """Send a command whatever the error queue holds; for switching off only."""
+
     def declare(self, key: str, apply: Callable[[], None] | None, first: bool = False) -> None:
         """Say how a state is reached again, should the session have to be made anew.
 

@@ -90,5 +90,12 @@ class Plan:
         with self._step():
             self._say(f"{text} -> {shown} (every {every_s:g} s, within {within_s:g} s)")
 
+    def settle(self) -> None:
+        """Nothing: there is no session."""
+
+    def force(self, text: str) -> None:
+        """Would send a command without asking for errors first."""
+        self._say(text)
+
     def declare(self, key: str, apply: Callable[[], None] | None, first: bool = False) -> None:
         """Nothing: there is no session to make anew."""

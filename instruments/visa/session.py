@@ -263,6 +263,27 @@ class Session:
                 self.role, f"{text} is not {shown} after {within_s:g} s: {answer!r}, {problem}"
             )
 
+    def settle(self) -> None:
+        """Make ready for the safe state; see :class:`~instruments.visa.channels.Channel`."""
+        with self._owner:
+            if self._wire is None:
+                self.revive()
+                return
+            try:
+                found = self._errors()
+            except Broken:
+                self.revive()
+            except Reported as error:
+                self._record("note", f"before the safe state: {error.problem}")
+            else:
+                for text in found:
+                    self._record("note", f"before the safe state: {text}")
+
+    def force(self, text: str) -> None:
+        """Send a command whatever the error queue holds."""
+        with self._owner:
+            self._exchange(text, None, answered=False)
+
     def declare(self, key: str, apply: Callable[[], None] | None, first: bool = False) -> None:
         """Say how a state is reached again; see :class:`~instruments.visa.channels.Channel`."""
         with self._owner:
