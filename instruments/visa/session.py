@@ -326,7 +326,7 @@ class Session:
             raw = wire.receive(within_s)
             self._record("rx", raw)
             text = self._decoded(raw)
-            if text or not self.dialect.blank_lines:
+            if text or self.resource.is_http or not self.dialect.blank_lines:
                 return text
         raise Desynchronised(self.role, f"sent {_MOST_BLANK} empty lines instead of an answer")
 
