@@ -71,8 +71,10 @@ class Configured:
         return Session(self.resource, transcript, self.kind.dialect, **options)
 
     def plan(self, lines: list[str] | None = None) -> Plan:
-        """A plan instead of a session."""
-        return Plan(self.role, self.kind.dialect, lines)
+        """A plan instead of a session; it begins with what opening would send."""
+        plan = Plan(self.role, self.kind.dialect, lines)
+        plan.opening(self.resource.identity)
+        return plan
 
 
 def load_instruments(path: Path) -> dict[str, Configured]:

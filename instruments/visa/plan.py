@@ -8,6 +8,9 @@ from contextlib import AbstractContextManager, contextmanager
 from instruments.visa.channels import SCPI, Check, Dialect
 from instruments.visa.errors import NoAnswer
 from instruments.visa.readings import Reading, Taint
+from instruments.visa.resources import Identity
+
+_NO_ERROR = '0,"No error"'
 
 
 class Plan:
@@ -30,6 +33,20 @@ class Plan:
         self.taints: tuple[Taint, ...] = ()
         self._depth = 0
 
+    def opening(self, identity: Identity) -> None:
+        """What entering a session would send."""
+        self._say(f"{self.dialect.identify[0]} -> {identity.manufacturer} {identity.model}")
+        for text in self.dialect.identify[1:]:
+            self._say(f"{text} -> {identity.serial or 'any'}")
+        self._drain("any")
+
+    def _drain(self, wanted: str) -> None:
+        if self.dialect.errors:
+            self._say(f"{self.dialect.errors} -> {wanted}")
+            return
+        for text in self.dialect.identify:
+            self._say(f"{text} -> as before")
+
     def _say(self, text: str) -> None:
         self.lines.append(f"{self.role}: {text}")
 
@@ -39,18 +56,16 @@ class Plan:
 
     @contextmanager
     def _step(self) -> Iterator[None]:
-        errors, no_error = self.dialect.errors, '0,"No error"'
         outermost = not self._depth
-        if outermost and errors:
-            self._say(f"{errors} -> {no_error}")
+        if outermost:
+            self._drain(_NO_ERROR)
         self._depth += 1
         try:
             yield
         finally:
             self._depth -= 1
         if outermost:
-            for text in (errors,) if errors else self.dialect.identify:
-                self._say(f"{text} -> {no_error if errors else 'as before'}")
+            self._drain(_NO_ERROR)
 
     def command(self, text: str) -> None:
         """Would send a command."""
@@ -91,7 +106,8 @@ class Plan:
             self._say(f"{text} -> {shown} (every {every_s:g} s, within {within_s:g} s)")
 
     def settle(self) -> None:
-        """Nothing: there is no session."""
+        """Would drop old errors."""
+        self._drain("any")
 
     def force(self, text: str) -> None:
         """Would send a command without asking for errors first."""

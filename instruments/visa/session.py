@@ -67,6 +67,7 @@ class Session:
 
     Attributes:
         identity: who answered.
+        found: what the error queue held when it was opened: of an earlier session.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Session:
     ) -> None:
         self.resource, self.dialect = resource, dialect
         self.identity = Identity("", "")
+        self.found: tuple[str, ...] = ()
         self._transcript, self._connector, self._sleep = transcript, connector, sleep
         self._lock = ResourceLock(resource.role, resource.lock_name, resource.wait_s, lock_folder)
         self._owner = threading.RLock()
@@ -108,7 +110,10 @@ class Session:
         return tuple(sorted(self._declared, key=lambda key: not self._declared[key][0]))
 
     def __enter__(self) -> Self:
-        """Take the instrument, open it, verify who it is and that it reports no error.
+        """Take the instrument, open it, verify who it is and empty its error queue.
+
+        Old errors are recorded and not raised: they must not keep a safe state from being reached
+        after a run that was killed.
 
         Raises:
             Busy, Unreachable, WrongIdentity, Reported: it cannot be used; it is let go again.
@@ -117,7 +122,9 @@ class Session:
         try:
             self._open()
             with self._owner:
-                self._refuse_errors("when opened")
+                self.found = self._errors()
+            for text in self.found:
+                self._record("note", f"error queue when opened: {text}")
         except BaseException:
             self.__exit__(None, None, None)
             raise

@@ -30,9 +30,10 @@ from instruments.visa.errors import (
 from instruments.visa.plan import Plan
 from instruments.visa.properties import Instrument, Number, commands_of, settings_of
 from instruments.visa.readings import number
+from instruments.visa.replay import Playback
 from instruments.visa.resources import Identity, Resource
 from instruments.visa.session import Session
-from instruments.visa.transcript import Transcript
+from instruments.visa.transcript import Transcript, check_entries
 from tests.support.scripted import Half, Peer, Script, session
 
 SHORT_S = 0.06
@@ -145,6 +146,20 @@ def test_an_attenuator_over_http(tmp_path, box) -> None:
             attenuator.attenuation_db = 3
     sent = [entry["data"] for entry in transcript.entries if entry["kind"] == "tx"]
     assert sent[0].startswith("GET /MN? HTTP/1.1\r\nHost: 127.0.0.1:")
+
+
+def test_a_run_over_http_is_played_back(tmp_path, box) -> None:
+    transcript = Transcript()
+    with over_http(box, tmp_path, transcript) as live:
+        Rcdat(live).attenuation_db = 12.25
+        where = live.resource
+    playback = Playback(check_entries(transcript.entries))
+    again = playback.transcript()
+    with Session(
+        where, again, MINI_CIRCUITS, connector=playback.connect, lock_folder=tmp_path
+    ) as live:
+        Rcdat(live).attenuation_db = 12.25
+    assert again.entries == transcript.entries
 
 
 @pytest.mark.parametrize(

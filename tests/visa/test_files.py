@@ -14,6 +14,9 @@ from bench.errors import InputError
 from instruments.calibration import Point, Record, load_calibration, loss_at
 from instruments.files import KINDS, load_instruments
 from instruments.rf.generators import RohdeSchwarzSmw
+from instruments.rf.levels import Path as RfPath
+from instruments.rf.levels import Port, permit
+from instruments.safety import SafeState
 from instruments.visa.errors import NotApplied
 from instruments.visa.generic import load_generic
 from instruments.visa.transcript import Transcript
@@ -49,7 +52,11 @@ def test_the_example_describes_four_instruments() -> None:
     lines: list[str] = []
     driver = generator.make(generator.plan(lines))
     driver.level_dbm = -30
-    assert lines[1:3] == ["generator: :SOUR1:POW -30", "generator: :SOUR1:POW? -> -30"]
+    assert lines[:2] == [
+        "generator: *IDN? -> Rohde&Schwarz SMW200A",
+        "generator: SYST:ERR? -> any",
+    ]
+    assert lines[3:5] == ["generator: :SOUR1:POW -30", "generator: :SOUR1:POW? -> -30"]
     with pytest.raises(InputError, match="-120 to -20 dBm"):
         driver.level_dbm = -10
 
@@ -63,6 +70,32 @@ def test_an_instrument_is_reached_by_editing_its_address(tmp_path) -> None:
             one.make(live).frequency_hz = 2.412e9
             assert live.identity.serial == "101234"
     assert ":SOUR1:FREQ 2412000000" in script.lines
+
+
+def whole_run(generator) -> None:
+    receiver = Port("receiver", -10)
+    with SafeState([generator]):
+        generator.frequency_hz = 2.412e9
+        generator.level_dbm = -60
+        generator.arb = "off"
+        allowed = permit("generator", -60, 0, (RfPath(receiver, 0),), {})
+        generator.switch_on(allowed, modulated=False)
+
+
+def test_a_plan_is_exactly_what_a_run_sends(tmp_path) -> None:
+    state = {":OUTP1": "0", ":SOUR1:POW:OFFS": "0", ":SOUR1:BB:ARB:STAT": "0"}
+    script = Script(state=state, table={"*IDN?": "Rohde&Schwarz,SMW200A,101234,5.0"})
+    with Peer(script) as peer:
+        path = changed(tmp_path, BENCH, "TCPIP::192.0.2.10::5025::SOCKET", peer.address)
+        one = load_instruments(path)["generator"]
+        plan = one.plan()
+        whole_run(one.make(plan))
+        assert script.lines == []
+        with one.session(Transcript(), lock_folder=tmp_path) as live:
+            whole_run(one.make(live))
+    planned = [line.removeprefix("generator: ").partition(" -> ")[0] for line in plan.lines]
+    assert planned == script.lines
+    assert ":OUTP1 1" in planned
 
 
 @pytest.mark.parametrize(

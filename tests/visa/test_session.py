@@ -74,6 +74,15 @@ def test_errors_are_raised_before_and_after_a_step(tmp_path) -> None:
         assert script.lines[-3:] == ["SYST:ERR?", "POW 1", "SYST:ERR?"]
 
 
+def test_old_errors_do_not_keep_a_session_from_opening(tmp_path) -> None:
+    transcript = Transcript()
+    script = Script(errors=['-410,"Query INTERRUPTED"'])
+    with Peer(script) as peer, session(peer, tmp_path, transcript) as live:
+        assert live.found == ('-410,"Query INTERRUPTED"',)
+        live.command("OUTP 0")
+    assert any("-410" in e["data"] for e in transcript.entries if e["kind"] == "note")
+
+
 def test_a_queue_without_end_is_an_error(tmp_path) -> None:
     script = Script(table={"SYST:ERR?": '-100,"Command error"'})
     with (
