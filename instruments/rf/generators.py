@@ -165,7 +165,8 @@ class RohdeSchwarzSmw(SignalGenerator):
         source=f"{_SMW}, SOURce:POWer: [:SOURce<hw>]:POWer[:LEVel][:IMMediate][:AMPLitude]",
     )  # fmt: skip
     arb = on_off(
-        ":SOUR{path}:BB:ARB:STAT {value}", ":SOUR{path}:BB:ARB:STAT?",
+        ":SOUR{path}:BB:ARB:STAT {value};*OPC?", ":SOUR{path}:BB:ARB:STAT?",
+        replies="1", settles_s=_LOAD_S,
         source=f"{_SMW}, SOURce:BB:ARBitrary: [:SOURce<hw>]:BB:ARBitrary:STATe",
     )  # fmt: skip
 
@@ -232,7 +233,7 @@ class KeysightMxg(SignalGenerator):
         source=f"{_MXG}, Power Subsystem: [:SOURce]:POWer[:LEVel][:IMMediate][:AMPLitude]",
     )  # fmt: skip
     arb = on_off(
-        ":RAD:ARB {value}", ":RAD:ARB?",
+        ":RAD:ARB {value}", ":RAD:ARB?", settles_s=_LOAD_S,
         source=f"{_MXG}, Dual ARB Subsystem: [:SOURce]:RADio[1]:ARB[:STATe]",
     )  # fmt: skip
     modulation = on_off(

@@ -53,12 +53,22 @@ class Setting(Generic[T]):
         get: the query that reads it back.
         source: manual and section.
         replies: what the instrument answers to ``set``; None where it does not.
+        settles_s: how long setting it may take, s; None: as long as any answer.
     """
 
     name = ""
 
-    def __init__(self, set: str, get: str, *, source: str, replies: str | None = None) -> None:
-        self.set, self.get, self.source, self.replies = set, get, source, replies
+    def __init__(
+        self,
+        set: str,
+        get: str,
+        *,
+        source: str,
+        replies: str | None = None,
+        settles_s: float | None = None,
+    ) -> None:
+        self.set, self.get, self.source = set, get, source
+        self.replies, self.settles_s = replies, settles_s
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -93,11 +103,14 @@ class Setting(Generic[T]):
                 channel.command(text)
             else:
                 wanted = self.replies
-                channel.confirm(text, lambda got: "" if got == wanted else "refused", wanted)
+                channel.confirm(
+                    text, lambda got: "" if got == wanted else "refused", wanted, self.settles_s
+                )
             channel.confirm(
                 instrument.filled(self.get),
                 lambda got: self.differs(got, value, instrument),
                 self.written(value),
+                self.settles_s,
             )
 
     def check(self, instrument: Instrument, value: T) -> None:
@@ -198,8 +211,9 @@ class Choice(Setting[str]):
         values: Mapping[str, tuple[str, ...]],
         source: str,
         replies: str | None = None,
+        settles_s: float | None = None,
     ) -> None:
-        super().__init__(set, get, source=source, replies=replies)
+        super().__init__(set, get, source=source, replies=replies, settles_s=settles_s)
         self.values = values
 
     def check(self, instrument: Instrument, value: str) -> None:
@@ -226,10 +240,11 @@ def on_off(
     *,
     source: str,
     replies: str | None = None,
+    settles_s: float | None = None,
 ) -> Choice:
     """A choice of ``on`` and ``off``, written 1 and 0; some instruments answer ON and OFF."""
     values = {"on": ("1", "ON"), "off": ("0", "OFF")}
-    return Choice(set, get, values=values, source=source, replies=replies)
+    return Choice(set, get, values=values, source=source, replies=replies, settles_s=settles_s)
 
 
 class Instrument:

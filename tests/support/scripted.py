@@ -65,6 +65,10 @@ class Script:
             return self.once[line].pop(0)
         if line in self.table:
             return self.table[line]
+        if line.endswith(";*OPC?"):
+            self(line.removesuffix(";*OPC?"))
+            self.lines.pop()
+            return "1"
         if line == "*IDN?":
             return IDN
         if line == "SYST:ERR?":
