@@ -1,6 +1,6 @@
 """The instruments of a bench file: which driver, where, who it must be, and what it may be set to.
 
-``[instruments.ROLE]``; see ``docs/instruments.md``.
+``[instruments.ROLE]``; see ``docs/instruments.md``. Ports and paths: ``instruments.rf.wiring``.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def load_instruments(path: Path) -> dict[str, Configured]:
         InputError: a broken file, an unknown kind, a missing deadline or terminator, a limit wider
             than the driver's.
     """
-    table = read_toml(path, "the bench file").only(("instruments",))
+    table = read_toml(path, "the bench file").only(("instruments",), ("ports", "paths"))
     return {
         role: _configured(role, item, path) for role, item in table.named("instruments").items()
     }

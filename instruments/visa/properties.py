@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Generic, NoReturn, Self, TypeVar, overload
 
 from bench.errors import InputError
 from instruments.visa.channels import SCPI, Channel, Dialect
+from instruments.visa.errors import BadAnswer
 from instruments.visa.readings import number
 
 _EXACT = 1e-9
@@ -188,16 +189,29 @@ class Number(Setting[float]):
         return f"{value:.15g}"
 
     def read(self, text: str, instrument: Instrument) -> float:
-        """As :class:`Setting`."""
-        return number(text, instrument.channel.role)
+        """As :class:`Setting`; a number that the instrument cannot have is an error, not a value.
+
+        Raises:
+            BadAnswer, NotAResult: no number, or out of the driver's range (``-1`` for an error).
+        """
+        role = instrument.channel.role
+        value = number(text, role)
+        slack = self._slack(value)
+        if not self.low - slack <= value <= self.high + slack:
+            raise BadAnswer(role, f"{self.name} cannot be {text!r}: out of its range")
+        return value
+
+    def _slack(self, value: float) -> float:
+        if self._tolerance is not None:
+            return self._tolerance
+        return self.step / 2 if self.step else abs(value) * _EXACT
 
     def differs(self, text: str, value: float, instrument: Instrument) -> str:
         """As :class:`Setting`."""
-        tolerance = self._tolerance
-        if tolerance is None:
-            tolerance = self.step / 2 if self.step else abs(value) * _EXACT
         off = abs(self.read(text, instrument) - value)
-        return "" if off <= tolerance else f"{self.name} was set to {value:.15g} {self.unit}"
+        return (
+            "" if off <= self._slack(value) else f"{self.name} was set to {value:.15g} {self.unit}"
+        )
 
 
 class Choice(Setting[str]):

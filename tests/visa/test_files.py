@@ -13,14 +13,18 @@ from hypothesis import strategies as st
 from bench.errors import InputError
 from instruments.calibration import Point, Record, load_calibration, loss_at
 from instruments.files import KINDS, load_instruments
+from instruments.rf.attenuators import Rcdat
 from instruments.rf.generators import RohdeSchwarzSmw
 from instruments.rf.levels import Path as RfPath
 from instruments.rf.levels import Port, permit
+from instruments.rf.wiring import load_wiring
 from instruments.safety import SafeState
-from instruments.visa.errors import NotApplied
+from instruments.visa.errors import BadAnswer, Excess, NotApplied
 from instruments.visa.generic import load_generic
+from instruments.visa.resources import Identity
+from instruments.visa.session import Session
 from instruments.visa.transcript import Transcript
-from tests.support.scripted import Peer, Script
+from tests.support.scripted import Peer, Script, resource
 
 DOCS = Path(__file__).parents[2] / "docs"
 BENCH = DOCS / "instruments.example.toml"
@@ -124,6 +128,56 @@ def test_a_wrong_bench_file_is_said_in_one_line(tmp_path, old, new, message) -> 
 
 def test_every_kind_can_be_named() -> None:
     assert all(kind.models for kind in KINDS.values())
+
+
+# ---- wiring ----------------------------------------------------------------
+
+FITTED = "{ attenuator = { start_up_db = 0, tolerance_db = 2 } }"
+
+
+def test_a_permit_reads_the_attenuators_of_the_wiring_back(tmp_path) -> None:
+    with_one = changed(tmp_path, BENCH, "attenuators = { }", f"attenuators = {FITTED}")
+    wiring = load_wiring(with_one)
+    known = {"MN?": "MN=RCDAT-6000-90", "SN?": "SN=1", "ATT?": "60.0"}
+    with Peer(known.get, end="\r\n") as peer:
+        where = resource(
+            peer, "attenuator", identity=Identity("Mini-Circuits", "RCDAT-*"), wait_s=0.0,
+            read_termination="\r\n",
+        )  # fmt: skip
+        with Session(where, Transcript(), Rcdat.dialect, lock_folder=tmp_path) as live:
+            drivers = {"attenuator": Rcdat(live)}
+            given_permit = wiring.permit("generator", 0, 10, drivers)
+            [one] = given_permit.predictions
+            assert (one.now_dbm, one.worst_dbm) == (0 + 10 - 20 - 58, -10)
+            with pytest.raises(Excess, match="a reboot"):
+                wiring.permit("generator", 1, 10, drivers)
+            known["ATT?"] = "-1"
+            with pytest.raises(BadAnswer, match="out of its range"):
+                wiring.permit("generator", 0, 10, drivers)
+    with pytest.raises(Excess, match="nothing is known of attenuator"):
+        wiring.permit("generator", -60, 0, {})
+    with pytest.raises(Excess, match="no path"):
+        wiring.permit("supply", -60, 0, {})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("max_input_dbm = -10", 'max_input_dbm = "-10 dBm"', "is not a number"),
+        ("max_input_dbm = -10", "max_input = -10", "unknown key"),
+        ('to = "receiver"', 'to = "device"', "use one of receiver"),
+        ('from = "generator"', 'from = "generater"', "use one of generator"),
+        ("least_loss_db = 20", "", "least_loss_db: is missing"),
+        ("least_loss_db = 20", "least_loss_db = inf", "is not a number"),
+        ("attenuators = { }", "attenuators = { pad = { start_up_db = 0, tolerance_db = 2 } }",
+         "pad is no instrument"),
+        ("attenuators = { }", "attenuators = { attenuator = { start_up_db = 0 } }", "is missing"),
+        ("attenuators = { }", f"attenuators = {FITTED.replace('2', '-2')}", "is negative"),
+    ],
+)  # fmt: skip
+def test_wrong_wiring_is_said_in_one_line(tmp_path, old, new, message) -> None:
+    with pytest.raises(InputError, match=message):
+        load_wiring(changed(tmp_path, BENCH, old, new))
 
 
 # ---- descriptions ----------------------------------------------------------
