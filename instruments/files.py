@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,7 @@ def _configured(role: str, table: Table, path: Path) -> Configured:
         table.quantity("wait", "s") if "wait" in table.data else 0.0,
         _whole(table, "baud") if "baud" in table.data else None,
     )
+    _refuse_other_models(table, kind)
     limits = table.table("limits")
     given = {name: _range(limits, name) for name in limits.data}
     own = {}
@@ -132,6 +134,16 @@ def _configured(role: str, table: Table, path: Path) -> Configured:
             value=error.value,
         ) from error
     return configured
+
+
+def _refuse_other_models(table: Table, kind: type[Instrument]) -> None:
+    """A driver is for its models; a pattern (``SMM100*``) is taken as said on purpose."""
+    model = table.text("model")
+    if "*" in model or "?" in model:
+        return
+    if not any(fnmatch.fnmatchcase(model.lower(), known.lower()) for known in kind.models):
+        known = ", ".join(kind.models)
+        table.fail("model", "is none that this kind was written for", f"use {known}, or a pattern")
 
 
 def _kind(table: Table, path: Path) -> type[Instrument]:

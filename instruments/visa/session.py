@@ -119,6 +119,7 @@ class Session:
             Busy, Unreachable, WrongIdentity, Reported: it cannot be used; it is let go again.
         """
         self._lock.__enter__()
+        self.identity = Identity("", "")
         try:
             self._open()
             with self._owner:
@@ -379,12 +380,15 @@ class Session:
             raise
         self._record("open")
         try:
-            self.identity = self._who()
+            found = self._who()
         except (DeadlinePassed, LinkLost, Broken) as error:
             raise Unreachable(self.role, f"does not say who it is ({error.problem})") from error
-        differs = self.resource.identity.differs(self.identity)
+        differs = self.resource.identity.differs(found)
+        if not differs and self.identity.model and found != self.identity:
+            differs = f"it is {found}, it was {self.identity}"
         if differs:
             raise WrongIdentity(self.role, f"another instrument answers: {differs}")
+        self.identity = found
 
     def _who(self) -> Identity:
         answers = tuple(self._ask(text, None) for text in self.dialect.identify)

@@ -113,6 +113,7 @@ def test_a_plan_is_exactly_what_a_run_sends(tmp_path) -> None:
         ("level_dbm = [-120, -20]", "level = [-120, 60]", "is no number of it"),
         ("level_dbm = [-120, -20]", 'level_dbm = "low"', "is no range"),
         ("path = 1", "path = 3", "is no path"),
+        ('"SMW200A"', '"N5182B"', "none that this kind was written for; use SMW200A"),
         ("path = 1", "output = 1", "is nothing of a rohde-schwarz-smw"),
         ("path = 1", "colour = 1", "unknown key"),
         (", current_a = [0, 1]", "", r"current_a.*is missing"),

@@ -152,6 +152,17 @@ def test_another_identity_after_a_timeout_breaks_the_session(tmp_path) -> None:
             live.query("FREQ?", SHORT_S)
 
 
+def test_another_one_of_the_same_model_breaks_the_session_too(tmp_path) -> None:
+    script = Script(once={"FREQ?": [None]})
+    with Peer(script) as peer, session(peer, tmp_path, identity=Identity("Acme", "*")) as live:
+        script.table["*IDN?"] = "Acme,Model 1,S999,1.0"
+        with pytest.raises(
+            Broken, match=r"another instrument answers: it is .*S999.* it was .*S123"
+        ):
+            live.query("FREQ?", SHORT_S)
+        assert live.identity.serial == "S123"
+
+
 def test_a_port_that_refuses_after_a_drop_breaks_the_session(tmp_path) -> None:
     script = Script(table={"FREQ?": Drop()})
     with Peer(script) as peer, session(peer, tmp_path) as live:
