@@ -91,6 +91,12 @@ class PlayedWire:
             raise WireLost("recorded", entry.raw)
         return entry.raw
 
+    def stray(self) -> bytes:
+        """As a wire: an ``rx`` before anything was asked."""
+        if self._queue and self._queue[0].kind == "rx":
+            return self._queue.popleft().raw
+        return b""
+
     def close(self) -> None:
         """As a wire."""
         if self._queue and self._queue[0].kind == "close":

@@ -251,8 +251,9 @@ class Session:
         with self._step(f"{what} ({text})"):
             from_here = self._step_from
             try:
+                self._refuse_stray()
                 value = parse(self._ask(text, within_s), self.role)
-            except (DeadlinePassed, LinkLost, NotAResult, BadAnswer) as error:
+            except (DeadlinePassed, LinkLost, Desynchronised, NotAResult, BadAnswer) as error:
                 missing = error.problem
             return Reading(self.role, what, value, unit, missing, tuple(self._taints[from_here:]))
 
@@ -300,6 +301,15 @@ class Session:
             self._declared.pop(key, None)
             if apply is not None:
                 self._declared[key] = (first, apply)
+
+    def _refuse_stray(self) -> None:
+        """Before a measurement: what has come unasked would be taken for its answer."""
+        stray = self._usable().stray()
+        if stray:
+            self._record("rx", stray)
+            problem = f"{stray!r} came unasked"
+            self._fault(problem)
+            raise Desynchronised(self.role, problem)
 
     def _refuse_tainted(self, text: str) -> None:
         taints = self._taints[self._step_from :]

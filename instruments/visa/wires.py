@@ -23,6 +23,7 @@ from instruments.visa.errors import Unreachable
 from instruments.visa.resources import Resource
 
 _CHUNK = 1 << 20
+_STRAY_S = 0.001
 _MOST_BYTES = 64 << 20
 _LOST = {
     StatusCode.error_connection_lost,
@@ -56,6 +57,9 @@ class Wire(Protocol):
 
     def receive(self, within_s: float) -> bytes:
         """One message with its end. Raises: WireFault."""
+
+    def stray(self) -> bytes:
+        """What has come unasked; takes up to some milliseconds. Never raises."""
 
     def close(self) -> None:
         """Close; never raises."""
@@ -138,6 +142,13 @@ class VisaWire:
             left = deadline - time.monotonic()
         return bytes(got)
 
+    def stray(self) -> bytes:
+        """As :class:`Wire`."""
+        try:
+            return self._chunk(_STRAY_S, _STRAY_S, b"")
+        except WireFault:
+            return b""
+
     def _chunk(self, left_s: float, within_s: float, before: bytes) -> bytes:
         try:
             self._session.timeout = max(1, round(left_s * 1000))
@@ -201,6 +212,10 @@ class HttpWire:
             if not chunk or _whole(bytes(got)):
                 self.close()
                 return bytes(got)
+
+    def stray(self) -> bytes:
+        """As :class:`Wire`: each answer has a connection of its own."""
+        return b""
 
     def close(self) -> None:
         """As :class:`Wire`."""

@@ -102,6 +102,15 @@ def test_an_answer_too_many_is_seen_at_the_end_of_the_step(tmp_path) -> None:
         assert live.query("FREQ?") == "1"
 
 
+def test_an_answer_too_many_is_not_the_answer_of_one_that_is_missing(tmp_path) -> None:
+    script = Script(once={"POW?": ["-10\n-11"], "FREQ?": [None]}, table={"FREQ?": "5"})
+    with Peer(script) as peer, session(peer, tmp_path) as live, live.step("both"):
+        assert live.read("POW?", "level", "dBm", number).number() == -10
+        missing = live.read("FREQ?", "frequency", "Hz", number, SHORT_S)
+    assert "came unasked" in missing.reason
+    assert missing.value is None
+
+
 # ---- opened anew -----------------------------------------------------------
 
 
