@@ -139,6 +139,7 @@ def test_a_late_answer_is_never_the_next_commands(tmp_path, line) -> None:
             one.command("AT+CESQ", "+CESQ:", 0.1)
         assert [taint.step for taint in one.taints] == ["AT+CESQ"]
         line.answers["AT+CESQ"] = ["+CESQ: 99,99,255,255,16,40"]
+        line.before["AT+CESQ"] = ["+CESQ: 99,99,255,255,20,60", "OK"]  # later still
         assert one.signal() == (-101, -12)
 
 
