@@ -131,6 +131,13 @@ def test_unsolicited_results_are_told_from_answers(tmp_path, line) -> None:
     assert sent.split("\r")[:-1] == line.commands
 
 
+def test_an_answer_without_a_prefix_has_no_reports_in_it(tmp_path, line) -> None:
+    with modem(line, tmp_path) as one:
+        line.answers["AT+CGMR"] = ["+CREG: 1", "REV1", "RING"]
+        assert one.command("AT+CGMR") == ["REV1"]
+        assert [event.line for event in one.events] == ["+CREG: 1", "RING"]
+
+
 def test_a_late_answer_is_never_the_next_commands(tmp_path, line) -> None:
     with modem(line, tmp_path) as one:
         line.answers["AT+CESQ"] = None
