@@ -1,0 +1,1 @@
+"""Cellular modems over a serial port."""

@@ -1,0 +1,1 @@
+"""Instruments of the radio side: generators, analysers, attenuators, switches, testers."""

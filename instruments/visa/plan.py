@@ -1,0 +1,117 @@
+"""A dry run: the commands that would be sent, in order, with nothing opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from instruments.visa.channels import SCPI, Check, Dialect
+from instruments.visa.errors import NoAnswer
+from instruments.visa.readings import Reading, Taint
+from instruments.visa.resources import Identity
+
+_NO_ERROR = '0,"No error"'
+
+
+class Plan:
+    """A :class:`~instruments.visa.channels.Channel` without an instrument.
+
+    Settings are checked as in a run: one out of range is refused here too.
+
+    Args:
+        role: the instrument's role.
+        lines: where the lines go; instruments that share a list show the order among them.
+
+    Attributes:
+        lines: ``role: command``; what a query must answer stands behind ``->``.
+    """
+
+    def __init__(self, role: str, dialect: Dialect = SCPI, lines: list[str] | None = None) -> None:
+        self.role = role
+        self.dialect = dialect
+        self.lines: list[str] = [] if lines is None else lines
+        self.taints: tuple[Taint, ...] = ()
+        self._depth = 0
+
+    def opening(self, identity: Identity) -> None:
+        """What entering a session would send."""
+        self._say(f"{self.dialect.identify[0]} -> {identity.manufacturer} {identity.model}")
+        for text in self.dialect.identify[1:]:
+            self._say(f"{text} -> {identity.serial or 'any'}")
+        self._drain("any")
+
+    def _drain(self, wanted: str) -> None:
+        if self.dialect.errors:
+            self._say(f"{self.dialect.errors} -> {wanted}")
+            return
+        for text in self.dialect.identify:
+            self._say(f"{text} -> as before")
+
+    def _say(self, text: str) -> None:
+        self.lines.append(f"{self.role}: {text}")
+
+    def step(self, name: str) -> AbstractContextManager[None]:
+        """One transaction."""
+        return self._step()
+
+    @contextmanager
+    def _step(self) -> Iterator[None]:
+        outermost = not self._depth
+        if outermost:
+            self._drain(_NO_ERROR)
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+        if outermost:
+            self._drain(_NO_ERROR)
+
+    def command(self, text: str) -> None:
+        """Would send a command."""
+        with self._step():
+            self._say(text)
+
+    def query(self, text: str, within_s: float | None = None) -> str:
+        """Would ask, and cannot go on from the answer.
+
+        Raises:
+            NoAnswer: always.
+        """
+        with self._step():
+            self._say(f"{text} -> ?")
+        raise NoAnswer(self.role, f"a plan has no answer to {text}")
+
+    def confirm(self, text: str, check: Check, shown: str, within_s: float | None = None) -> None:
+        """Would ask and demand ``shown``."""
+        with self._step():
+            self._say(f"{text} -> {shown}")
+
+    def read(
+        self,
+        text: str,
+        what: str,
+        unit: str,
+        parse: Callable[[str, str], float],
+        within_s: float | None = None,
+    ) -> Reading:
+        """Would measure; the reading has no value."""
+        with self._step():
+            self._say(f"{text} -> {what} in {unit}")
+        return Reading(self.role, what, None, unit, "only planned")
+
+    def poll(self, text: str, check: Check, shown: str, every_s: float, within_s: float) -> None:
+        """Would ask until ``shown``."""
+        with self._step():
+            self._say(f"{text} -> {shown} (every {every_s:g} s, within {within_s:g} s)")
+
+    def settle(self) -> None:
+        """Would drop old errors."""
+        self._drain("any")
+
+    def force(self, text: str) -> None:
+        """Would send a command without asking for errors first."""
+        self._say(text)
+
+    def declare(self, key: str, apply: Callable[[], None] | None, first: bool = False) -> None:
+        """Nothing: there is no session to make anew."""
