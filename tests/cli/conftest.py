@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,30 +37,22 @@ def bench(kit: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     bench.close()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _started(
-    request: pytest.FixtureRequest, kit: ModuleType
-) -> Iterator[subprocess.Popen[str] | None]:
-    """The whole run, begun at once where a test wants it: it takes a while."""
-    if not any("whole_run" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        yield None
-        return
-    bench = request.getfixturevalue("bench")
+@pytest.fixture(scope="session")
+def whole_run(kit: ModuleType, bench: Any) -> Iterator[Any]:
+    """The plans of the demo on the healthy robot, everything in scope.
+
+    It takes a while: only one file uses it, so that only one process of a run in parts makes it.
+    """
     results = bench.scratch / "whole"
     words = (*kit.PLANS, "--device", kit.DEVICE, "--bench", "virtual")
     with (bench.scratch / "whole.err").open("w") as errors:
         process = bench.start("run", *words, "--results", results, stderr=errors)
-    yield process
-    process.kill()
-    process.communicate()
-
-
-@pytest.fixture(scope="session")
-def whole_run(_started: subprocess.Popen[str], kit: ModuleType, bench: Any) -> Any:
-    """The plans of the demo on the healthy robot, everything in scope."""
-    out, _ = _started.communicate(timeout=200)
-    errors = (bench.scratch / "whole.err").read_text()
-    return kit.Done(_started.returncode, out, errors, bench.scratch / "whole")
+    try:
+        out, _ = process.communicate(timeout=900)
+        yield kit.Done(process.returncode, out, (bench.scratch / "whole.err").read_text(), results)
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

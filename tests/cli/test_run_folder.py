@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import xml.etree.ElementTree as ET
 
@@ -38,6 +39,30 @@ def test_a_healthy_robot_passes_everything_in_scope(whole_run):
     assert "PASS" in whole_run.out
     assert "not a statement of conformity" in whole_run.out
     assert whole_run.out.strip().endswith(f"Report: {whole_run.run / 'report.html'}")
+
+
+def test_a_run_judges_what_was_planned(bench, kit, whole_run):
+    """One path: the same candidates, decisions, counts and trials."""
+    done = bench.call("plan", *kit.PLANS, "--device", kit.DEVICE, "--bench", "virtual", "--json")
+    assert done.code == 0, done.err
+    planned = json.loads(done.out)
+    scope = whole_run.identity["scope"]
+    assert len(scope) == len(planned["requirements"])
+    known = {
+        (row["requirement"], row["stream"], row["test"]): row for row in planned["requirements"]
+    }
+    for item in scope:
+        row = known[item["requirement"], item["stream"], item["test"]]
+        assert (row["in_scope"], row["reason"]) == (item["in_scope"], item["reason"])
+        if item["in_scope"]:
+            assert row["planned_n"] == item["planned_n"]
+            assert row["power_at_half"] == item["power_at_half"]
+    assert whole_run.identity["trials"] == planned["trials"]
+    kpi = [v for v in whole_run.verdicts if v["stream"]]
+    assert kpi
+    for verdict in kpi:
+        row = known[verdict["requirement"], verdict["stream"], verdict["test"]]
+        assert verdict["n"] >= row["planned_n"]
 
 
 def test_the_folder_is_as_described(whole_run, kit):
