@@ -6,10 +6,12 @@ The status model is that of IEEE 488.2-1992, chapter 11, with the error queue of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from bench.network.radio.state import RadioState
+from bench.network.radio.world import NoPathLoss
+from instruments.simulators.outcome import Outcome
 from instruments.simulators.place import Place
 from instruments.simulators.scpi_errors import ErrorQueue, ScpiError, esr_bit
 from instruments.simulators.scpi_syntax import Argument, Expression, Unit, Word, units
@@ -18,6 +20,7 @@ from instruments.simulators.scpi_values import Boolean, Kind, Number, Value, cha
 
 OPC, PON = 1, 1 << 7
 _EAV, _MAV, _ESB, _MSS = 1 << 2, 1 << 4, 1 << 5, 1 << 6
+_SORTS = {"*IDN": "identity", "*OPC": "opc"}
 _BYTE = Number(0, 255, resolution=1, whole=True)
 
 
@@ -40,14 +43,6 @@ class Model:
     source: str = ""
 
 
-@dataclass
-class Outcome:
-    """What became of one message: the response (None: none) and the errors."""
-
-    response: bytes | None = None
-    errors: list[ScpiError] = field(default_factory=list)
-
-
 class ScpiInstrument:
     """One instrument, with one status and one error queue for all its connections.
 
@@ -62,7 +57,7 @@ class ScpiInstrument:
         self.identity = model.identity
         self.tree = Tree((*COMMON, *model.commands))
         self.errors = ErrorQueue()
-        self.offset_db = 0.0
+        self.offset = 0.0
         self._settings: dict[tuple[str, tuple[int, ...]], Value] = {}
         self._defaults = {c.name: c for c in self.tree.commands if c.name}
         self._esr, self._ese, self._sre = PON, 0, 0
@@ -157,7 +152,7 @@ class ScpiInstrument:
             for unit in units(message):
                 self._pending = bool(responses)
                 try:
-                    answer = self._carry_out(unit)
+                    answer = self._within_world(unit)
                 except ScpiError as error:
                     if -199 <= error.code <= -100:
                         raise
@@ -173,10 +168,35 @@ class ScpiInstrument:
         return outcome
 
     def _fail(self, outcome: Outcome, error: ScpiError) -> None:
-        outcome.errors.append(error)
+        outcome.errors.append(str(error))
+        outcome.codes.append(error.code)
         self.complain(error)
 
-    def names(self, message: bytes) -> list[tuple[Command, bool]]:
+    # ---- what faults ask ----------------------------------------------------
+
+    def inject(self, code: int, text: str) -> None:
+        """Report an error that nothing caused."""
+        self.complain(ScpiError(code, text=text or None))
+
+    def sorts(self, message: bytes) -> frozenset[str]:
+        """What a message is: ``query``, ``measurement``, ``identity``, ``opc``."""
+        found = set()
+        for command, query in self._commands(message):
+            if query:
+                status = command in COMMON
+                found |= {"query", _SORTS.get(command.header, "")}
+                found |= set() if status else {"measurement"}
+        return frozenset(found - {""})
+
+    def meant(self, message: bytes, command: str) -> bool:
+        """The message holds this command, in whatever spelling; with ``?`` only as a query."""
+        wanted = self._commands(command.encode("latin-1", "replace"))
+        return bool(wanted) and all(
+            any(one is found and (asked or not query) for found, asked in self._commands(message))
+            for one, query in wanted
+        )
+
+    def _commands(self, message: bytes) -> list[tuple[Command, bool]]:
         """The commands of a message, and whether each is a query, as far as they are known."""
         found = []
         try:
@@ -185,6 +205,12 @@ class ScpiInstrument:
         except ScpiError:
             pass
         return found
+
+    def _within_world(self, unit: Unit) -> str | None:
+        try:
+            return self._carry_out(unit)
+        except NoPathLoss as error:  # the laboratory's fault, not the client's: never a figure
+            raise ScpiError(-310, str(error)) from error
 
     def _carry_out(self, unit: Unit) -> str | None:
         command, suffixes = self.tree.find(unit.header)

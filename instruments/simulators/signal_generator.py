@@ -44,7 +44,7 @@ class SignalGenerator(ScpiInstrument):
         return RadioState(emissions=found)
 
     def _emission(self, output: int) -> Emission:
-        level_dbm = self.number("level", output) + self.offset_db
+        level_dbm = self.number("level", output) + self.offset
         level_dbm -= self.number("level_offset", output)
         frequency_hz = self.number("frequency", output) - self.number("frequency_offset", output)
         waveform = None

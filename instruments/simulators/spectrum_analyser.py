@@ -69,7 +69,7 @@ class SpectrumAnalyser(ScpiInstrument):
             came, self.start_hz, self.stop_hz, int(self.number("points")), self.resolution_hz,
             self.noise_figure_db,
         )  # fmt: skip
-        shown = trace + self.number("level_offset") + self.offset_db
+        shown = trace + self.number("level_offset") + self.offset
         self._trace = [float(level) for level in np.round(shown, 6)]
 
     def trace(self) -> list[float]:

@@ -31,12 +31,12 @@ def together(
 
 def send(instrument: ScpiInstrument, text: str) -> list[int]:
     """The codes of the errors."""
-    return [error.code for error in instrument.handle(text.encode("latin-1")).errors]
+    return instrument.handle(text.encode("latin-1")).codes
 
 
 def ask(instrument: ScpiInstrument, text: str) -> str:
     """The response; the message must have one, and no error."""
     outcome = instrument.handle(text.encode("latin-1"))
-    assert not outcome.errors, [str(error) for error in outcome.errors]
+    assert not outcome.errors, outcome.errors
     assert outcome.response is not None
     return outcome.response.decode("latin-1")
