@@ -203,6 +203,8 @@ class Modem:
     def set_report(self, name: str, level: int) -> str:
         """AT+CEREG= and its kin."""
         self._reports[name] = level
+        if name == "CEREG":  # from here on changes are told
+            self._told = self._registration(name)
         return ""
 
     def registered(self, name: str) -> str:

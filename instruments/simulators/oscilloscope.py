@@ -33,6 +33,11 @@ class Oscilloscope(ScpiInstrument):
         """Between which edges the delay is meant: +1 is the first rising one."""
         self._edges = (first, second)
 
+    def power_on(self) -> None:
+        """As after the mains came back."""
+        super().power_on()
+        self._acquired, self._edges = {}, (1, 1)
+
     def reset(self) -> None:
         """``*RST``; what was acquired is gone."""
         super().reset()

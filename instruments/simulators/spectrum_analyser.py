@@ -39,10 +39,17 @@ class SpectrumAnalyser(ScpiInstrument):
     def __init__(self, model: Model, place: Place) -> None:
         super().__init__(model, place)
         self._trace: list[float] | None = None
+        self.binary = False
+
+    def power_on(self) -> None:
+        """As after the mains came back."""
+        super().power_on()
+        self._trace, self.binary = None, False
 
     def reset(self) -> None:
         """``*RST``; the trace is gone."""
         super().reset()
+        self.binary = False
         self._trace = None
 
     @property
@@ -190,11 +197,19 @@ def _auto_rbw(call: Call) -> None:
 def _trace_data(show: Callable[[float], str]) -> Callable[[Call], str]:
     def ask(call: Call) -> str:
         trace = _me(call).trace()
-        if _me(call).get("format") == "REAL":
+        if _me(call).binary:
             return definite_block(struct.pack(f"<{len(trace)}f", *trace))
         return ",".join(show(level) for level in trace)
 
     return ask
+
+
+def _set_format(call: Call) -> None:
+    """Text, or 32-bit floating point in a block."""
+    form, usual = str(call.values[0]), 32 if call.values[0] == "REAL" else 0
+    if any(bits != usual for bits in call.values[1:]):
+        raise ScpiError(-224, form)
+    _me(call).binary = form == "REAL"
 
 
 def _marker(call: Call) -> int:
@@ -311,7 +326,9 @@ def _commands(show: Callable[[float], str]) -> tuple[Command, ...]:
         Command(":INITiate<1>:CONMeas", do=lambda call: _me(call).sweep()),
         Command(":ABORt", do=lambda _: None),
         Command(
-            ":FORMat[:TRACe][:DATA]", "format", Choice(("ASCii", "REAL")), "ASC"
+            ":FORMat[:TRACe][:DATA]",
+            takes=(Choice(("ASCii", "REAL")), Number(0, 32, "", 1, 0, whole=True)), optional=1,
+            do=_set_format, ask=lambda call: "REAL,32" if _me(call).binary else "ASC,0",
         ),
         Command(
             ":TRACe<6>[:DATA]",
