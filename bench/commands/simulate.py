@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,7 @@ from bench.errors import InputError
 
 if TYPE_CHECKING:
     from bench.network.radio.world import World
-    from instruments.simulators.lab import Described
+    from instruments.simulators.lab import Described, Reachable
 
 _JsonLines = Annotated[bool, typer.Option("--json", help="JSON lines on stdout.")]
 _Strict = Annotated[
@@ -101,8 +102,8 @@ def _serve(
         else:
             print(f"refused ({event['role']}): {event['message']}", file=sys.stderr, flush=True)
 
-    def ready(resources: Mapping[str, Mapping[str, str]]) -> None:
-        print(_ready(resources, strangers(world, described), only, as_json), flush=True)
+    def ready(reachable: Mapping[str, Reachable]) -> None:
+        print(_ready(reachable, strangers(world, described), only, as_json), flush=True)
 
     laboratory = Lab(described, world, strict=strict, tell=tell)
     asyncio.run(serve_for_ever(laboratory, ready))
@@ -110,14 +111,15 @@ def _serve(
 
 
 def _ready(
-    resources: Mapping[str, Mapping[str, str]], absent: list[str], only: str | None, as_json: bool
+    reachable: Mapping[str, Reachable], absent: list[str], only: str | None, as_json: bool
 ) -> str:
+    if not as_json:
+        lines = [f"{role}: {entry.url or entry.resource}" for role, entry in reachable.items()]
+        return "\n".join([*lines, "simulated; Ctrl-C ends it"])
     event: dict[str, object] = {"event": "ready"}
     if only is None:
-        event["instruments"] = resources
+        event["resources"] = {role: entry.resource for role, entry in reachable.items()}
+        event["instruments"] = {role: asdict(entry) for role, entry in reachable.items()}
     else:
-        event |= {"url": None, **resources[only], "absent": absent}
-    if as_json:
-        return json.dumps(event)
-    lines = [f"{role}: {entry['resource']}" for role, entry in resources.items()]
-    return "\n".join([*lines, "simulated; Ctrl-C ends it"])
+        event |= {**asdict(reachable[only]), "absent": absent}
+    return json.dumps(event)

@@ -190,7 +190,7 @@ class Answer:
             response.
         cut: only half of it, without its terminator.
         close: the connection ends.
-        refuse_s: connections are refused for so long; 0: they are not.
+        refuse_s: all connections end and are refused for so long; None: they are not.
     """
 
     outcome: Outcome | None = None
@@ -199,7 +199,7 @@ class Answer:
     apart_s: float | None = None
     cut: bool = False
     close: bool = False
-    refuse_s: float = 0.0
+    refuse_s: float | None = None
 
 
 class FaultPlan:
@@ -212,15 +212,15 @@ class FaultPlan:
     def __init__(self, faults: Sequence[Fault] = ()) -> None:
         self._left = [[fault, fault.count] for fault in faults]
 
-    def at_start(self) -> float:
-        """How long connections are refused from the start; 0: they are not."""
+    def at_start(self) -> float | None:
+        """How long connections are refused from the start; None: they are not."""
         for entry in self._left:
             fault = entry[0]
             assert isinstance(fault, Fault)
             if fault.name == "refuse" and not fault.command and entry[1] != 0:
                 self._strike(entry)
                 return _for_good(fault.number)
-        return 0.0
+        return None
 
     def answer(self, subject: Subject, message: bytes | None) -> Answer:
         """Carry a message out, or not, as the plan has it."""

@@ -100,6 +100,21 @@ def strangers(world: World, described: Mapping[str, Described]) -> list[str]:
     return sorted({name for name in used if name not in known})
 
 
+@dataclass(frozen=True)
+class Reachable:
+    """How an instrument is reached.
+
+    Attributes:
+        kind: a key of ``kinds.KINDS``.
+        resource: as VISA names it.
+        url: for HTTP; None: it does not speak that.
+    """
+
+    kind: str
+    resource: str
+    url: str | None
+
+
 class Lab:
     """Instruments in one world, without sockets yet.
 
@@ -129,6 +144,12 @@ class Lab:
             place = Place(role, self.world, self.state)
             instrument = make(one.kind, place, one.dialect, field=f"instruments.{role}.kind")
             self.instruments[role] = instrument
+            if KINDS[one.kind].terminal and any(f.name == "refuse" for f in one.faults):
+                raise InputError(
+                    "refuses connections, and a terminal has none",
+                    remedy="use mute",
+                    field=f"faults of {role}",
+                )
             wire = kind_of(one.kind).wire
             self.served[role] = Served(
                 role, instrument, wire, FaultPlan(one.faults), strict=strict, tell=tell
@@ -172,15 +193,15 @@ class Lab:
                 ) from error
         return found
 
-    def reachable(self, servers: Mapping[str, TcpServer | PtyServer]) -> dict[str, dict[str, str]]:
-        """For each role: its kind, its VISA resource, and its address for HTTP."""
+    def reachable(self, servers: Mapping[str, TcpServer | PtyServer]) -> dict[str, Reachable]:
+        """How each instrument is reached, by role."""
         found = {}
         for role, server in servers.items():
             kind = self._described[role].kind
-            entry = {"kind": kind, "resource": server.resource}
+            url = None
             if KINDS[kind].http and isinstance(server, TcpServer):
-                entry["url"] = f"http://127.0.0.1:{server.port}"
-            found[role] = entry
+                url = f"http://127.0.0.1:{server.port}"
+            found[role] = Reachable(kind, server.resource, url)
         return found
 
 
@@ -209,9 +230,9 @@ class RunningLab:
         for server in self._servers.values():
             await server.start()
         for role, entry in self.lab.reachable(self._servers).items():
-            self.resources[role] = entry["resource"]
-            if "url" in entry:
-                self.urls[role] = entry["url"]
+            self.resources[role] = entry.resource
+            if entry.url is not None:
+                self.urls[role] = entry.url
 
     def __exit__(
         self,
@@ -230,9 +251,7 @@ class RunningLab:
         await asyncio.sleep(0)
 
 
-async def serve_for_ever(
-    lab: Lab, ready: Callable[[Mapping[str, Mapping[str, str]]], None]
-) -> None:
+async def serve_for_ever(lab: Lab, ready: Callable[[Mapping[str, Reachable]], None]) -> None:
     """Serve until cancelled; ``ready`` is told what ``Lab.reachable`` says once all listen."""
     servers = lab.servers()
     try:

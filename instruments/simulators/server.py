@@ -7,7 +7,7 @@ import contextlib
 import math
 import os
 import socket
-import tty
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -85,10 +85,10 @@ class TcpServer:
     async def start(self) -> None:
         """Listen, unless a fault refuses connections from the start."""
         refuse_s = self._served.plan.at_start()
-        if refuse_s:
-            self._open_again(refuse_s)
-        else:
+        if refuse_s is None:
             await self._listen()
+        else:
+            self._open_again(refuse_s)
 
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._client, sock=self._socket)
@@ -97,7 +97,7 @@ class TcpServer:
         """End all connections and give the port back."""
         if self._reopening is not None:
             self._reopening.cancel()
-        for task in self._tasks:
+        for task in tuple(self._tasks):
             task.cancel()
         self._stop_listening()
         self._socket.close()
@@ -133,11 +133,15 @@ class TcpServer:
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._writers.add(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
             await self._serve(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
+            self._tasks.discard(task)
             self._writers.discard(writer)
             writer.close()
 
@@ -148,10 +152,10 @@ class TcpServer:
                 answer = self._served.answer(message)
                 await _send(answer, wire, held, writer.write)
                 await writer.drain()
-                if answer.refuse_s:
+                if answer.refuse_s is not None:
                     self._refuse(answer.refuse_s)
                 sent = answer.response is not None and answer.apart_s is None
-                if answer.close or answer.refuse_s or (wire.once and sent):
+                if answer.close or (wire.once and sent):
                     return
 
 
@@ -211,6 +215,10 @@ class PtyServer:
     PERIOD_S = 0.25
 
     def __init__(self, served: Served, chatty: Chatty) -> None:
+        if sys.platform == "win32":
+            raise OSError(f"{sys.platform} has no pseudo terminals")
+        import tty
+
         self._served, self._chatty = served, chatty
         self._near, self._far = os.openpty()
         tty.setraw(self._far)

@@ -7,14 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from simulators_kit import alone, ask, send
 
+from instruments.simulators.kinds import KINDS
 from instruments.simulators.scpi_errors import QUEUE_LENGTH
+from instruments.simulators.scpi_instrument import ScpiInstrument
 from instruments.simulators.scpi_syntax import Block, Framer, String, units
 from instruments.simulators.scpi_tree import spellings
-from instruments.simulators.scpi_values import Boolean, Choice, Number
-from instruments.simulators.signal_generator import mxg, smw
-from instruments.simulators.spectrum_analyser import fsw, x_series
+from instruments.simulators.scpi_values import Boolean, Choice, Number, Text
+from instruments.simulators.signal_generator import smw
 
-SCPI = {"smw": smw, "mxg": mxg, "fsw": fsw, "x-series": x_series}
+SCPI = {
+    dialect: make
+    for kind in KINDS.values()
+    for dialect, make in kind.dialects.items()
+    if isinstance(alone(make), ScpiInstrument)
+}
 
 
 @pytest.fixture
@@ -184,7 +190,24 @@ def test_what_looks_like_scpi_never_crashes_either(name, words, glue):
 
 
 def _settings_of(name):
-    return [c for c in alone(SCPI[name]).tree.commands if c.kind and not c.channels and not c.ask]
+    return [c for c in alone(SCPI[name]).tree.commands if c.kind and not c.ask]
+
+
+def _written(draw, instrument, kind, header, channel):
+    """A value of this kind within the range that the instrument itself states."""
+    if isinstance(kind, Boolean):
+        return draw(st.sampled_from(["1", "0", "ON", "OFF"]))
+    if isinstance(kind, Choice):
+        return draw(st.sampled_from(kind.words)).upper()
+    if isinstance(kind, Text):
+        return '"wifi20"'
+    comma = "," if channel else ""
+    low = float(ask(instrument, f"{header}? MIN{comma}{channel}"))
+    high = float(ask(instrument, f"{header}? MAX{comma}{channel}"))
+    if not kind.resolution:
+        return repr(draw(st.floats(low, high)))
+    step = draw(st.integers(0, int(min((high - low) / kind.resolution, 10**12))))
+    return repr(min(high, low + step * kind.resolution))
 
 
 @pytest.mark.parametrize("name", sorted(SCPI))
@@ -193,33 +216,24 @@ def _settings_of(name):
 def test_a_setting_read_back_is_the_setting_in_either_spelling(name, data):
     instrument = alone(SCPI[name])
     command = data.draw(st.sampled_from(_settings_of(name)))
-    header = spellings(
-        command.header, short=data.draw(st.booleans()), whole=data.draw(st.booleans())
+    header, other = (
+        spellings(command.header, short=data.draw(st.booleans()), whole=data.draw(st.booleans()))
+        for _ in range(2)
     )
-    other = spellings(
-        command.header, short=data.draw(st.booleans()), whole=data.draw(st.booleans())
-    )
-    kind = command.kind
-    if isinstance(kind, Boolean):
-        written = data.draw(st.sampled_from(["1", "0"]))
-    elif isinstance(kind, Choice):
-        written = data.draw(st.sampled_from(kind.words)).upper()
-    elif isinstance(kind, Number) and command.limits is None:
-        steps = round((kind.high - kind.low) / kind.resolution) if kind.resolution else 0
-        step = data.draw(st.integers(0, min(steps, 10**12)))
-        written = repr(min(kind.high, kind.low + step * (kind.resolution or 1.0)))
-    else:
-        return
-    errors = send(instrument, f"{header} {written}")
+    kind, channel = command.kind, "(@2)" if command.channels else ""
+    written = _written(data.draw, instrument, kind, header, channel)
+    before = ask(instrument, f"{other}? {channel}")
+    comma = "," if channel else ""
+    errors = send(instrument, f"{header} {written}{comma}{channel}")
+    back = ask(instrument, f"{other}? {channel}")
     if errors:  # a conflict with another setting: nothing has changed then
         assert errors in ([-221], [-222])
-        return
-    back = ask(instrument, f"{other}?")
-    if isinstance(kind, Number):
-        assert (
-            abs(float(back) - float(written)) <= kind.resolution / 2 + abs(float(written)) * 1e-12
-        )
+        assert back == before
+    elif isinstance(kind, Number):
+        off = abs(float(back) - float(written))
+        assert off <= kind.resolution / 2 + abs(float(written)) * 1e-12
     else:
-        assert kind.read(next(units(f"X {back}".encode())).arguments[0]) == kind.read(
-            next(units(f"X {written}".encode())).arguments[0]
+        (shown,), (sent,) = (
+            next(units(f"X {text}".encode())).arguments for text in (back, written)
         )
+        assert kind.read(shown) == kind.read(sent)

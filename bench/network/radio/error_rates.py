@@ -57,11 +57,10 @@ def fsk_bit_error_ratio(c_i_db: float, limit_db: float, limit_ratio: float) -> f
     return 0.5 * math.exp(-exponent / 2.0)
 
 
-def ble_packet_error_ratio(c_i_db: float) -> float:
-    """A BLE 1M receiver that just meets the limits: 30.8 % at 21 dB, co-channel."""
+def ble_bit_error_ratio(c_i_db: float) -> float:
+    """A BLE 1M receiver that just meets the limits: 30.8 % of packets at 21 dB, co-channel."""
     at_limit = -math.expm1(math.log1p(-BLE_LIMIT) / BLE_BITS)
-    ratio = fsk_bit_error_ratio(c_i_db, BLE_CO_CHANNEL_DB, at_limit)
-    return packet_error_ratio(ratio, BLE_BITS)
+    return fsk_bit_error_ratio(c_i_db, BLE_CO_CHANNEL_DB, at_limit)
 
 
 def lte_efficiency_bps_hz(sinr_db: float) -> float:

@@ -37,9 +37,7 @@ def _oqpsk(sinr_db: float, bits: float) -> float:
 
 
 def _ble(c_i_db: float, bits: float) -> float:
-    at_limit = -math.expm1(math.log1p(-error_rates.BLE_LIMIT) / error_rates.BLE_BITS)
-    ratio = error_rates.fsk_bit_error_ratio(c_i_db, error_rates.BLE_CO_CHANNEL_DB, at_limit)
-    return error_rates.packet_error_ratio(ratio, bits)
+    return error_rates.packet_error_ratio(error_rates.ble_bit_error_ratio(c_i_db), bits)
 
 
 def _br(c_i_db: float, bits: float) -> float:
