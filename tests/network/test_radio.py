@@ -13,7 +13,7 @@ from bench.network.radio.levels import interpolated_db, noise_dbm, summed_dbm
 from bench.network.radio.receivers import TECHNOLOGIES, Receiver, counted_dbm, receive
 from bench.network.radio.spectrum import trace_dbm
 from bench.network.radio.state import Emission, RadioState
-from bench.network.radio.world import NoPathLoss, Path, World, arrivals
+from bench.network.radio.world import Arrival, NoPathLoss, Path, World, arrivals
 from bench.network.radio.world_files import read_world
 
 GHZ = 2.44e9
@@ -113,6 +113,24 @@ def test_generator_attenuator_switch_and_path_decide_what_the_victim_receives():
     assert half.packet_error_ratio == pytest.approx(
         loud.packet_error_ratio * 0.5 * (0.1 + 160 / 250e3) / 0.1, rel=1e-6
     )
+
+
+def test_an_lte_receiver_loses_rate_before_it_loses_packets():
+    receiver = Receiver("lte-20mhz", 2.14e9, "cell", noise_figure_db=7.0)
+    cell = Arrival("cell", Emission(2.14e9, -70.0, 18e6))
+
+    def at(sinr_db: float, duty: float = 1.0, burst_s: float = 0.0):
+        jammer = Emission(2.14e9, -70.0 - sinr_db, 18e6, duty, burst_s)
+        return receive(receiver, (cell, Arrival("jammer", jammer)))
+
+    assert receive(receiver, (cell,)).rate_bps == pytest.approx(4.4 * 18e6)
+    found = at(0.0)
+    assert found.rate_bps == pytest.approx(0.6 * 18e6, rel=5e-3)
+    assert found.packet_error_ratio == 0
+    assert (at(-11.0).rate_bps, at(-11.0).packet_error_ratio) == (0, 1)
+    half = at(-11.0, 0.5, 9e-3)  # each burst of 9 ms spoils 10 ms of 18
+    assert half.packet_error_ratio == pytest.approx(10 / 18)
+    assert half.rate_bps == pytest.approx(8 / 18 * 4.4 * 18e6)
 
 
 @given(st.floats(-100, 20), st.floats(0, 90), st.floats(0, 20))

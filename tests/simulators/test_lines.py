@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError
-from bench.network.radio.state import Emission, RadioState
+from bench.network.radio.state import Cell, Emission, RadioState
 from bench.network.radio.world import Path, World
 from instruments.simulators.faults import FAULTS, FaultPlan, read_fault
+from instruments.simulators.kinds import KINDS
 from instruments.simulators.mini_circuits import Attenuator, Switch
 from instruments.simulators.modem import AtWire, Modem
 from instruments.simulators.place import Place
 from instruments.simulators.signal_generator import smw
 from instruments.simulators.wires import LineOrHttpWire, ScpiWire
 
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
 PLACE = Place("one")
 LINES = {"attenuator": Attenuator, "switch": Switch, "modem": Modem}
 
@@ -151,6 +155,27 @@ def test_each_fault_does_what_its_line_says():
     assert generator.radio().emissions["one:1"].level_dbm == -2.0
 
 
+def test_a_modem_stays_with_its_cell_until_another_is_clearly_stronger():
+    cells = [Cell(0xA, 1, 1, 300, 1), Cell(0xB, 2, 1, 300, 1)]
+    emitters = {
+        name: Emission(2.11e9, -60.0, 18e6, cell=cell)
+        for name, cell in zip("ab", cells, strict=True)
+    }
+    paths = (Path("a", "one:1", (), ("att:1",)), Path("b", "one:1", ((0.0, 1.0),)))
+    state = [0.0]
+
+    def now():
+        return RadioState(attenuations_db={"att:1": state[0]})
+
+    modem = Modem(Place("one", World(emitters, {}, paths), now))
+    found = []
+    for state[0] in (0.0, 3.9, 4.1, 1.0, -2.1):  # b is 1 dB down
+        found.append(modem.serving().cell.physical_identity)
+    assert found == [1, 1, 2, 2, 1]
+    state[0] = 300.0
+    assert modem.serving().cell.physical_identity == 2
+
+
 def test_a_modem_fails_where_a_path_has_no_figure():
     """Never a level from beyond a table."""
     emission = Emission(5e9, 0.0)
@@ -159,3 +184,12 @@ def test_a_modem_fails_where_a_path_has_no_figure():
     outcome = modem.handle(b"AT+CESQ")
     assert outcome.response.endswith(b"ERROR\r\n")
     assert modem.news() == b""
+
+
+def test_the_documentation_names_every_fault_kind_and_dialect():
+    text = (DOCS / "simulators.md").read_text()
+    for name in FAULTS:
+        assert f"\n| `{name}` |" in text
+    for name, kind in KINDS.items():
+        assert f"\n| `{name}` |" in text
+        assert all(f"`{dialect}`" in text for dialect in kind.dialects)

@@ -23,6 +23,8 @@ class Technology:
         counted_db: what an interferer counts for, by offset (Hz), against the channel itself.
         error_ratio: packet error ratio from C/(I + N) in dB and the packet's bits.
         source: where the figures are from.
+        adapted_bps: the rate that link adaptation reaches at C/(I + N) in dB; None: it has none.
+        slot_s: what a burst spoils at least; 0: a packet.
     """
 
     bandwidth_hz: float
@@ -30,6 +32,8 @@ class Technology:
     counted_db: Callable[[float], float] | None
     error_ratio: Callable[[float, float], float]
     source: str
+    adapted_bps: Callable[[float], float] | None = None
+    slot_s: float = 0.0
 
 
 def _oqpsk(sinr_db: float, bits: float) -> float:
@@ -45,6 +49,14 @@ def _br(c_i_db: float, bits: float) -> float:
         c_i_db, error_rates.BR_CO_CHANNEL_DB, error_rates.BR_LIMIT
     )
     return error_rates.packet_error_ratio(ratio, bits)
+
+
+_LTE_HZ = 18e6
+
+
+def _lte(sinr_db: float, bits: float) -> float:
+    """Retransmission turns errors into a lower rate, until there is no rate."""
+    return 0.0 if error_rates.lte_efficiency_bps_hz(sinr_db) > 0 else 1.0
 
 
 TECHNOLOGIES: Mapping[str, Technology] = MappingProxyType(
@@ -65,6 +77,15 @@ TECHNOLOGIES: Mapping[str, Technology] = MappingProxyType(
             lambda offset: error_rates.selectivity_db(error_rates.BR_C_I_DB, offset),
             _br,
             "Bluetooth Core, volume 2 part A, 4.2: a receiver that just meets the limits",
+        ),
+        "lte-20mhz": Technology(
+            _LTE_HZ,
+            4.4 * _LTE_HZ,
+            None,
+            _lte,
+            "3GPP TR 36.942, A.2: downlink of 100 resource blocks",
+            lambda sinr_db: _LTE_HZ * error_rates.lte_efficiency_bps_hz(sinr_db),
+            1e-3,
         ),
     }
 )
@@ -113,6 +134,8 @@ class Reception:
         sinr_db: C/(I + N) while the interferers are on; None without a carrier.
         clear_sinr_db: while those that are not always on are off.
         packet_error_ratio: over all packets, 0 to 1.
+        rate_bps: of what gets through, on average; for a receiver without link adaptation the
+            rate of the air interface less the packets that are lost.
     """
 
     carrier_dbm: float | None
@@ -121,6 +144,7 @@ class Reception:
     sinr_db: float | None
     clear_sinr_db: float | None
     packet_error_ratio: float
+    rate_bps: float
 
 
 def counted_dbm(technology: Technology, receiver: Receiver, came: Emission) -> float:
@@ -150,16 +174,19 @@ def receive(receiver: Receiver, came: tuple[Came, ...]) -> Reception:
     levels = [counted_dbm(technology, receiver, one) for one in others]
     interference = summed_dbm(levels)
     if not wanted:
-        return Reception(None, interference, noise, None, None, 1.0)
+        return Reception(None, interference, noise, None, None, 1.0, 0.0)
     carrier = summed_dbm(one.level_dbm for one in wanted)
     steady = [level for level, one in zip(levels, others, strict=True) if one.duty >= 1.0]
     disturbed = carrier - summed_dbm([noise, interference])
     clear = carrier - summed_dbm([noise, *steady])
     bits = 8.0 * receiver.packet_bytes
-    hit = _hit(others, bits / technology.rate_bps)
+    hit = _hit(others, technology.slot_s or bits / technology.rate_bps)
     ratio = hit * technology.error_ratio(disturbed, bits)
-    ratio += (1.0 - hit) * technology.error_ratio(clear, bits)
-    return Reception(carrier, interference, noise, disturbed, clear, min(1.0, ratio))
+    ratio = min(1.0, ratio + (1.0 - hit) * technology.error_ratio(clear, bits))
+    rate = technology.rate_bps * (1.0 - ratio)
+    if (adapted := technology.adapted_bps) is not None:
+        rate = hit * adapted(disturbed) + (1.0 - hit) * adapted(clear)
+    return Reception(carrier, interference, noise, disturbed, clear, ratio, rate)
 
 
 def _hit(others: list[Emission], packet_s: float) -> float:
