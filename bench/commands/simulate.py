@@ -80,7 +80,7 @@ def lab(
     as_json: _JsonLines = False,
 ) -> int:
     """Serve a whole laboratory until interrupted."""
-    from instruments.simulators.lab import read_lab
+    from bench.studies.simulated_lab import read_lab
 
     world, described = read_lab(file)
     return _serve(described, world, strict, as_json, None)

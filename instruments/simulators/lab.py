@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,9 +13,7 @@ from bench.errors import InputError
 from bench.network.radio.receivers import Reception, receive
 from bench.network.radio.state import RadioState, joined
 from bench.network.radio.world import World, arrivals
-from bench.network.radio.world_files import TABLES, world_of
-from bench.tables import Table, read_toml
-from instruments.simulators.faults import Fault, FaultPlan, Subject, read_fault
+from instruments.simulators.faults import Fault, FaultPlan, Subject
 from instruments.simulators.kinds import KINDS, kind_of, make
 from instruments.simulators.modem import Modem
 from instruments.simulators.place import Place
@@ -40,47 +37,8 @@ class Described:
     faults: tuple[Fault, ...] = ()
 
 
-def read_lab(path: Path) -> tuple[World, Mapping[str, Described]]:
-    """A laboratory file: the tables of a world, and ``[instruments.ROLE]``.
-
-    Raises:
-        InputError: the file is missing, not TOML, or says what cannot be.
-    """
-    table = read_toml(path, "the laboratory").only(("instruments",), TABLES)
-    described = {role: _described(one) for role, one in table.named("instruments").items()}
-    if not described:
-        table.fail("instruments", "names none", "add [instruments.ROLE] with its kind")
-    world = world_of(table)
-    unknown = strangers(world, described)
-    if unknown:
-        raise InputError(
-            f"no instrument, emitter or receiver here is called {unknown[0]}",
-            remedy=f"use one of {', '.join(sorted(_names(world, described)))}",
-            file=path,
-            field="paths",
-        )
-    return world, described
-
-
-def _described(table: Table) -> Described:
-    table.only(("kind",), ("dialect", "port", "faults"))
-    table.choice("kind", KINDS)
-    kind = table.text("kind")
-    dialect = None
-    if "dialect" in table.data:
-        table.choice("dialect", KINDS[kind].dialects)
-        dialect = table.text("dialect")
-    port = table.data.get("port", 0)
-    if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
-        table.fail("port", "is no TCP port", "give 0 (a free one) to 65535")
-    faults = tuple(
-        read_fault(text, field=table.field("faults"), file=table.file)
-        for text in table.texts("faults")
-    )
-    return Described(kind, dialect, port, faults)
-
-
-def _names(world: World, described: Mapping[str, Described]) -> set[str]:
+def names(world: World, described: Mapping[str, Described]) -> set[str]:
+    """All ports, emitters and receivers that there are."""
     ports = {
         f"{role}:{port}"
         for role, one in described.items()
@@ -96,7 +54,7 @@ def strangers(world: World, described: Mapping[str, Described]) -> list[str]:
     for path in world.paths:
         used += [path.source, path.receiver, *path.attenuators]
         used += [port for port, _ in path.switches]
-    known = _names(world, described)
+    known = names(world, described)
     return sorted({name for name in used if name not in known})
 
 

@@ -114,7 +114,7 @@ def test_what_cannot_be_simulated_is_said_in_one_line(words, said):
 )
 def test_a_laboratory_that_cannot_be_is_refused(tmp_path, old, new, said):
     from bench.errors import InputError
-    from instruments.simulators.lab import read_lab
+    from bench.studies.simulated_lab import read_lab
 
     text = EXAMPLE.read_text()
     assert old in text
