@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from instruments.simulators.place import Place
 from instruments.simulators.scpi_instrument import Model, ScpiInstrument
 from instruments.simulators.scpi_tree import Call, Command
@@ -93,18 +95,28 @@ def _by_channel(name: str, setting: str, kind: Kind, default: float | bool | str
     return Command(f":CHANnel<{CHANNELS}>:{name}", setting, kind, default)
 
 
+def _coupled(command: Command, other: str, factor: float) -> Command:
+    """Writing one of scale and range writes the other."""
+
+    def then(call: Call) -> None:
+        call.instrument.put(other, float(call.values[0]) * factor, *call.suffixes)
+
+    return replace(command, then=then)
+
+
 _COMMANDS = (
     _by_channel("DISPlay", "display", Boolean(), True),
-    _by_channel("SCALe", "scale", _real(1e-3, 10, "V", 1), 1.0),
-    _by_channel("RANGe", "range", _real(8e-3, 80, "V", 8), 8.0),
+    _coupled(_by_channel("SCALe", "scale", _real(1e-3, 10, "V", 1), 1.0), "range", 8),
+    _coupled(_by_channel("RANGe", "range", _real(8e-3, 80, "V", 8), 8.0), "scale", 1 / 8),
     _by_channel("OFFSet", "offset", _real(-40, 40, "V", 0), 0.0),
     _by_channel("PROBe", "probe", _real(0.1, 10000, "", 10), 10.0),
     _by_channel("COUPling", "coupling", Choice(("AC", "DC")), "DC"),
     _by_channel("BWLimit", "limit", Boolean(), False),
     _by_channel("INVert", "invert", Boolean(), False),
-    Command(":TIMebase:RANGe", "time_range", _real(50e-9, 500, "S", 1e-2), 1e-2),
-    Command(":TIMebase:SCALe", "time_scale", _real(5e-9, 50, "S", 1e-3), 1e-3,
-            then=lambda call: call.instrument.put("time_range", 10 * float(call.values[0]))),
+    _coupled(Command(":TIMebase:RANGe", "time_range", _real(50e-9, 500, "S", 1e-2), 1e-2),
+             "time_scale", 0.1),
+    _coupled(Command(":TIMebase:SCALe", "time_scale", _real(5e-9, 50, "S", 1e-3), 1e-3),
+             "time_range", 10),
     Command(":TIMebase:POSition", "time_position", _real(-500, 500, "S", 0), 0.0),
     Command(":TIMebase:REFerence", "reference", Choice(("LEFT", "CENTer", "RIGHt")), "CENT"),
     Command(":TIMebase:MODE", "time_mode", Choice(("MAIN", "WINDow", "XY", "ROLL")), "MAIN"),

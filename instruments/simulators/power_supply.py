@@ -67,8 +67,9 @@ _COMMANDS = (
     ),
     Command(":OUTPut[:STATe]", "output", Boolean(), False, channels=3),
     Command(
-        ":INSTrument[:SELect]", "selected_name", Choice(("CH1", "CH2", "CH3")), "CH1",
-        then=lambda call: call.instrument.put("selected", int(str(call.values[0])[-1])),
+        ":INSTrument[:SELect]", takes=(Choice(("CH1", "CH2", "CH3")),),
+        do=lambda call: call.instrument.put("selected", int(str(call.values[0])[-1])),
+        ask=lambda call: f"CH{_me(call).selected_channel()}",
     ),
     Command(":INSTrument:NSELect", "selected", Number(1, 3, "", 1, 1, whole=True), 1),
     Command(":MEASure[:SCALar]:VOLTage[:DC]", channels=3, ask=_measured(0)),

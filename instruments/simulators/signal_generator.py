@@ -106,6 +106,10 @@ def _shift(shown: str, offset: str) -> Callable[[Call], None]:
     return check
 
 
+def _any_output(call: Call) -> str:
+    return Boolean().show(any(call.instrument.get("rf", output) for output in (1, 2)))
+
+
 def _all_outputs(call: Call) -> None:
     for output in (1, 2):
         call.instrument.put("rf", call.values[0], output)
@@ -124,6 +128,9 @@ def _moved(kind: Number, offset: str) -> Callable[[Call], Number]:
 def _one(call: Call) -> tuple[int, ...]:
     return call.suffixes or (1,)
 
+
+_UNSWEPT = Choice(("CW", "FIXed"))
+"""There are no sweeps and lists here: asking for one is refused."""
 
 _SMW_LEVEL = Number(-145, 30, "DBM", 0.01, -30)
 _SMW_FREQUENCY = Number(100e3, 6e9, "HZ", 0.001, 1e9)
@@ -146,7 +153,7 @@ _SMW_COMMANDS = (
     Command(
         "[:SOURce<2>]:FREQuency:MODE",
         "frequency_mode",
-        Choice(("CW", "FIXed", "SWEep", "LIST", "COMBined")),
+        _UNSWEPT,
         "CW",
     ),
     Command(
@@ -165,7 +172,7 @@ _SMW_COMMANDS = (
     ),
     Command("[:SOURce<2>]:POWer:LIMit[:AMPLitude]", "limit", Number(-300, 30, "DBM", 0.01), 30.0),
     Command("[:SOURce<2>]:POWer:ALC[:STATe]", "alc", Choice(("AUTO", "ONTable", "OFF")), "AUTO"),
-    Command("[:SOURce<2>]:POWer:MODE", "level_mode", Choice(("CW", "FIXed", "SWEep")), "CW"),
+    Command("[:SOURce<2>]:POWer:MODE", "level_mode", _UNSWEPT, "CW"),
     Command("[:SOURce<2>]:MODulation[:ALL][:STATe]", "modulation", Boolean(), True),
     Command("[:SOURce<2>]:BB:ARBitrary:STATe", "arb", Boolean(), False, check=_check_arb),
     Command("[:SOURce<2>]:BB:ARBitrary:WAVeform:SELect", "waveform", Text(), "", check=_check_file),
@@ -179,10 +186,8 @@ _SMW_COMMANDS = (
         do=lambda call: _generator(call).load(str(call.values[0])),
     ),
     Command("[:SOURce<2>]:BB:ARBitrary:CLOCk", "clock", Number(400, 2.4e9, "HZ", 0.001), 32e6),
-    Command("[:SOURce<2>]:IQ:STATe", "iq", Boolean(), False),
-    Command("[:SOURce<2>]:PULM:STATe", "pulse", Boolean(), False),
     Command(":OUTPut<2>[:STATe]", "rf", Boolean(), False),
-    Command(":OUTPut:ALL[:STATe]", "rf_all", Boolean(), False, then=_all_outputs),
+    Command(":OUTPut:ALL[:STATe]", takes=(Boolean(),), do=_all_outputs, ask=_any_output),
     Command(":OUTPut<2>:IMPedance", ask=lambda _: "G50"),
     Command("[:SOURce]:ROSCillator:SOURce", "reference", Choice(("INTernal", "EXTernal")), "INT"),
 )
@@ -218,7 +223,6 @@ class _Mxg(SignalGenerator):
 
 _MXG_LEVEL = _mxg_number(-144, 30, "DBM", 0.01, -144)
 _MXG_FREQUENCY = _mxg_number(9e3, 6e9, "HZ", 0.001, 6e9)
-_SWEEP = ("CW", "FIXed", "LIST", "SWEep")
 
 _MXG_COMMANDS = (
     Command(
@@ -235,7 +239,7 @@ _MXG_COMMANDS = (
         0.0,
         check=_shift("frequency", "frequency_offset"),
     ),
-    Command("[:SOURce]:FREQuency:MODE", "frequency_mode", Choice(_SWEEP), "CW"),
+    Command("[:SOURce]:FREQuency:MODE", "frequency_mode", _UNSWEPT, "CW"),
     Command("[:SOURce]:FREQuency:STARt", "start", _mxg_number(9e3, 6e9, "HZ", 0.001, 6e9), 6e9),
     Command("[:SOURce]:FREQuency:STOP", "stop", _mxg_number(9e3, 6e9, "HZ", 0.001, 6e9), 6e9),
     Command(
@@ -252,7 +256,7 @@ _MXG_COMMANDS = (
         0.0,
         check=_shift("level", "level_offset"),
     ),
-    Command("[:SOURce]:POWer:MODE", "level_mode", Choice(("FIXed", "LIST", "SWEep")), "FIX"),
+    Command("[:SOURce]:POWer:MODE", "level_mode", Choice(("FIXed",)), "FIX"),
     Command("[:SOURce]:POWer:ALC[:STATe]", "alc", Boolean(), True),
     Command(
         "[:SOURce]:RADio:ARB:SCLock:RATE", "clock", _mxg_number(1, 200e6, "HZ", 0.001, 200e6), 200e6

@@ -76,8 +76,13 @@ class SpectrumAnalyser(ScpiInstrument):
             came, self.start_hz, self.stop_hz, int(self.number("points")), self.resolution_hz,
             self.noise_figure_db,
         )  # fmt: skip
-        shown = trace + self.number("level_offset") + self.offset
-        self._trace = [float(level) for level in np.round(shown, 6)]
+        shown = np.round(trace + self.number("level_offset") + self.offset, 6)
+        if self._trace is not None:
+            before = np.array(self._trace)
+            held = {"MAXH": np.maximum(shown, before), "MINH": np.minimum(shown, before)}
+            held["VIEW"] = before
+            shown = held.get(str(self.get("trace_mode")), shown)
+        self._trace = [float(level) for level in shown]
 
     def trace(self) -> list[float]:
         """The trace in dBm.
@@ -255,7 +260,7 @@ def _commands(show: Callable[[float], str]) -> tuple[Command, ...]:
     """The table; the two makes differ in how they write numbers, and in few headers."""
     hz = Number(LOWEST_HZ, HIGHEST_HZ, "HZ", 0.01, 6.8e9, format=show)
     sense = "[:SENSe<1>]"
-    amplitude = ":DISPlay[:WINDow<1>]:TRACe<6>[:Y][:SCALe]:RLEVel"
+    amplitude = ":DISPlay[:WINDow<1>]:TRACe<1>[:Y][:SCALe]:RLEVel"
     marker = f":CALCulate<1>:MARKer<{MARKERS}>"
     return (
         Command(
@@ -316,8 +321,8 @@ def _commands(show: Callable[[float], str]) -> tuple[Command, ...]:
             Number(-200, 200, "DB", 0.01, 0, format=show), 0.0, then=_forget,
         ),
         Command(
-            ":DISPlay[:WINDow<1>]:TRACe<6>:MODE", "trace_mode",
-            Choice(("WRITe", "MAXHold", "MINHold", "AVERage", "VIEW", "BLANk")), "WRIT",
+            ":DISPlay[:WINDow<1>]:TRACe<1>:MODE", "trace_mode",
+            Choice(("WRITe", "MAXHold", "MINHold", "VIEW")), "WRIT",
         ),
         Command(":INPut:ATTenuation", "attenuation", Number(0, 75, "DB", 1, 10, format=show), 10.0),
         Command(":INPut:ATTenuation:AUTO", "attenuation_auto", Boolean(), True),
@@ -331,11 +336,11 @@ def _commands(show: Callable[[float], str]) -> tuple[Command, ...]:
             do=_set_format, ask=lambda call: "REAL,32" if _me(call).binary else "ASC,0",
         ),
         Command(
-            ":TRACe<6>[:DATA]",
-            asks=(Choice(tuple(f"TRACE{n}" for n in range(1, 7))),),
+            ":TRACe<1>[:DATA]",
+            asks=(Choice(("TRACE1",)),),
             ask=_trace_data(show),
         ),
-        Command(":TRACe<6>[:DATA]:X", asks=(Choice(("TRACE1",)),),
+        Command(":TRACe<1>[:DATA]:X", asks=(Choice(("TRACE1",)),),
                 ask=lambda call: ",".join(show(f) for f in _me(call).frequencies())),
         Command(f"{marker}[:STATe]", "marker_on", Boolean(), False),
         Command(f"{marker}:MAXimum[:PEAK]", do=lambda call: _me(call).search(_marker(call))),

@@ -5,15 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from simulators_kit import alone, ask, send
+from simulators_kit import alone, ask, send, together
 
+from bench.network.radio.world import Path, World
 from instruments.simulators.kinds import KINDS
+from instruments.simulators.oscilloscope import infiniivision
+from instruments.simulators.power_supply import e36312a
 from instruments.simulators.scpi_errors import QUEUE_LENGTH
 from instruments.simulators.scpi_instrument import ScpiInstrument
 from instruments.simulators.scpi_syntax import Block, Framer, String, units
 from instruments.simulators.scpi_tree import spellings
 from instruments.simulators.scpi_values import Boolean, Choice, Number, Text
 from instruments.simulators.signal_generator import smw
+from instruments.simulators.spectrum_analyser import fsw
 
 SCPI = {
     dialect: make
@@ -237,3 +241,36 @@ def test_a_setting_read_back_is_the_setting_in_either_spelling(name, data):
             next(units(f"X {text}".encode())).arguments for text in (back, written)
         )
         assert kind.read(shown) == kind.read(sent)
+
+
+def test_an_analyser_holds_its_maximum_and_shows_its_offset():
+    world = World(paths=(Path("generator:1", "analyser:1"),))
+    lab = together(world, generator=smw, analyser=fsw)
+    generator, analyser = lab["generator"], lab["analyser"]
+    send(generator, "FREQ 2.44GHz;:POW -10;:OUTP ON")
+    send(analyser, "INIT:CONT OFF;:FREQ:CENT 2.44GHz;SPAN 1MHz;:DISP:TRAC:MODE MAXH;:INIT")
+    send(generator, "POW -40")
+    assert float(ask(analyser, "INIT;:CALC:MARK:MAX;Y?")) == pytest.approx(-10, abs=0.01)
+    assert float(ask(analyser, "DISP:TRAC:MODE WRIT;:INIT;:CALC:MARK:MAX;Y?")) == pytest.approx(
+        -40, abs=0.01
+    )
+    send(analyser, "DISP:TRAC:Y:RLEV:OFFS 3;:INIT")
+    assert float(ask(analyser, "CALC:MARK:MAX;Y?")) == pytest.approx(-37, abs=0.01)
+
+
+def test_an_analyser_gives_no_figure_where_a_path_has_none():
+    world = World(paths=(Path("generator:1", "analyser:1", ((1e9, 1.0), (2e9, 2.0))),))
+    lab = together(world, generator=smw, analyser=fsw)
+    send(lab["generator"], "FREQ 2.44GHz;:OUTP ON")
+    assert send(lab["analyser"], "INIT:CONT OFF;:INIT") == [-310]
+    assert send(lab["analyser"], "TRAC? TRACE1") == [-230]
+
+
+def test_settings_that_belong_together_move_together():
+    generator, supply, scope = alone(smw), alone(e36312a), alone(infiniivision)
+    assert ask(generator, "OUTP:ALL ON;:OUTP1?;:OUTP2?;:OUTP:ALL?") == "1;1;1"
+    assert ask(generator, "OUTP1 OFF;:OUTP:ALL?;:OUTP2 OFF;:OUTP:ALL?") == "1;0"
+    assert ask(supply, "INST CH3;:INST:NSEL?;:VOLT 5;:INST:NSEL 1;:INST?") == "3;CH1"
+    assert [float(v) for v in ask(supply, "VOLT? (@1:3)").split(",")] == [0, 0, 5]
+    assert float(ask(scope, "TIM:SCAL 1ms;:TIM:RANG?")) == pytest.approx(0.01)
+    assert float(ask(scope, "CHAN2:RANG 4;:CHAN2:SCAL?")) == 0.5
