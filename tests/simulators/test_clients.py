@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import time
 import urllib.request
@@ -374,6 +375,19 @@ def test_many_clients_at_once_each_get_their_own_answers(lab, manager):
     finally:
         for session in sessions:
             session.close()
+
+
+@pytest.mark.parametrize("role", sorted(set(KINDS) - {"modem"}))
+def test_no_bytes_on_a_socket_end_the_service(lab, role):
+    draw = random.Random(role)
+    host, port = lab.resources[role].split("::")[1:3]
+    for _ in range(10):
+        with socket.create_connection((host, int(port)), 10) as sock:
+            sock.sendall(draw.randbytes(draw.randrange(1, 3000)) + b"\n")
+    with socket.create_connection((host, int(port)), 10) as sock:
+        sock.settimeout(10)
+        sock.sendall(b"*IDN?\n")
+        assert sock.recv(200)
 
 
 def faulty(manager, *faults, kind="signal-generator", timeout=10_000):

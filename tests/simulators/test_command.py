@@ -102,6 +102,15 @@ def test_what_cannot_be_simulated_is_said_in_one_line(words, said):
     assert len(err.strip().splitlines()) == 1
 
 
+def test_a_port_that_is_taken_is_said_in_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        process = started("instrument", "switch", "--port", taken.getsockname()[1])
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out) == (2, "")
+    assert "cannot listen" in err
+    assert len(err.strip().splitlines()) == 1
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
