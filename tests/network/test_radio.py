@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError
@@ -16,6 +16,7 @@ from bench.network.radio.state import Emission, RadioState
 from bench.network.radio.world import Arrival, NoPathLoss, Path, World, arrivals
 from bench.network.radio.world_files import read_world
 
+seeded = settings(derandomize=True, deadline=None)
 GHZ = 2.44e9
 
 
@@ -133,6 +134,7 @@ def test_an_lte_receiver_loses_rate_before_it_loses_packets():
     assert half.rate_bps == pytest.approx(8 / 18 * 4.4 * 18e6)
 
 
+@seeded
 @given(st.floats(-100, 20), st.floats(0, 90), st.floats(0, 20))
 def test_more_interference_is_never_better(level_dbm, att_db, more_db):
     weaker, stronger = heard(level_dbm, att_db), heard(level_dbm + more_db, att_db)
