@@ -9,7 +9,7 @@ import time
 
 import typer
 
-from bench.commands import captures, certify, emulate, host, library, probe, prove, runs
+from bench.commands import captures, certify, emulate, host, library, probe, prove, runs, simulate
 
 app = typer.Typer(
     name="bench",
@@ -40,6 +40,7 @@ for name, function in (
     app.command(name)(function)
 app.add_typer(library.requirements_app, name="requirements")
 app.add_typer(probe.probe_app, name="probe")
+app.add_typer(simulate.simulate_app, name="simulate")
 
 
 def main() -> None:

@@ -164,6 +164,25 @@ def ratio(text: str, *, field: str = "ratio", file: object = None) -> float:
     return value
 
 
+def decibels(text: object, unit: str = "dB", *, field: str = "level", file: object = None) -> float:
+    """Parse ``"-20dBm"`` or ``"3.5 dB"``: the number, which may be negative.
+
+    Args:
+        unit: the one unit that is allowed, ``dB`` or ``dBm``.
+
+    Raises:
+        InputError: not a text, no number, another unit, not finite.
+    """
+    example = f"-20{unit}"
+    number, written = _split(_text(text, field, file, example), field, file, example)
+    if written != unit:
+        problem = f"has the unknown unit {written!r}" if written else "has no unit"
+        raise InputError(
+            problem, remedy=f"write it like {example}", file=file, field=field, value=text
+        )
+    return number
+
+
 def _in(table: dict[str, float], example: str) -> Callable[..., float]:
     def parse(text: str, *, field: str = "quantity", file: object = None) -> float:
         return _scaled(_text(text, field, file, example), table, field, file, example, fold=False)

@@ -23,6 +23,8 @@ REAL_TIME = (
     "cli/test_probe.py",
     "fixtures/test_plugin.py",
     "instruments",
+    "simulators/test_clients.py",
+    "simulators/test_command.py",
     "studies/test_certify.py",
     "studies/test_emulate.py",
     "studies/test_emulator_proof.py",

@@ -9,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import InputError
-from bench.units import QUANTITIES, duration_s, ns, rate_bps, ratio, show, show_duration, size_bytes
+from bench.units import (
+    QUANTITIES,
+    decibels,
+    duration_s,
+    ns,
+    rate_bps,
+    ratio,
+    show,
+    show_duration,
+    size_bytes,
+)
 
 DURATIONS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600}
 DURATIONS["d"] = 86400
@@ -202,3 +212,17 @@ def test_a_reliability_is_never_shown_as_one(value, text):
 @pytest.mark.parametrize(("text", "value"), [("99.99%", 0.9999), ("0.1%", 0.001), ("5%", 0.05)])
 def test_percentages_are_exact(text, value):
     assert ratio(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [("-20dBm", "dBm", -20.0), ("3.5 dB", "dB", 3.5), ("+1e1dB", "dB", 10.0), ("0dB", "dB", 0.0)],
+)
+def test_levels_may_be_negative(text, unit, value):
+    assert decibels(text, unit) == value
+
+
+@pytest.mark.parametrize("text", ["-20", "-20dB", "20 dbm", "dBm", "1e999dBm", -20.0, None])
+def test_a_level_without_its_unit_is_refused(text):
+    with pytest.raises(InputError, match=r"paths\.loss"):
+        decibels(text, "dBm", field="paths.loss")

@@ -1,0 +1,1 @@
+"""The radio world: emitters, paths, receivers, and what a receiver makes of it. No effects."""

@@ -1,0 +1,1 @@
+"""Simulated instruments on real sockets, written from the instruments' published command sets."""

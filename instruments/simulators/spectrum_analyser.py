@@ -1,0 +1,390 @@
+"""Spectrum analysers: R&S FSx, and what the Keysight X series writes otherwise."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import numpy as np
+
+from bench.network.radio.spectrum import trace_dbm
+from instruments.simulators.place import Place
+from instruments.simulators.scpi_errors import ScpiError
+from instruments.simulators.scpi_instrument import Model, ScpiInstrument
+from instruments.simulators.scpi_tree import Call, Command
+from instruments.simulators.scpi_values import (
+    Boolean,
+    Choice,
+    Number,
+    Text,
+    definite_block,
+    plain,
+    scientific,
+)
+
+LOWEST_HZ, HIGHEST_HZ = 10.0, 13.6e9
+MARKERS = 16
+_RATIO = 100.0
+"""Span to resolution bandwidth while that is coupled."""
+
+
+class SpectrumAnalyser(ScpiInstrument):
+    """A spectrum analyser; what arrives at its input is what the world holds there.
+
+    A trace is taken by ``INITiate``; while the sweep is continuous, every query takes a new one.
+    """
+
+    noise_figure_db = 20.0
+
+    def __init__(self, model: Model, place: Place) -> None:
+        super().__init__(model, place)
+        self._trace: list[float] | None = None
+        self.binary = False
+
+    def power_on(self) -> None:
+        """As after the mains came back."""
+        super().power_on()
+        self._trace, self.binary = None, False
+
+    def reset(self) -> None:
+        """``*RST``; the trace is gone."""
+        super().reset()
+        self.binary = False
+        self._trace = None
+
+    @property
+    def start_hz(self) -> float:
+        """Of the sweep."""
+        return self.number("centre") - self.number("span") / 2
+
+    @property
+    def stop_hz(self) -> float:
+        """Of the sweep."""
+        return self.number("centre") + self.number("span") / 2
+
+    @property
+    def resolution_hz(self) -> float:
+        """−3 dB bandwidth, set or coupled to the span."""
+        if self.get("rbw_auto") and self.number("span"):
+            return min(10e6, max(1.0, self.number("span") / _RATIO))
+        return self.number("rbw")
+
+    def sweep(self) -> None:
+        """Measure what arrives, on the noise, with the offset of the display."""
+        came = [arrival.emission for arrival in self.place.arrivals()]
+        trace = trace_dbm(
+            came, self.start_hz, self.stop_hz, int(self.number("points")), self.resolution_hz,
+            self.noise_figure_db,
+        )  # fmt: skip
+        shown = np.round(trace + self.number("level_offset") + self.offset, 6)
+        if self._trace is not None:
+            before = np.array(self._trace)
+            held = {"MAXH": np.maximum(shown, before), "MINH": np.minimum(shown, before)}
+            held["VIEW"] = before
+            shown = held.get(str(self.get("trace_mode")), shown)
+        self._trace = [float(level) for level in shown]
+
+    def trace(self) -> list[float]:
+        """The trace in dBm.
+
+        Raises:
+            ScpiError: none has been taken since the settings changed (−230).
+        """
+        if self.get("continuous"):
+            self.sweep()
+        if self._trace is None:
+            raise ScpiError(-230, "no sweep")
+        return self._trace
+
+    def forget(self) -> None:
+        """A setting of the sweep has changed."""
+        self._trace = None
+
+    def frequencies(self) -> list[float]:
+        """Of the points of the trace."""
+        points = int(self.number("points"))
+        return [float(f) for f in np.linspace(self.start_hz, self.stop_hz, points)]
+
+    def set_range(self, start_hz: float, stop_hz: float) -> None:
+        """Set the sweep's range.
+
+        Raises:
+            ScpiError: it is not within the instrument's (−222).
+        """
+        if not LOWEST_HZ <= start_hz <= stop_hz <= HIGHEST_HZ:
+            raise ScpiError(-222)
+        self.put("centre", (start_hz + stop_hz) / 2)
+        self.put("span", stop_hz - start_hz)
+        self.forget()
+
+    def search(self, marker: int, *, low: float = 0.0, high: float = float("inf")) -> None:
+        """Put a marker on the highest point whose frequency lies between the two.
+
+        Raises:
+            ScpiError: there is none (−222).
+        """
+        pairs = [
+            (level, frequency)
+            for level, frequency in zip(self.trace(), self.frequencies(), strict=True)
+            if low < frequency < high
+        ]
+        if not pairs:
+            raise ScpiError(-222, "no peak")
+        self.put("marker", max(pairs)[1], marker)
+        self.put("marker_on", True, marker)
+
+    def marker_level(self, marker: int) -> float:
+        """Level of the trace at the marker."""
+        place = np.argmin(np.abs(np.array(self.frequencies()) - self.number("marker", marker)))
+        return self.trace()[int(place)]
+
+    def markers_off(self) -> None:
+        """Switch all markers off."""
+        for marker in range(1, MARKERS + 1):
+            self.put("marker_on", False, marker)
+
+    def channel_power_dbm(self, width_hz: float) -> float:
+        """Power of the trace within a channel at the centre."""
+        kept = [
+            10 ** (level / 10)
+            for level, frequency in zip(self.trace(), self.frequencies(), strict=True)
+            if abs(frequency - self.number("centre")) <= width_hz / 2
+        ]
+        step = self.number("span") / (self.number("points") - 1)
+        total = sum(kept) * step / self.resolution_hz
+        return 10 * float(np.log10(total)) if total > 0 else -400.0
+
+
+def _me(call: Call) -> SpectrumAnalyser:
+    assert isinstance(call.instrument, SpectrumAnalyser)
+    return call.instrument
+
+
+def _span_check(call: Call) -> None:
+    """Centre and span together must stay within the instrument's range."""
+    half = float(call.values[0]) / 2
+    centre = _me(call).number("centre")
+    if centre - half < LOWEST_HZ or centre + half > HIGHEST_HZ:
+        raise ScpiError(-222)
+
+
+def _centre_check(call: Call) -> None:
+    """A centre too near to the end makes the span smaller, as the manual says."""
+    centre = float(call.values[0])
+    room = 2 * min(centre - LOWEST_HZ, HIGHEST_HZ - centre)
+    if _me(call).number("span") > room:
+        _me(call).put("span", room)
+
+
+def _forget(call: Call) -> None:
+    _me(call).forget()
+
+
+def _start(call: Call) -> None:
+    _me(call).set_range(float(call.values[0]), max(float(call.values[0]), _me(call).stop_hz))
+
+
+def _stop(call: Call) -> None:
+    _me(call).set_range(min(float(call.values[0]), _me(call).start_hz), float(call.values[0]))
+
+
+def _set_rbw(call: Call) -> None:
+    _me(call).put("rbw_auto", False)
+    _me(call).forget()
+
+
+def _auto_rbw(call: Call) -> None:
+    """What was coupled stays where the coupling ends."""
+    if not call.values[0]:
+        _me(call).put("rbw", _me(call).resolution_hz)
+
+
+def _trace_data(show: Callable[[float], str]) -> Callable[[Call], str]:
+    def ask(call: Call) -> str:
+        trace = _me(call).trace()
+        if _me(call).binary:
+            return definite_block(struct.pack(f"<{len(trace)}f", *trace))
+        return ",".join(show(level) for level in trace)
+
+    return ask
+
+
+def _set_format(call: Call) -> None:
+    """Text, or 32-bit floating point in a block."""
+    form, usual = str(call.values[0]), 32 if call.values[0] == "REAL" else 0
+    if any(bits != usual for bits in call.values[1:]):
+        raise ScpiError(-224, form)
+    _me(call).binary = form == "REAL"
+
+
+def _marker(call: Call) -> int:
+    return call.suffixes[-1]
+
+
+def _next(side: int) -> Callable[[Call], None]:
+    """To the highest point on one side of the marker (−1, 1), or lower than it (0)."""
+
+    def do(call: Call) -> None:
+        me, at = _me(call), _me(call).number("marker", _marker(call))
+        if side:
+            low, high = (at, float("inf")) if side > 0 else (0.0, at)
+            me.search(_marker(call), low=low, high=high)
+            return
+        level = me.marker_level(_marker(call))
+        peaks = [pair for pair in _peaks(me) if pair[0] < level]
+        if not peaks:
+            raise ScpiError(-222, "no peak")
+        me.put("marker", max(peaks)[1], _marker(call))
+
+    return do
+
+
+def _peaks(me: SpectrumAnalyser) -> list[tuple[float, float]]:
+    trace, frequencies = me.trace(), me.frequencies()
+    return [
+        (trace[i], frequencies[i])
+        for i in range(1, len(trace) - 1)
+        if trace[i - 1] < trace[i] >= trace[i + 1]
+    ]
+
+
+def _marker_x(call: Call) -> Number:
+    return Number(_me(call).start_hz, _me(call).stop_hz, "HZ", format=_format(call))
+
+
+def _format(call: Call) -> Callable[[float], str]:
+    return scientific if call.instrument.identity.startswith("Keysight") else plain
+
+
+def _commands(show: Callable[[float], str]) -> tuple[Command, ...]:
+    """The table; the two makes differ in how they write numbers, and in few headers."""
+    hz = Number(LOWEST_HZ, HIGHEST_HZ, "HZ", 0.01, 6.8e9, format=show)
+    sense = "[:SENSe<1>]"
+    amplitude = ":DISPlay[:WINDow<1>]:TRACe<1>[:Y][:SCALe]:RLEVel"
+    marker = f":CALCulate<1>:MARKer<{MARKERS}>"
+    return (
+        Command(
+            f"{sense}:FREQuency:CENTer", "centre", hz, 6.8e9, check=_centre_check, then=_forget
+        ),
+        Command(
+            f"{sense}:FREQuency:SPAN",
+            "span",
+            Number(0, HIGHEST_HZ - LOWEST_HZ, "HZ", 0.01, 13.5e9, format=show),
+            13.5e9,
+            check=_span_check,
+            then=_forget,
+        ),
+        Command(
+            f"{sense}:FREQuency:STARt",
+            takes=(hz,), do=_start, ask=lambda call: show(_me(call).start_hz),
+        ),
+        Command(
+            f"{sense}:FREQuency:STOP",
+            takes=(hz,), do=_stop, ask=lambda call: show(_me(call).stop_hz),
+        ),
+        Command(
+            f"{sense}:BANDwidth|BWIDth[:RESolution]",
+            "rbw",
+            Number(1, 10e6, "HZ", 0.01, 3e6, format=show),
+            3e6,
+            then=_set_rbw,
+            ask=lambda call: show(_me(call).resolution_hz),
+        ),
+        Command(
+            f"{sense}:BANDwidth|BWIDth[:RESolution]:AUTO", "rbw_auto", Boolean(), True,
+            check=_auto_rbw, then=_forget,
+        ),
+        Command(
+            f"{sense}:BANDwidth|BWIDth:VIDeo", "vbw",
+            Number(1, 10e6, "HZ", 0.01, 3e6, format=show), 3e6,
+        ),
+        Command(f"{sense}:BANDwidth|BWIDth:VIDeo:AUTO", "vbw_auto", Boolean(), True),
+        Command(
+            f"{sense}:SWEep:TIME", "sweep_time",
+            Number(1e-6, 16000, "S", 1e-6, 0.01, format=show), 0.01,
+        ),
+        Command(f"{sense}:SWEep:TIME:AUTO", "sweep_time_auto", Boolean(), True),
+        Command(
+            f"{sense}:SWEep:POINts", "points",
+            Number(101, 100001, "", 1, 1001, whole=True), 1001, then=_forget,
+        ),
+        Command(f"{sense}:SWEep:COUNt", "sweeps", Number(0, 200000, "", 1, 0, whole=True), 0),
+        Command(
+            f"{sense}:DETector<6>[:FUNCtion]", "detector",
+            Choice(("APEak", "NEGative", "POSitive", "RMS", "AVERage", "SAMPle", "NORMal")), "POS",
+        ),
+        Command(
+            amplitude, "reference_level", Number(-130, 30, "DBM", 0.01, 0, format=show), 0.0
+        ),
+        Command(
+            f"{amplitude}:OFFSet", "level_offset",
+            Number(-200, 200, "DB", 0.01, 0, format=show), 0.0, then=_forget,
+        ),
+        Command(
+            ":DISPlay[:WINDow<1>]:TRACe<1>:MODE", "trace_mode",
+            Choice(("WRITe", "MAXHold", "MINHold", "VIEW")), "WRIT",
+        ),
+        Command(":INPut:ATTenuation", "attenuation", Number(0, 75, "DB", 1, 10, format=show), 10.0),
+        Command(":INPut:ATTenuation:AUTO", "attenuation_auto", Boolean(), True),
+        Command(":INITiate<1>:CONTinuous", "continuous", Boolean(), True),
+        Command(":INITiate<1>[:IMMediate]", do=lambda call: _me(call).sweep()),
+        Command(":INITiate<1>:CONMeas", do=lambda call: _me(call).sweep()),
+        Command(":ABORt", do=lambda _: None),
+        Command(
+            ":FORMat[:TRACe][:DATA]",
+            takes=(Choice(("ASCii", "REAL")), Number(0, 32, "", 1, 0, whole=True)), optional=1,
+            do=_set_format, ask=lambda call: "REAL,32" if _me(call).binary else "ASC,0",
+        ),
+        Command(
+            ":TRACe<1>[:DATA]",
+            asks=(Choice(("TRACE1",)),),
+            ask=_trace_data(show),
+        ),
+        Command(":TRACe<1>[:DATA]:X", asks=(Choice(("TRACE1",)),),
+                ask=lambda call: ",".join(show(f) for f in _me(call).frequencies())),
+        Command(f"{marker}[:STATe]", "marker_on", Boolean(), False),
+        Command(f"{marker}:MAXimum[:PEAK]", do=lambda call: _me(call).search(_marker(call))),
+        Command(f"{marker}:MAXimum:NEXT", do=_next(0)),
+        Command(f"{marker}:MAXimum:RIGHt", do=_next(1)),
+        Command(f"{marker}:MAXimum:LEFT", do=_next(-1)),
+        Command(f"{marker}:X", "marker", hz, 6.8e9, limits=_marker_x),
+        Command(f"{marker}:Y", ask=lambda call: show(_me(call).marker_level(_marker(call)))),
+        Command(f"{marker}:TRACe", "marker_trace", Number(1, 6, "", 1, 1, whole=True), 1),
+        Command(f"{marker}:AOFF", do=lambda call: _me(call).markers_off()),
+        Command(
+            f"{sense}:POWer:ACHannel:BANDwidth|BWIDth[:CHANnel]", "channel_width",
+            Number(100, 1e9, "HZ", 1, 3.84e6, format=show), 3.84e6,
+        ),
+        Command(
+            f"{marker}:FUNCtion:POWer:RESult",
+            asks=(Choice(("CPOWer", "ACPower")),),
+            ask=lambda call: show(
+                round(_me(call).channel_power_dbm(_me(call).number("channel_width")), 6)
+            ),
+        ),
+        Command(":SYSTem:NAME", "host_name", Text(), "analyser", retained=True),
+    )  # fmt: skip
+
+
+def fsw(place: Place) -> SpectrumAnalyser:
+    """R&S FSW of 13.6 GHz."""
+    model = Model(
+        "spectrum-analyser",
+        "Rohde&Schwarz,FSW-13,1331.5003K13/000001,6.10",
+        _commands(plain),
+        "B8",
+        "R&S FSW user manual 1173.9411.02, chapter 'Remote commands'",
+    )
+    return SpectrumAnalyser(model, place)
+
+
+def x_series(place: Place) -> SpectrumAnalyser:
+    """Keysight MXA N9020B."""
+    model = Model(
+        "spectrum-analyser",
+        "Keysight Technologies,N9020B,MY00000001,A.33.05",
+        _commands(scientific),
+        "513",
+        "Keysight X-series spectrum analyser mode user's and programmer's reference",
+    )
+    return SpectrumAnalyser(model, place)
