@@ -11,6 +11,7 @@ FAULTS = {
 SLOW_ALARMS = {"loss-step", "radio-link-failure"}
 """Their alarm may take longer than the defect makes it take."""
 HAULS = {"urumqi-shanghai", "beijing-shanghai"}
+OUTAGES = {"primary-outage", "radio-link-failure", "primary-stall"}
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,11 @@ HAULS = {"urumqi-shanghai", "beijing-shanghai"}
         # Delay and loss alarms still sound, and a failing radio link raises one of them.
         ("silent-outage", ["MON-2", "FAIL-3", "REC-1"], {"MON-2": {"primary-outage", "blackout"}}),
         ("late-alarm", ["MON-2", "LIM-1", "SW-1"], {"MON-2": FAULTS - SLOW_ALARMS}),
-        ("never-switches", ["SW-1", "LOC-1"], {"SW-1": {"primary-outage", "radio-link-failure"}}),
+        (
+            "never-switches",
+            ["SW-1", "LOC-1"],
+            {"SW-1": OUTAGES},
+        ),
         ("stale-commands", ["FAIL-1", "LIM-1", "LOC-1"], {"FAIL-1": HAULS}),
         ("ignores-local-stop", ["LOC-1", "LIM-2"], {"LOC-1": {""}}),
     ],

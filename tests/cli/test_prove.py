@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -106,7 +107,8 @@ def alive(pids):
 def test_a_report_is_judged_without_a_session(bench, kit, tmp_path, expires, outcome, reason):
     profile = kit.ROOT / "bench" / "devices" / "data" / "telesurgery-robot.toml"
     file = tmp_path / "robot.toml"
-    file.write_text(profile.read_text() + REPORT.format(expires=expires))
+    undeclared = re.sub(r"(?m)^\[declarations\.[^\[]*", "", profile.read_text())
+    file.write_text(undeclared + REPORT.format(expires=expires))
     done = bench.run("--device", file, plan="declarations")
     assert done.code == 3, done.err
     verdicts = {v["requirement"]: v for v in done.verdicts}

@@ -15,6 +15,7 @@ SLOW, STREAMS = "orthopaedic-robot", ("force-feedback", "plan")
 JUDGED = {
     "dead-standby": ("SW-2",),
     "switch-back": ("SW-3",),
+    "primary-stall": ("SW-1",),
     "half-open-to-patient": ("FAIL-4",),
     "half-open-to-doctor": ("FAIL-4",),
 }
@@ -25,6 +26,8 @@ SHOWN = {
     "slow-switch-back": "switch-back",
     "oscillating-switch-back": "switch-back",
     "silent-half-open": "half-open-to-doctor",
+    "never-switches": "primary-stall",
+    "old-sequence": "primary-stall",
 }
 """Defect to the scenario that shows it."""
 
