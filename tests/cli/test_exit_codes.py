@@ -47,6 +47,7 @@ def test_inconclusive_is_3(bench, undeclared):
     assert done.outcomes() == {
         ("SW-1", "primary-outage"): "INCONCLUSIVE",
         ("SW-1", "radio-link-failure"): "INCONCLUSIVE",
+        ("SW-1", "primary-stall"): "INCONCLUSIVE",
         ("LOC-1", ""): "PASS",
     }
     assert "not declared" in next(v for v in done.verdicts if v["requirement"] == "SW-1")["reason"]
