@@ -9,8 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
-
+from bench.measure.distributions import chi2_quantile, f_quantile
 from bench.measure.statistics import binomial_lower, binomial_upper
 
 BIT_ERROR_OBSERVABLE = (
@@ -71,14 +70,14 @@ def bit_error_bounds(errors: int, bits: float, confidence: float = 0.95) -> Boun
     """
     if bits <= 0:
         return Bounds(None, 0.0, 1.0)
-    lower = stats.chi2.ppf(1 - confidence, 2 * errors) / 2 / bits if errors else 0.0
-    upper = stats.chi2.ppf(confidence, 2 * errors + 2) / 2 / bits
+    lower = chi2_quantile(1 - confidence, 2 * errors) / 2 / bits if errors else 0.0
+    upper = chi2_quantile(confidence, 2 * errors + 2) / 2 / bits
     return Bounds(errors / bits, float(lower), min(1.0, float(upper)))
 
 
 def bits_needed(ratio: float, confidence: float = 0.95, allowed: int = 0) -> float:
     """Bits after which ``allowed`` errors still show a bit error ratio of at most ``ratio``."""
-    return float(stats.chi2.ppf(confidence, 2 * allowed + 2)) / 2 / ratio
+    return chi2_quantile(confidence, 2 * allowed + 2) / 2 / ratio
 
 
 def bit_error_upper_from_loss(loss_upper: float, bits_per_packet: int) -> float:
@@ -100,14 +99,14 @@ def mtbf_bounds(time_s: float, failures: int, confidence: float = 0.95) -> Bound
     """
     if time_s <= 0:
         return Bounds(None, 0.0, math.inf)
-    lower = 2 * time_s / stats.chi2.ppf(confidence, 2 * failures + 2)
-    upper = 2 * time_s / stats.chi2.ppf(1 - confidence, 2 * failures) if failures else math.inf
+    lower = 2 * time_s / chi2_quantile(confidence, 2 * failures + 2)
+    upper = 2 * time_s / chi2_quantile(1 - confidence, 2 * failures) if failures else math.inf
     return Bounds(time_s / failures if failures else None, float(lower), float(upper))
 
 
 def mtbf_time_needed(mtbf_s: float, confidence: float = 0.95, allowed: int = 0) -> float:
     """Operating time after which ``allowed`` failures still show an MTBF of ``mtbf_s``, in s."""
-    return mtbf_s * float(stats.chi2.ppf(confidence, 2 * allowed + 2)) / 2
+    return mtbf_s * chi2_quantile(confidence, 2 * allowed + 2) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +152,8 @@ def availability_bounds(found: Availability, confidence: float = 0.95) -> Bounds
     if r == 0 or found.up_s <= 0:
         return Bounds(found.up_s / total, 0.0, 1.0)
     ratio = found.down_s / found.up_s
-    most = ratio * (r + 1) / r * float(stats.f.ppf(confidence, 2 * r + 2, 2 * r))
-    least = ratio / float(stats.f.ppf(confidence, 2 * r, 2 * r))
+    most = ratio * (r + 1) / r * f_quantile(confidence, 2 * r + 2, 2 * r)
+    least = ratio / f_quantile(confidence, 2 * r, 2 * r)
     return Bounds(found.up_s / total, 1 / (1 + most), 1 / (1 + least))
 
 

@@ -12,8 +12,8 @@ import statistics
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -182,7 +182,7 @@ class _Lines:
     def _least(self, goal: tuple[int, int]) -> float | None:
         """The least value of the goal over all lines."""
         most = _MOST_DRIFT * self._width / self._scale
-        solved = optimize.linprog(
+        solved = scipy.optimize.linprog(
             goal, A_ub=self._matrix, b_ub=self._limits, bounds=[(None, None), (-most, most)]
         )
         return float(solved.fun or 0.0) if solved.success else None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
 
+from bench.measure.distributions import binomial_quantile
 from bench.measure.pairing import Flow
 from bench.network.impairment import Direction
 from bench.sessions.recording import Recording
@@ -32,8 +32,8 @@ def copies_problem(recording: Recording, flow: Flow, direction: Direction) -> st
             flow.duplicates
         )
     share = float(ratios.sum() / arrived)
-    low = stats.binom.ppf(_ERROR / 2, arrived, share)
-    high = stats.binom.ppf(1 - _ERROR / 2, arrived, share)
+    low = binomial_quantile(_ERROR / 2, arrived, share)
+    high = binomial_quantile(1 - _ERROR / 2, arrived, share)
     if low <= flow.duplicates <= high:
         return ""
     return f"{flow.duplicates} of {arrived} packets arrived twice where {share:.3g} was intended,"

@@ -11,8 +11,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
+from bench.measure.distributions import binomial_quantile, binomial_upper_quantile
 from bench.network.delays import Delay
 from bench.network.impairment import GilbertElliott, LossModel
 
@@ -82,7 +83,8 @@ def quantile_bounds(law: Floats, n: int, error: float) -> tuple[Floats, Floats]:
         rank = max(1, math.ceil(q * n - 1e-9))
         # The rank-th of n draws lies below the law's p-quantile with P(Beta(rank, n-rank+1) < p).
         lowest, highest = (
-            len(law) * float(stats.beta.ppf(tail, rank, n - rank + 1)) for tail in (each, 1 - each)
+            len(law) * float(special.betaincinv(rank, n - rank + 1, tail))
+            for tail in (each, 1 - each)
         )
         low.append(law[max(0, math.floor(lowest) - 1)])
         high.append(law[min(len(law) - 1, math.ceil(highest))])
@@ -185,4 +187,4 @@ def loss_intervals(model: LossModel, n: int) -> dict[str, tuple[int, int]]:
 
 def binomial_interval(p: float, n: int, error: float = ERROR) -> tuple[int, int]:
     """Between which counts ``n`` trials lie, but for ``error``."""
-    return int(stats.binom.ppf(error / 2, n, p)), int(stats.binom.isf(error / 2, n, p))
+    return binomial_quantile(error / 2, n, p), binomial_upper_quantile(error / 2, n, p)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
 
 from bench.measure.statistics import binomial_lower, binomial_upper
 from bench.network.loss import GilbertElliott, bernoulli
@@ -219,13 +220,13 @@ def _greatest(
     for start in starts:
         at = special.logit(np.clip(np.array(start), 1e-9, 1 - 1e-9))
         found.append(
-            optimize.minimize(
+            scipy.optimize.minimize(
                 unlikelihood, at, method="Nelder-Mead",
                 options={"maxiter": 150, "xatol": 1e-2, "fatol": 1e-2},
             )
         )  # fmt: skip
     near = min(found, key=lambda each: float(each.fun))
-    best = optimize.minimize(
+    best = scipy.optimize.minimize(
         unlikelihood, near.x, method="Nelder-Mead",
         options={"maxiter": 400, "xatol": 1e-5, "fatol": 1e-7},
     )  # fmt: skip

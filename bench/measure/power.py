@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from functools import cache
 
-from scipy import stats
-
+from bench.measure.distributions import (
+    binomial_cdf,
+    binomial_quantile,
+    binomial_sf,
+    binomial_upper_quantile,
+)
 from bench.measure.statistics import trials_needed
 
 POWER = 0.9
@@ -24,23 +28,23 @@ _MOST_ALLOWED = 10_000
 
 def most_passing(n: int, p: float, confidence: float = 0.95) -> int:
     """Most events of ``n`` with which the upper bound is at most ``p``; -1 if none is too many."""
-    return int(stats.binom.ppf(1 - confidence, n, p)) - 1
+    return binomial_quantile(1 - confidence, n, p) - 1
 
 
 def fewest_failing(n: int, p: float, confidence: float = 0.95) -> int:
     """Fewest events of ``n`` with which the lower bound is above ``p``; may exceed ``n``."""
-    return int(stats.binom.isf(1 - confidence, n, p)) + 1
+    return binomial_upper_quantile(1 - confidence, n, p) + 1
 
 
 def pass_power(n: int, p: float, true: float, confidence: float = 0.95) -> float:
     """How often ``n`` independent samples with the probability ``true`` show at most ``p``."""
     allowed = most_passing(n, p, confidence)
-    return float(stats.binom.cdf(allowed, n, true)) if allowed >= 0 else 0.0
+    return binomial_cdf(allowed, n, true) if allowed >= 0 else 0.0
 
 
 def fail_power(n: int, p: float, true: float, confidence: float = 0.95) -> float:
     """How often ``n`` independent samples with the probability ``true`` show more than ``p``."""
-    return float(stats.binom.sf(fewest_failing(n, p, confidence) - 1, n, true))
+    return binomial_sf(fewest_failing(n, p, confidence) - 1, n, true)
 
 
 @cache
@@ -66,7 +70,7 @@ def samples_for_power(
         raise ValueError(f"{good}, {p} and {bad} are not probabilities in rising order")
     for allowed in range(_MOST_ALLOWED):
         n, next_n = (trials_needed(p, confidence, allowed + more) for more in (0, 1))
-        passes = float(stats.binom.cdf(allowed, next_n - 1, good))
+        passes = binomial_cdf(allowed, next_n - 1, good)
         if passes >= power and fail_power(n, p, bad, confidence) >= power:
             return n
     raise ValueError(f"{good} and {bad} are too near to {p}")

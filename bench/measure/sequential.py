@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize
 
 Decision = Literal["accept", "reject", "undecided"]
 
@@ -123,4 +123,4 @@ def _wald_h(p: float, up: float, down: float) -> float:
     far = sign / up
     while excess(far) < 0:
         far *= 2
-    return float(optimize.brentq(excess, 1e-9 * far, far))
+    return float(scipy.optimize.brentq(excess, 1e-9 * far, far))

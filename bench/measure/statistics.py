@@ -12,7 +12,9 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
+
+from bench.measure.distributions import binomial_quantile, ranks
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +64,7 @@ def quantile_samples_needed(quantile: float, confidence: float = 0.95, allowed: 
 @lru_cache(maxsize=4096)
 def _events_at(share: float, n: int, p: float) -> int:
     """The quantile of a binomial distribution; the same few are asked for again and again."""
-    return int(stats.binom.ppf(share, n, p))
+    return binomial_quantile(share, n, p)
 
 
 def quantile_upper(ordered: Floats, quantile: float, confidence: float = 0.95) -> float | None:
@@ -153,7 +155,7 @@ def _next_effect(values: Floats) -> float:
 def _slow_effect(values: Floats) -> float:
     n = len(values)
     reaches = _reaches(n)
-    sums = np.cumsum(_correlations(stats.rankdata(values), reaches[-1]))
+    sums = np.cumsum(_correlations(ranks(values), reaches[-1]))
     totals = [float(sums[reach - 1]) for reach in reaches]
     errors = [math.sqrt(reach / n) for reach in reaches]
     if all(t < _SIGNIFICANT_SUM * e for t, e in zip(totals, errors, strict=True)):

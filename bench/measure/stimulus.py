@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
+from bench.measure.distributions import binomial_cdf, binomial_sf
 from bench.measure.floor import NoiseFloor
 from bench.measure.pairing import MISSING, pair
 from bench.network.impairment import DIRECTIONS, Direction, Impairment
@@ -35,7 +36,7 @@ _CHECKED = (
 its phase only shows in one of them."""
 _ERROR = 1e-6
 """Probability that a right loss or a right percentile is refused, two-sided."""
-_DEVIATIONS = -float(stats.norm.ppf(_ERROR / 2))
+_DEVIATIONS = -float(special.ndtri(_ERROR / 2))
 _LATEST_S = 0.005
 """A change that was commanded later than this after its time was not achieved."""
 _LATENESS_P99_S = 0.001
@@ -281,8 +282,8 @@ def _objection(
     trials, events = max(1, round(sent / effect)), round(lost / effect)
     # A full queue drops whom it drops: what the model's queue lost is known to a tenth.
     high_loss, low_loss = loss + 1.1 * overflow, loss + 0.9 * overflow
-    low = stats.binom.cdf(events, trials, min(1.0, low_loss))
-    high = stats.binom.sf(events - 1, trials, min(1.0, high_loss))
+    low = binomial_cdf(events, trials, min(1.0, low_loss))
+    high = binomial_sf(events - 1, trials, min(1.0, high_loss))
     if min(low, high) < _ERROR / 2:
         return f"lost {lost} of {sent} packets where {loss + overflow:.3g} was intended"
     if not len(got) or not len(meant):

@@ -15,6 +15,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TypeVar, cast, get_args
 
@@ -138,12 +139,23 @@ def _found(name: str, known: Mapping[str, _Entry]) -> _Entry:
 def load_catalogue(extra: Sequence[Path] = ()) -> Catalogue:
     """The built-in catalogue and the files in ``extra``, which follow the same rules.
 
+    The built-in one alone is read once in a process.
+
     Raises:
         InputError: a broken file, entry or figure; names file, entry, field, value and remedy.
     """
+    return _read(DATA, extra) if extra else _built_in(DATA)
+
+
+@cache
+def _built_in(folder: Path) -> Catalogue:
+    return _read(folder, ())
+
+
+def _read(folder: Path, extra: Sequence[Path]) -> Catalogue:
     tables = [
         read_toml(path, "the catalogue").only((), _SECTIONS)
-        for path in [*sorted(DATA.glob("*.toml")), *extra]
+        for path in [*sorted(folder.glob("*.toml")), *extra]
     ]
     metrics, terms = read_vocabulary(tables)
     documents = _documents(tables)

@@ -186,14 +186,19 @@ def test_userspace_lets_no_packet_go_early(userspace, name):
 
 @pytest.mark.parametrize("name", [name for name in CELLS if name not in ("kept", "rate")])
 def test_userspace_delays_are_virtual_s(userspace, name):
-    """The same packets: their own delays, which do not depend on the others."""
+    """The same packets: their own delays, which do not depend on the others.
+
+    A packet without delay (the null path's) and one that waited cost the host differently: what
+    all of a cell's packets have in common is bounded with the quantiles, and is no distance.
+    """
     found = userspace[name]
     mine, virtual = found.delays_ns, found.virtual_delays_ns
     assert len(mine) == len(virtual) > 0.3 * len(found.kept)
     assert np.abs(quantiles_s(mine) - quantiles_s(virtual)).max() < QUANTILE_S
     assert np.abs(quantiles_s(mine - virtual)).max() < QUANTILE_S
     if name in JITTERS:
-        assert laws.distance(mine * 1e-9, virtual * 1e-9).largest < DISTANCE
+        common = np.median(mine - virtual)
+        assert laws.distance((mine - common) * 1e-9, virtual * 1e-9).largest < DISTANCE
 
 
 @pytest.mark.parametrize("name", ["kept", "rate"])
