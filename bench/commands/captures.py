@@ -124,8 +124,11 @@ def _analyse_two(
                 if taker is not None:
                     taker.add(result.stream, result.direction, flow)
 
+        kept = (
+            as_json or html is not None or parquet is not None or bool(question.asked.requirements)
+        )
         found = analyse_captures(
-            captures[0], captures[1], question, each=each, tell=_progress(captures)
+            captures[0], captures[1], question, each=each, tell=_progress(captures), digests=kept
         )
     data = found.to_json()
     if html is not None and series is not None:

@@ -37,9 +37,9 @@ def print_analysis(found: Data, *, console: Console | None = None) -> None:
 
 
 def source_line(side: str, source: Data) -> str:
-    """One capture: file, packets, checksum."""
-    digest = source["sha256"][:16]
-    return f"{side}: {source['file']}, {count(source['packets'])} packets, SHA-256 {digest}…"
+    """One capture: file, packets, checksum if it was made."""
+    digest = f", SHA-256 {source['sha256'][:16]}…" if source["sha256"] else ""
+    return f"{side}: {source['file']}, {count(source['packets'])} packets{digest}"
 
 
 def clock_line(clock: Data) -> str:

@@ -80,7 +80,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One capture: its file name, SHA-256, and what a reader must know of it."""
+    """One capture: its file name, SHA-256 (empty: not asked for), and what must be known of it."""
 
     file: str
     sha256: str
@@ -172,7 +172,7 @@ class Analysis:
 
 def analyse(
     left: Path, right: Path, question: Question, *, each: Each | None = None,
-    tell: Tell | None = None, hands: int | None = None,
+    tell: Tell | None = None, hands: int | None = None, digests: bool = True,
 ) -> Analysis:  # fmt: skip
     """Analyse the path between two taps.
 
@@ -184,6 +184,7 @@ def analyse(
         tell: told what goes on, for large files.
         hands: processes, 1 or 2; as :func:`bench.captures.beside.hands` where None is given. What
             is found is the same.
+        digests: the captures' SHA-256, for an answer that is kept: large files take seconds.
 
     Raises:
         InputError: what cannot be read, paired or judged; names the file and the remedy.
@@ -191,10 +192,12 @@ def analyse(
     tell = tell or (lambda text: None)
     _check_two(left, right)
     hands = hands_for(left, right) if hands is None else hands
+    if not digests:
+        return _analysed(left, right, question, each, tell, hands)
     with ThreadPoolExecutor(2) as pool:
-        digests = [pool.submit(_digest, path) for path in (left, right)]
+        answers = [pool.submit(_digest, path) for path in (left, right)]
         found = _analysed(left, right, question, each, tell, hands)
-        known = [answer.result() for answer in digests]
+        known = [answer.result() for answer in answers]
     return replace(
         found,
         left=replace(found.left, sha256=known[0]),
