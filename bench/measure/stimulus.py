@@ -149,9 +149,8 @@ def _seen_and_modelled(
     seen = np.concatenate([flow.received_ns for flow in flows])[order]
     decidable = np.concatenate([~flow.in_flight for flow in flows])[order]
     law = DirectionLaw(recording.schedule.of(link, direction), seed=1, name=f"model/{link}")
-    pairs = zip(sent[kept].tolist(), size[kept].tolist(), strict=True)
     due = np.full(len(sent), MISSING, dtype=np.int64)
-    due[kept] = [law.offer(t, size) for t, size in pairs]
+    due[kept] = law.offer_many(sent[kept], size[kept])
     return _Sent(sent, size, seen, due, kept, decidable)
 
 
@@ -251,7 +250,8 @@ def _asked(recording: Recording, place: tuple[str, str], impairment: Impairment)
 def _quantiles(delay: NDArray[np.float64]) -> tuple[float | None, float | None]:
     if not len(delay):
         return None, None
-    return float(np.quantile(delay, 0.5)), float(np.quantile(delay, 0.95))
+    middle, high = np.quantile(delay, [0.5, 0.95])
+    return float(middle), float(high)
 
 
 def _words(p50: float | None, p95: float | None, ratio: float | None, lost: int, sent: int) -> str:
@@ -288,23 +288,43 @@ def _objection(
         return f"lost {lost} of {sent} packets where {loss + overflow:.3g} was intended"
     if not len(got) or not len(meant):
         return ""
+    return _percentile_objection(got, meant, noise, impairment)
+
+
+def _percentile_objection(
+    got: NDArray[np.float64],
+    meant: NDArray[np.float64],
+    noise: tuple[float, float],
+    impairment: Impairment,
+) -> str:
+    """Which percentile of the delay is not the law's; both arrays hold something."""
     width_s = impairment.delay.most_s - impairment.delay.least_s
-    for name, q, factor in _CHECKED:
-        wanted, found = float(np.quantile(meant, q)), float(np.quantile(got, q))
+    asked = [(q, *_places(q, len(meant), len(got))) for _, q, _ in _CHECKED]
+    intended = np.quantile(meant, asked).tolist()
+    achieved_s = np.quantile(got, [q for q, _, _ in asked]).tolist()
+    for (name, q, factor), found, (wanted, least, most), (_, low, high) in zip(
+        _CHECKED, achieved_s, intended, asked, strict=True
+    ):
         tolerance = factor * max(0.0005, 0.05 * wanted)
         path = 3 * noise[1 if q > 0.5 else 0]  # the unimpaired path only ever adds to a delay
-        # Both are samples: of few packets a right law may give other percentiles.
-        spread = _DEVIATIONS * math.sqrt(q * (1 - q) * (1 / len(meant) + 1 / len(got)))
-        least, most = np.quantile(meant, [max(0.0, q - spread), min(1.0, q + spread)])
         # Where even the extremes of so few bound nothing, only the law's own width does.
-        least -= width_s * (spread > q)
-        most += width_s * (spread > 1 - q)
+        least -= width_s * (low == 0.0)
+        most += width_s * (high == 1.0)
         if not least - tolerance <= found <= most + tolerance + path:
             return (
                 f"{name} of the delay is {show_duration(found)} where {show_duration(wanted)} "
                 f"− {show_duration(tolerance)} + {show_duration(tolerance + path)} was intended"
             )
     return ""
+
+
+def _places(q: float, meant: int, got: int) -> tuple[float, float]:
+    """Between which quantiles of one sample a right law's ``q`` of the other falls.
+
+    Both are samples: of few packets a right law may give other percentiles.
+    """
+    spread = _DEVIATIONS * math.sqrt(q * (1 - q) * (1 / meant + 1 / got))
+    return max(0.0, q - spread), min(1.0, q + spread)
 
 
 def health_problems(recording: Recording) -> tuple[str, ...]:

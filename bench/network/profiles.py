@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bench.errors import InputError
@@ -50,12 +51,21 @@ class LinkProfile:
 
 
 def load_profiles(path: Path = DATA) -> dict[str, LinkProfile]:
-    """The link profiles of a file, by name; the built-in ones if none is given.
+    """The link profiles of a file, by name; the built-in ones if none is given, read once.
 
     Raises:
         InputError: a broken file or a value that cannot be read; names file, field, value and
             remedy.
     """
+    return dict(_built_in()) if path == DATA else _read(path)
+
+
+@cache
+def _built_in() -> dict[str, LinkProfile]:
+    return _read(DATA)
+
+
+def _read(path: Path) -> dict[str, LinkProfile]:
     table = read_toml(path, "the link profiles").only(("profiles",))
     return {name: _profile(name, item) for name, item in table.named("profiles").items()}
 
