@@ -167,6 +167,7 @@ def test_json_lines_and_nothing_else(bench, tmp_path):
     assert end["report"] == str(done.run / "report.html")
 
 
+@pytest.mark.real_time
 def test_json_is_ready_within_5_s_and_flushed(bench):
     """The installed command itself, from a cold start, read line by line as it comes."""
     results = bench.folder()
@@ -186,6 +187,7 @@ def test_json_is_ready_within_5_s_and_flushed(bench):
         process.communicate()
 
 
+@pytest.mark.real_time
 def test_json_reader_that_goes_away_ends_the_run(bench, kit):
     results = bench.folder()
     words = ("alarms", "therapy", "--device", "telesurgery-robot", "--bench", "virtual", "--json")
