@@ -5,11 +5,12 @@ Topics of their own have files of their own (``test_defects_TOPIC.py``), each wi
 
 import dataclasses
 import importlib.util
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from bench.benches.virtual import VirtualBench
 from bench.devices.defects import DEFECTS
 from bench.devices.registry import find_device
 from bench.judge.assess import assess
@@ -18,8 +19,9 @@ from bench.measure.behaviours import BEHAVIOURS
 from bench.measure.stimulus import achieved
 from bench.network import library
 from bench.requirements.loader import load_catalogue
-from bench.sessions.recording import Session
 
+PLAYED = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "support/played.py")))
+play = PLAYED.play
 PASS, FAIL, OPEN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
 CATALOGUE = load_catalogue()
 ROBOT = find_device("telesurgery-robot")
@@ -60,42 +62,13 @@ FOLLOWS = {
 everything executes what is old; a hold lasts until a re-arm."""
 
 
-class Nowhere:
-    """A sink that keeps nothing."""
-
-    def packets(self, rows):
-        pass
-
-    event = progress = packets
-
-    def capture_path(self, name):
-        return None
-
-
 def light(device):
     """The same robot without the streams that no behaviour rests on."""
-    used = ("control", "haptic-command")
-    streams = tuple(
-        dataclasses.replace(s, option=s.option if s.name in used else "off") for s in device.streams
-    )
-    return dataclasses.replace(device, streams=streams)
-
-
-def play(device, name, seed=7):
-    scenario = library.steady(3.0) if name == "steady-5g-slice" else library.find_scenario(name)
-    with VirtualBench() as bench:
-        return bench.run(Session("therapy", device, scenario, seed), Nowhere())
+    return PLAYED.light(device, ("control", "haptic-command"))
 
 
 def verdicts(recording, planned_n=1):
-    stimulus = {recording.session_id: achieved(recording, None)}
-    return {
-        name: assess(
-            CATALOGUE.get(name), recording.device, "", [recording], stimulus=stimulus, floor=None,
-            planned_n=planned_n, test="t",
-        )
-        for name in JUDGED[recording.scenario]
-    }  # fmt: skip
+    return PLAYED.verdicts(recording, JUDGED[recording.scenario], planned_n=planned_n)
 
 
 def judged_in_all_topics():

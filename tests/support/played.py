@@ -34,25 +34,39 @@ def device(name, defect=None, *, streams=()):
     ``streams``: those beside its heartbeats and the one that it watches.
     """
     found = find_device(name)
-    used = ("control", found.watched, *streams)
-    kept = tuple(replace(s, option=s.option if s.name in used else "off") for s in found.streams)
-    found = replace(found, streams=kept)
+    found = light(found, ("control", found.watched, *streams))
     return found.with_defects({defect: DEFECTS[defect].size}) if defect else found
 
 
+def light(device, used):
+    """The same device with these streams only."""
+    kept = tuple(replace(s, option=s.option if s.name in used else "off") for s in device.streams)
+    return replace(device, streams=kept)
+
+
 def play(device, scenario, seed=7):
-    """One session of a device in a named scenario."""
+    """One session of a device in a named scenario; the steady one is cut short."""
+    steady = scenario == "steady-5g-slice"
+    found = library.steady(3.0) if steady else library.find_scenario(scenario)
     with VirtualBench() as bench:
-        return bench.run(Session("t", device, library.find_scenario(scenario), seed), Nowhere())
+        return bench.run(Session("t", device, found, seed), Nowhere())
 
 
 def verdict(recording, requirement, *, certify=False):
     """What one recording shows of a requirement."""
-    return assess(
-        CATALOGUE.get(requirement), recording.device, "", [recording],
-        stimulus={recording.session_id: achieved(recording, None)}, floor=None, planned_n=1,
-        test="t", certify=certify,
-    )  # fmt: skip
+    return verdicts(recording, (requirement,), certify=certify)[requirement]
+
+
+def verdicts(recording, requirements, *, planned_n=1, certify=False):
+    """What one recording shows of each of the requirements."""
+    stimulus = {recording.session_id: achieved(recording, None)}
+    return {
+        name: assess(
+            CATALOGUE.get(name), recording.device, "", [recording], stimulus=stimulus, floor=None,
+            planned_n=planned_n, test="t", certify=certify,
+        )
+        for name in requirements
+    }  # fmt: skip
 
 
 def unsound(recording):
