@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -31,13 +32,21 @@ OTHER_DEVICES_SEEDS = 3
 """Each defect runs over all seeds on one device, and over so many on every other."""
 
 
+ELSEWHERE = (
+    "bench/benches/fidelity", "bench/benches/lab", "bench/benches/local", "bench/commands",
+    "bench/report", "bench/runs",
+)  # fmt: skip
+"""What no unit of the proof rests on: it is played on the virtual bench and never written."""
+
+
 def state_of_the_project() -> str:
     """A digest of everything that decides what a unit comes to."""
     digest = hashlib.sha256()
     for folder in ("bench", "fixtures", "testplans"):
         for path in sorted((TOP / folder).rglob("*")):
-            if path.suffix in (".py", ".toml"):
-                digest.update(path.relative_to(TOP).as_posix().encode() + b"\0")
+            name = path.relative_to(TOP).as_posix()
+            if path.suffix in (".py", ".toml") and not name.startswith(ELSEWHERE):
+                digest.update(name.encode() + b"\0")
                 digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -116,7 +125,7 @@ def _table(found: Proved, sizes: dict[tuple[str, str], float | None]) -> Proved:
 
 def _page(found: Proved, beside: Proved) -> str:
     day = datetime.now(UTC).date().isoformat()
-    parts = [f"Made on {day}.", markdown(found)]
+    parts = [f"Made on {day}, at {_commit()}.", markdown(found)]
     if beside.defects:
         certain = sum(d.certain for d in beside.defects)
         parts.append(
@@ -124,6 +133,13 @@ def _page(found: Proved, beside: Proved) -> str:
             f"of defect and device detected in all of {beside.defects[0].seeds} seeds."
         )
     return "\n\n".join(parts)
+
+
+def _commit() -> str:
+    """Which commit the working tree is, and whether it was changed since."""
+    command = ["git", "-C", str(TOP), "describe", "--always", "--dirty"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return f"commit {done.stdout.strip()}" if done.returncode == 0 else "an unknown commit"
 
 
 def _publish(text: str) -> None:

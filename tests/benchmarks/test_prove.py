@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 from bench.studies.prove_units import Done, Seen
 from benchmarks import prove
@@ -42,6 +44,29 @@ def test_the_state_is_that_of_the_code(tmp_path, monkeypatch):
     (tmp_path / "bench" / "new.py").write_text("x = 1\n")
     after = prove.state_of_the_project()
     assert before != after == prove.state_of_the_project()
+    (tmp_path / "bench" / "report").mkdir()
+    (tmp_path / "bench" / "report" / "new.py").write_text("x = 1\n")
+    assert after == prove.state_of_the_project()
+
+
+def test_no_unit_rests_on_what_the_state_leaves_out():
+    """Nothing of it is imported where units are carried out, but for what writes and shows runs."""
+    carry_out = (
+        "import sys; from bench.studies import prove, prove_run, prove_units as units;"
+        "from bench.requirements.loader import load_catalogue as load;"
+        "subjects = prove_run.subjects_of(prove_run.Wish(defects=('unguarded-stop',)));"
+        "defects = prove.chosen_defects({}, subjects);"
+        "case = prove.faulty(subjects, defects, load(), everywhere=False)[0];"
+        "units.carry_out(case.unit(1)); print(*sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", carry_out], capture_output=True, text=True, timeout=120, check=True
+    )
+    used = {name.replace(".", "/") for name in done.stdout.split()}
+    assert "bench/benches/virtual" in used
+    shown = ("bench/report", "bench/runs")
+    assert set(shown) < set(prove.ELSEWHERE)
+    assert not [n for n in used if n.startswith(prove.ELSEWHERE) and not n.startswith(shown)]
 
 
 def test_the_table_goes_between_its_marks(tmp_path, monkeypatch):
