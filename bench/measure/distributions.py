@@ -74,3 +74,22 @@ def ranks(values: Floats) -> Floats:
     """The rank of each value from 1, equal ones with the mean of theirs; shape (n,)."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], dtype=np.float64)
+
+
+def ranks_between(k: int, n: int, m: int, error: float) -> tuple[int, int]:
+    """Between which order statistics of one sample the ``k``-th of another of the same law lies.
+
+    How many of ``m`` values lie below the ``k``-th smallest of ``n`` others, all independent and
+    of one continuous law, is beta-binomial (David and Nagaraja, Order Statistics, 2.5).
+
+    Returns:
+        Ranks from 1 to ``m``, each wrong with a probability of at most ``error`` / 2; 0 and
+        ``m + 1`` where not even the extremes bound it so.
+    """
+    below = np.arange(m + 1)
+    log = special.betaln(below + k, m - below + n - k + 1) - special.betaln(k, n - k + 1)
+    log += -special.betaln(below + 1, m - below + 1) - math.log(m + 1)
+    chance = np.exp(log)
+    low = int(np.searchsorted(np.cumsum(chance), error / 2, side="right"))
+    high = m - int(np.searchsorted(np.cumsum(chance[::-1]), error / 2, side="right"))
+    return low, high + 1

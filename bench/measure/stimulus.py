@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.measure.distributions import binomial_cdf, binomial_sf
+from bench.measure.distributions import binomial_cdf, binomial_sf, ranks_between
 from bench.measure.floor import NoiseFloor
 from bench.measure.pairing import MISSING, pair
 from bench.network.impairment import DIRECTIONS, Direction, Impairment
@@ -37,6 +37,8 @@ its phase only shows in one of them."""
 _ERROR = 1e-6
 """Probability that a right loss or a right percentile is refused, two-sided."""
 _DEVIATIONS = -float(special.ndtri(_ERROR / 2))
+_FEW = 1000
+"""Below so many packets the chances of their order are reckoned exactly."""
 _LATEST_S = 0.005
 """A change that was commanded later than this after its time was not achieved."""
 _LATENESS_P99_S = 0.001
@@ -288,10 +290,10 @@ def _objection(
         return f"lost {lost} of {sent} packets where {loss + overflow:.3g} was intended"
     if not len(got) or not len(meant):
         return ""
-    return _percentile_objection(got, meant, noise, impairment)
+    return percentile_objection(got, meant, noise, impairment)
 
 
-def _percentile_objection(
+def percentile_objection(
     got: NDArray[np.float64],
     meant: NDArray[np.float64],
     noise: tuple[float, float],
@@ -299,17 +301,13 @@ def _percentile_objection(
 ) -> str:
     """Which percentile of the delay is not the law's; both arrays hold something."""
     width_s = impairment.delay.most_s - impairment.delay.least_s
-    asked = [(q, *_places(q, len(meant), len(got))) for _, q, _ in _CHECKED]
-    intended = np.quantile(meant, asked).tolist()
-    achieved_s = np.quantile(got, [q for q, _, _ in asked]).tolist()
-    for (name, q, factor), found, (wanted, least, most), (_, low, high) in zip(
-        _CHECKED, achieved_s, intended, asked, strict=True
-    ):
+    ordered = np.sort(meant)
+    asked = [q for _, q, _ in _CHECKED]
+    both = np.quantile(meant, asked).tolist(), np.quantile(got, asked).tolist()
+    for (name, q, factor), wanted, found in zip(_CHECKED, *both, strict=True):
+        least, most = _between(ordered, q, len(got), width_s)
         tolerance = factor * max(0.0005, 0.05 * wanted)
         path = 3 * noise[1 if q > 0.5 else 0]  # the unimpaired path only ever adds to a delay
-        # Where even the extremes of so few bound nothing, only the law's own width does.
-        least -= width_s * (low == 0.0)
-        most += width_s * (high == 1.0)
         if not least - tolerance <= found <= most + tolerance + path:
             return (
                 f"{name} of the delay is {show_duration(found)} where {show_duration(wanted)} "
@@ -318,13 +316,25 @@ def _percentile_objection(
     return ""
 
 
-def _places(q: float, meant: int, got: int) -> tuple[float, float]:
-    """Between which quantiles of one sample a right law's ``q`` of the other falls.
+def _between(
+    ordered: NDArray[np.float64], q: float, count: int, width_s: float
+) -> tuple[float, float]:
+    """Between which values the quantile of ``count`` delays of the same law lies.
 
-    Both are samples: of few packets a right law may give other percentiles.
+    Both are samples: of few packets a right law may give other percentiles. Where even the
+    extremes of so few bound nothing, only the law's own width does.
     """
-    spread = _DEVIATIONS * math.sqrt(q * (1 - q) * (1 / meant + 1 / got))
-    return max(0.0, q - spread), min(1.0, q + spread)
+    n = len(ordered)
+    if min(n, count) < _FEW:
+        place = q * (count - 1)
+        low, _ = ranks_between(math.floor(place) + 1, count, n, _ERROR)
+        _, high = ranks_between(math.ceil(place) + 1, count, n, _ERROR)
+    else:
+        spread = _DEVIATIONS * math.sqrt(q * (1 - q) * (1 / n + 1 / count))
+        low, high = math.floor((q - spread) * (n - 1)) + 1, math.ceil((q + spread) * (n - 1)) + 1
+    least = float(ordered[max(low, 1) - 1]) - width_s * (low < 1)
+    most = float(ordered[min(high, n) - 1]) + width_s * (high > n)
+    return least, most
 
 
 def health_problems(recording: Recording) -> tuple[str, ...]:

@@ -51,6 +51,31 @@ def test_the_others(q, above, below):
     assert ds.f_quantile(q, above, below) == pytest.approx(stats.f.ppf(q, above, below), rel=1e-6)
 
 
+@given(st.integers(1, 60), st.integers(1, 60), st.data(), st.sampled_from([1e-6, 0.05, 0.3]))
+def test_ranks_between_are_the_tightest(n, m, data, error):
+    """The number below is beta-binomial; at both ends one rank more would be wrong too often."""
+    k = data.draw(st.integers(1, n))
+    low, high = ds.ranks_between(k, n, m, error)
+    below = stats.betabinom(m, k, n - k + 1)
+    assert 0 <= low < high <= m + 1
+    assert below.cdf(low - 1) <= error / 2 + 1e-12
+    assert below.cdf(low) > error / 2 - 1e-12
+    assert below.sf(high - 1) <= error / 2 + 1e-12
+    assert high == 1 or below.sf(high - 2) > error / 2 - 1e-12
+
+
+@pytest.mark.parametrize(("n", "m", "k"), [(2, 4, 1), (2, 4, 2), (40, 25, 3), (400, 900, 200)])
+def test_ranks_between_hold_as_often_as_they_say(n, m, k):
+    """Seeded: refused in at most 1 % of 20 000 samples, but for a chance of 1e-6."""
+    draw = np.random.default_rng(5)
+    low, high = ds.ranks_between(k, n, m, 0.01)
+    mine = np.sort(draw.exponential(size=(20_000, n)), axis=1)[:, k - 1]
+    others = np.sort(draw.exponential(size=(20_000, m)), axis=1)
+    others = np.column_stack([np.full(20_000, -np.inf), others, np.full(20_000, np.inf)])
+    refused = ((mine < others[:, low]) | (mine > others[:, high])).sum()
+    assert refused <= stats.binom.isf(1e-6, 20_000, 0.01)
+
+
 @given(st.lists(st.integers(0, 9), max_size=50))
 def test_ranks(values):
     assert ds.ranks(np.array(values, dtype=float)).tolist() == stats.rankdata(values).tolist()

@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 
 from bench.measure.floor import NoiseFloor, StreamFloor
-from bench.measure.stimulus import achieved, health_problems, stall_problems
+from bench.measure.stimulus import (
+    achieved,
+    health_problems,
+    percentile_objection,
+    stall_problems,
+)
 from bench.network.impairment import Delay, GilbertElliott, Impairment
 from bench.network.scenario import Scenario, Segment, Step, both
 
@@ -48,6 +53,25 @@ def test_delay_beyond_the_tolerance(synthetic, extra_s, refused):
     assert bool(found) is refused
     if refused:
         assert all("median" in reason for reason in found.values())
+
+
+JITTERED = Impairment(Delay(0.0085, "uniform", 0.001), order="allow")
+
+
+@pytest.mark.parametrize(("got", "meant"), [(2, 4), (1, 1), (3, 40), (40, 3), (300, 2000)])
+def test_few_packets_of_a_right_law_are_no_objection(got, meant):
+    """However they fall: a right law is refused once in 10⁶; one 5 ms off always."""
+    draw = np.random.default_rng(got)
+    for _ in range(300):
+        seen, law = (8.5e-3 + draw.uniform(-1e-3, 1e-3, count) for count in (got, meant))
+        assert percentile_objection(seen, law, (0.0, 0.0), JITTERED) == ""
+        assert percentile_objection(seen + 5e-3, law, (0.0, 0.0), JITTERED) != ""
+
+
+def test_two_packets_above_all_that_the_law_gave_are_no_objection():
+    seen, law = np.array([8.8e-3, 9.1e-3]), np.array([7.6e-3, 7.7e-3, 7.9e-3, 8.1e-3])
+    assert percentile_objection(seen, law, (0.0, 0.0), JITTERED) == ""
+    assert percentile_objection(seen + 5e-3, law, (0.0, 0.0), JITTERED) != ""
 
 
 def cut(synthetic, name, mask_of):
