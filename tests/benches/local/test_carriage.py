@@ -8,7 +8,6 @@ import random
 import select
 import time
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from OpenSSL import SSL
@@ -284,7 +283,7 @@ def test_a_lost_flight_is_sent_again_by_openssls_own_timer(kit, identities):
 
 def test_a_stranger_who_opens_a_session_ends_none_that_stands(standing):
     stranger = credentials.identities("stand-in")["doctor"]
-    session = SSL.Connection(dtls.context(stranger))
+    session = SSL.Connection(dtls.dtls_context(stranger))
     session.set_ciphertext_mtu(1400)
     session.set_connect_state()
     with pytest.raises(SSL.WantReadError):
@@ -335,23 +334,11 @@ def test_rubbish_ends_no_session_and_keeps_none_from_coming_about(kit, identitie
         assert ends.exchange()["doctor"] == [control(3)]
 
 
-def identity(side, *, authority=None, shown="right", peer="right", anchor=None):
-    """One side's, with what is asked of it wrong."""
-    ours = authority or credentials.Authority("tests")
-    names = {"patient": "device.stand-in", "doctor": "console.stand-in"}
-    made = ours.issue(
-        names[side] if shown != "misnamed" else "somebody.else",
-        timedelta(days=2) if shown == "expired" else timedelta(),
-    )
-    certificate, key = (None, None) if shown == "none" else made
-    other = names["doctor" if side == "patient" else "patient"]
-    return credentials.Identity(certificate, key, (anchor or ours).certificate, other)
-
-
 REFUSALS = {
     "expired": "certificate verify failed",
     "foreign": "certificate verify failed",
     "misnamed": "certificate verify failed",
+    "purpose": "certificate verify failed",
     "none": "peer did not return a certificate",
 }
 
@@ -361,9 +348,10 @@ REFUSALS = {
 def test_a_peer_without_a_good_certificate_is_refused_by_openssl(kit, fault, side):
     ours, stranger = credentials.Authority("tests"), credentials.Authority("tests")
     good, bad = ("patient", "doctor") if side == "doctor" else ("doctor", "patient")
-    wrong = identity(bad, authority=stranger if fault == "foreign" else ours, shown=fault,
-                     anchor=ours)  # fmt: skip
-    with Ends(kit.standin.CONTROL, {good: identity(good, authority=ours), bad: wrong}) as ends:
+    wrong = kit.identity(
+        bad, authority=stranger if fault == "foreign" else ours, shown=fault, anchor=ours
+    )
+    with Ends(kit.standin.CONTROL, {good: kit.identity(good, authority=ours), bad: wrong}) as ends:
         ends.exchange(S)
         ends.doctor.send(control(1))
         ends.patient.send(control(1))

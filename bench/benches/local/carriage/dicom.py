@@ -1,4 +1,4 @@
-"""A stream of image sets as DICOM: each chunk one instance, sent by C-STORE to the other side.
+"""A stream of image sets as DICOM in TLS: each chunk one instance, sent by C-STORE.
 
 The library that speaks DICOM works in threads and blocks. It runs in a process of its own per
 link and side (:mod:`~bench.benches.local.carriage.dicom_peer`), which takes and hands over
@@ -32,13 +32,16 @@ class Dicom:
     """One end: of a chunk's packets the first makes the instance, and every one arrives or none.
 
     ``faults``: ``unreachable``, ``unanswered``, ``refused``, ``stale`` and ``dropped`` chunks at
-    the end that sends.
+    the end that sends; ``refused (why)``, sessions that OpenSSL ended, at either.
     """
 
     def __init__(self, place: Place) -> None:
         # Here and not above: only sessions that need it load the library.
         from bench.benches.local.carriage import dicom_peer
 
+        identity = place.identity
+        if identity is None:
+            raise ValueError("DICOM in TLS needs an identity")
         stream, here = place.stream, address(place.link, place.side)
         self.faults: Counter[str] = Counter()
         self._packets = stream.packets
@@ -47,9 +50,9 @@ class Dicom:
         there = (address(place.link, other(place.side)), stream.port)
         size = stream.payload_bytes * stream.packets
         self._sock, self._pid = _process(
-            (lambda channel: dicom_peer.store(channel, here, there, size))
+            (lambda channel: dicom_peer.store(channel, here, there, size, identity))
             if self._sends
-            else (lambda channel: dicom_peer.provide(channel, (here, stream.port)))
+            else (lambda channel: dicom_peer.provide(channel, (here, stream.port), identity))
         )
 
     def fileno(self) -> int:

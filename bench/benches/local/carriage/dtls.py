@@ -20,11 +20,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from bench.benches.local.carriage.base import Place
-from bench.benches.local.carriage.credentials import Identity, names_in
+from bench.benches.local.carriage.credentials import Identity
 from bench.benches.local.carriage.datagram import LARGEST_DATAGRAM, connected
+from bench.benches.local.carriage.tls import context, reason
 from bench.benches.local.layout import LARGEST_PAYLOAD
 from bench.devices.carriages import DTLS_BYTES
 from bench.devices.ports import Message
@@ -34,8 +35,6 @@ TICK_NS = 100_000_000
 TRY_NS = 4_000_000_000
 """Longer than two round trips and two of OpenSSL's retransmissions (after 1 s and 3 s)."""
 
-SUITE = b"ECDHE-ECDSA-AES256-GCM-SHA384"
-"""What TLS 1.3 calls TLS_AES_256_GCM_SHA384, with the key exchange and the kind of key."""
 _VERSION = 0xFEFD
 
 _DATA, _HANDSHAKE, _CLIENT_HELLO = 23, 22, 1
@@ -61,7 +60,7 @@ class Dtls:
             raise ValueError("DTLS needs an identity")
         self.faults: Counter[str] = Counter()
         self._server = place.side == "patient"
-        self._context = context(place.identity)
+        self._context = dtls_context(place.identity)
         self._sock = connected(place.link, place.side, place.stream.port)
         self._size = place.stream.payload_bytes - DTLS_BYTES
         self._standing: SSL.Connection | None = None
@@ -154,7 +153,7 @@ class Dtls:
         except SSL.ZeroReturnError:
             self.faults["closed"] += 1
         except SSL.Error as error:
-            self.faults[f"closed ({_reason(error)})"] += 1
+            self.faults[f"closed ({reason(error)})"] += 1
         self._standing, self._both = None, False
 
     # ---- the handshake --------------------------------------------------------------------------
@@ -176,7 +175,7 @@ class Dtls:
         except SSL.WantReadError:
             pass
         except SSL.Error as error:
-            self.faults[f"refused ({_reason(error)})"] += 1
+            self.faults[f"refused ({reason(error)})"] += 1
             self._opening = None
         else:
             self._standing, self._opening = session, None
@@ -196,7 +195,7 @@ class Dtls:
             try:
                 session.DTLSv1_handle_timeout()
             except SSL.Error as error:
-                self.faults[f"refused ({_reason(error)})"] += 1
+                self.faults[f"refused ({reason(error)})"] += 1
                 self._opening = None
             self._flush(session)
         self._at(now_ns + TICK_NS, self._tick)
@@ -214,26 +213,12 @@ class Dtls:
         self._sock.close()
 
 
-def context(identity: Identity) -> SSL.Context:
-    """How either side makes its sessions: one suite, both certificates checked by OpenSSL."""
-    made = SSL.Context(SSL.DTLS_METHOD)
+def dtls_context(identity: Identity) -> SSL.Context:
+    """How either side makes its sessions: as over TCP, in the version for datagrams."""
+    made = context(identity, SSL.DTLS_METHOD)
     made.set_min_proto_version(_VERSION)
     made.set_max_proto_version(_VERSION)
-    made.set_cipher_list(SUITE)
-    made.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
-    made.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    if identity.certificate is not None and identity.key is not None:
-        made.use_certificate(identity.certificate)
-        made.use_privatekey(identity.key)
-    store = made.get_cert_store()
-    assert store is not None
-    store.add_cert(crypto.X509.from_cryptography(identity.anchor))
-
-    def verify(_: SSL.Connection, shown: crypto.X509, error: int, depth: int, fine: int) -> bool:
-        """OpenSSL's own word, and the name that the peer must bear."""
-        return bool(fine) and (depth > 0 or identity.peer in names_in(shown.to_cryptography()))
-
-    made.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+    made.set_options(SSL.OP_NO_QUERY_MTU)
     return made
 
 
@@ -261,11 +246,3 @@ def _datagrams(session: SSL.Connection) -> Iterator[bytes]:
             start = end
         end = following
     yield flight[start:end]
-
-
-def _reason(error: SSL.Error) -> str:
-    """OpenSSL's own word for what went wrong: its last, which tells what came of it."""
-    try:
-        return str(error.args[0][-1][2])
-    except (IndexError, TypeError):
-        return type(error).__name__
