@@ -36,7 +36,7 @@ CARRIAGES: Mapping[str, CarriageKind] = {
     PLAIN: CarriageKind("UDP with the simulated devices' own header", UDP, 22),
     "rtp": CarriageKind("RTP (RFC 3550), the message in a header extension (RFC 8285)", UDP, 44),
     "dtls": CarriageKind("DTLS 1.2 (RFC 6347), both sides with certificates", UDP, 22 + DTLS_BYTES),
-    "mllp": CarriageKind("HL7 v2 over MLLP, on TCP", TCP, 22),
-    "dicom": CarriageKind("DICOM C-STORE, on TCP", TCP, 22),
+    "mllp": CarriageKind("HL7 v2 over MLLP in TLS, on TCP", TCP, 22),
+    "dicom": CarriageKind("DICOM C-STORE in TLS, on TCP", TCP, 22),
 }
 """By name, as in a profile."""
