@@ -143,6 +143,29 @@ def tls(tmp_path, ids):
     return made
 
 
+@pytest.mark.parametrize("side", ["patient", "doctor"])
+def test_with_the_power_associations_go_and_others_are_opened(end, side):
+    doctor, patient = end("doctor"), end("patient")
+    listening("127.77.0.2")
+    send(patient, 0)
+    gather(doctor, len)
+    gone = patient if side == "patient" else doctor
+    gone.power(False)
+    send(gone, 1) if side == "patient" else None
+    with pytest.raises(BlockingIOError):
+        gone.take()
+    gone.power(True)
+    listening("127.77.0.2")
+    deadline = time.monotonic() + WITHIN_S
+    found = []
+    while chunk(2) not in found:  # the first to be sent again may find out that the other is gone
+        assert time.monotonic() < deadline
+        send(patient, 2)
+        time.sleep(0.1)
+        found += taken(patient) + taken(doctor)
+    assert chunk(1) not in found
+
+
 def foreign_scp(host, status, got, context):
     """A Storage SCP as the library's users write it."""
 

@@ -1,8 +1,11 @@
 """Real sessions of a bedside and of an imaging unit: HL7 and DICOM in TLS cross the emulator."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+from scapy.layers.inet import IP, TCP
+from scapy.utils import rdpcap
 
 from bench.benches.base import BenchError
 from bench.benches.local.bench import LocalBench
@@ -125,3 +128,53 @@ def test_an_image_set_travels_as_dicom_instances(imaging):
     images = recording.device.stream("images").code
     arrived = recording.packets.where(stream=images, tap="doctor")
     assert arrived.column("size").sum() > made.value["bytes"]
+
+
+POWERLESS_S = 1.0
+FAR = both(Impairment(delay=Delay(0.15)))
+
+
+@pytest.fixture(scope="module")
+def powerless(kit, local_host, tmp_path_factory):
+    """An ICU bed that loses its power for a second on a long path: answers are always on their way."""
+    names = ("control", "acknowledgement", "alarm", "monitor-records")
+    actions = (Action("only", 2.0, "patient", f"power-cut:{POWERLESS_S:g}s"),)
+    folder = tmp_path_factory.mktemp("powerless")
+    session = session_of(find_device("icu-bed"), names, (("on", 5.5, FAR),), actions)
+    return played(kit, session, folder), folder
+
+
+def sent_by(packets, host):
+    return [packet for packet in packets if packet[IP].src == f"10.77.0.{host}"]
+
+
+def test_without_power_a_device_is_silent_and_then_opens_its_connections_anew(powerless):
+    recording, folder = powerless
+    assert evidence_problems(recording) == []
+    packets = [p for p in rdpcap(str(folder / "patient.pcapng")) if IP in p]
+    own = sent_by(packets, 1)
+    gaps = [(float(b.time - a.time), float(a.time)) for a, b in pairwise(own)]
+    longest, since = max(gaps)
+    # Not a packet: no acknowledgement, nothing sent again, no word that connections are gone ...
+    assert longest > 0.98 * POWERLESS_S
+    answers = [
+        p for p in sent_by(packets, 2)
+        if TCP in p and len(p[TCP].payload) and since < p.time < since + longest
+    ]  # fmt: skip
+    assert answers  # ... though some asked for it
+    # Afterwards every segment is of a connection that was opened afterwards.
+    for name in ("alarm", "monitor-records"):
+        port = recording.device.stream(name).port
+        for both_ends in (packets, [p for p in rdpcap(str(folder / "doctor.pcapng")) if IP in p]):
+            later = [
+                p for p in sent_by(both_ends, 1)
+                if TCP in p and p[TCP].dport == port and p.time >= since + longest - 1e-6
+            ]  # fmt: skip
+            opened = {p[TCP].sport for p in later if p[TCP].flags == "S"}
+            assert opened
+            assert {p[TCP].sport for p in later if len(p[TCP].payload)} <= opened
+    serials = [e.value["serial"] for e in recording.named("record", side="doctor")]
+    assert serials == sorted(set(serials))
+    power = [e for e in recording.named("power", side="patient")]
+    assert [e.value for e in power] == [1, 0, 1]
+    assert any(e.t_ns > power[2].t_ns for e in recording.named("record", side="doctor"))

@@ -199,6 +199,7 @@ def _prepare(event: evt.Event) -> None:
     if wrapped is None or sock is None:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     if event.assoc.is_acceptor:
         assert isinstance(sock, ssl.SSLSocket)
         sock.settimeout(ANSWER_S)
@@ -209,7 +210,6 @@ def _prepare(event: evt.Event) -> None:
             wrapped.close()
             raise
     if event.assoc.is_requestor:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
 
 

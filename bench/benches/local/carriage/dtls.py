@@ -208,6 +208,9 @@ class Dtls:
         except OSError:
             self.faults["unsent"] += 1
 
+    def power(self, on: bool) -> None:
+        """The session outlives it: its client could not tell a dead server from a dead network."""
+
     def close(self) -> None:
         """Close the socket, without a word to the other side."""
         self._sock.close()

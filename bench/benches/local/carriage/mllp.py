@@ -75,6 +75,7 @@ class MllpSender:
         self._silence_ns = SILENCE_NS
         self._attempted_ns = -ATTEMPT_EVERY_NS
         self._opened = False
+        self._off = False
         place.at(0, self._look)
 
     def fileno(self) -> int:
@@ -101,6 +102,15 @@ class MllpSender:
                     self._write(self._pipe)
         raise BlockingIOError
 
+    def power(self, on: bool) -> None:
+        """Off: nothing is left, neither connections nor messages. On: it connects anew."""
+        self._off = not on
+        if self._off:
+            self._outbox.forget()
+            self._give_up_attempts()
+            if self._pipe is not None:
+                self._lost()
+
     def close(self) -> None:
         """Let go of everything."""
         for pipe, _ in self._attempts.values():
@@ -109,8 +119,15 @@ class MllpSender:
             self._pipe.close()
         self._poll.close()
 
+    def _give_up_attempts(self) -> None:
+        for pipe, _ in self._attempts.values():
+            pipe.reset()
+        self._attempts.clear()
+
     def _look(self, now_ns: int) -> None:
         self._at(now_ns + _LOOK_NS, self._look)
+        if self._off:
+            return
         now = time.monotonic_ns()
         waits = self._pipe is not None and self._outbox.waiting
         if waits and now - self._heard_ns > self._silence_ns:
@@ -152,9 +169,7 @@ class MllpSender:
 
     def _begin(self, fd: int, since: int) -> None:
         pipe, _ = self._attempts.pop(fd)
-        for rest, _ in self._attempts.values():
-            rest.reset()
-        self._attempts.clear()
+        self._give_up_attempts()
         if self._opened:
             self.faults["reconnected"] += 1
         self._opened = True
@@ -216,12 +231,16 @@ class MllpReceiver:
         self._context = made
         self._inlet = Inlet()
         self.faults: Counter[str] = self._inlet.counts
-        self._listener = socket.create_server(here, backlog=_MOST_CONNECTIONS)
-        self._listener.setblocking(False)
         self._poll = select.epoll()
-        self._poll.register(self._listener.fileno(), select.EPOLLIN)
+        self._here = here
+        self._listen()
         self._open: dict[int, tuple[Pipe, Connection]] = {}
         self._arrived: deque[Message | ValueError] = deque()
+
+    def _listen(self) -> None:
+        self._listener = socket.create_server(self._here, backlog=_MOST_CONNECTIONS)
+        self._listener.setblocking(False)
+        self._poll.register(self._listener.fileno(), select.EPOLLIN)
 
     def fileno(self) -> int:
         """That of the epoll object over the listener and its connections."""
@@ -251,6 +270,17 @@ class MllpReceiver:
         if isinstance(found, ValueError):
             raise found
         return found
+
+    def power(self, on: bool) -> None:
+        """Off: no connection and no memory of messages is left. On: it listens again."""
+        if on:
+            self._listen()
+            return
+        self._listener.close()
+        self._inlet.forget()
+        self._arrived.clear()
+        for fd in list(self._open):
+            self._drop(fd)
 
     def close(self) -> None:
         """Let go of everything."""
