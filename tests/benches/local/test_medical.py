@@ -136,7 +136,7 @@ FAR = both(Impairment(delay=Delay(0.15)))
 
 @pytest.fixture(scope="module")
 def powerless(kit, local_host, tmp_path_factory):
-    """An ICU bed that loses its power for a second on a long path: answers are always on their way."""
+    """An ICU bed that loses its power for a second while answers to it are on a long way."""
     names = ("control", "acknowledgement", "alarm", "monitor-records")
     actions = (Action("only", 2.0, "patient", f"power-cut:{POWERLESS_S:g}s"),)
     folder = tmp_path_factory.mktemp("powerless")
