@@ -129,10 +129,13 @@ def sec_5(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     done = recording.packets.where(tap="actuator").between(window.start_ns, window.end_ns)
     if len(done) < MARKED and not wrong:
         raise ev.Cannot(f"only {len(done)} commands were executed while it was attacked")
+    watched = recording.device.stream(recording.device.watched).code
     arrived = _foreign_arrivals(recording)
+    arrived = arrived[arrived["stream"] == watched]
+    attacks = [e for e in recording.named("attack") if e.value["stream"] == watched]
     details: ev.Details = {"executed": float(len(_commands(recording, "commands-executed")))}
     for kind in TAMPERING:
-        events = [e for e in recording.named("attack") if e.value["kind"] == kind]
+        events = [e for e in attacks if e.value["kind"] == kind]
         count = sum(_reached(event, spans, arrived) for event in events)
         details[f"{kind}_reached"] = float(count)
         if count < SHOWN and not wrong:

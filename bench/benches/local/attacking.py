@@ -24,7 +24,7 @@ from bench.benches.attacker import Attacker
 from bench.benches.local.channel import Sender
 from bench.benches.local.kernel import Timer
 from bench.benches.local.layout import SIDES, address, peer_address, peer_of
-from bench.benches.local.payloads import payload_of, read
+from bench.benches.local.payloads import overheard, payload_of
 from bench.devices.ports import Message
 from bench.devices.profile import DeviceProfile
 from bench.devices.security import CONTROL
@@ -205,7 +205,7 @@ class Attacking:
     def _heard(self, said: dict[str, Any], payload: bytes) -> None:
         now_ns, link, way = said["t_ns"] - self._t0_ns, said["link"], said["way"]
         try:
-            message = read(payload, self._by_port[said["port"]])
+            message = overheard(payload, self._by_port[said["port"]])
         except (KeyError, ValueError):
             self._unreadable += 1
             message = None

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from bench.benches.local.attacking import Attacking
 from bench.benches.local.bench import LocalBench
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.layout import ATTACKERS, attacker_hardware_address, peer_address, peer_of
+from bench.benches.local.payloads import overheard, payload_of
 from bench.benches.local.ring import Frames
 from bench.benches.local.tap import Look, Streams, rows_of
+from bench.devices.association import visible
 from bench.devices.ports import Message
 from bench.devices.registry import find_device
 from bench.devices.wire import decode, encode
@@ -25,6 +28,7 @@ from bench.measure import events as ev
 from bench.measure import securing
 from bench.network.attacks import Attack
 from bench.network.library.parts import recover, settle, usual_links
+from bench.network.library.security import unsigned_update
 from bench.network.scenario import Scenario, Segment, Step
 from bench.sessions.packets import TAPS
 from bench.sessions.recording import Session
@@ -181,6 +185,41 @@ def test_what_it_cannot_read_passes_and_is_counted():
     assert done["unreadable"] == 1
 
 
+# ---- records of DTLS, to whoever has no keys
+
+CONTROL = ROBOT.stream("control")
+RECORD = bytes.fromhex("17fefd0001") + (70_000).to_bytes(6, "big") + (387).to_bytes(2, "big")
+RECORD += bytes(range(256)) + bytes(131)
+
+
+def test_a_record_is_its_number_and_can_be_copied_altered_and_made_up():
+    assert len(RECORD) == CONTROL.payload_bytes
+    seen = overheard(RECORD, CONTROL)
+    assert (seen.stream, seen.seq) == (CONTROL.code, 70_000)
+    assert not visible(seen)
+    assert payload_of(seen, CONTROL) == RECORD
+    for bit in range(12):
+        flipped = seen._replace(value=1 << bit, body={**seen.body, "flipped": bit})
+        other = payload_of(flipped, CONTROL)
+        assert other[:13] == RECORD[:13]
+        changed = int.from_bytes(other) ^ int.from_bytes(RECORD)
+        assert changed.bit_count() == 1
+    made = payload_of(Message(CONTROL.code, 70_002, 5, 50_000, None, 9), CONTROL)
+    assert len(made) == len(RECORD)
+    assert overheard(made, CONTROL).seq == 70_002
+
+
+@pytest.mark.parametrize("payload", [RECORD[:13], b"\x16" + RECORD[1:], b"\x17\xfe\xfd"])
+def test_a_handshake_and_what_is_no_record_are_not_taken_for_one(payload):
+    with pytest.raises(ValueError, match=r"shorter|magic|header|version|not"):
+        overheard(payload, CONTROL)
+
+
+def test_further_clients_speak_in_clear_beside_it():
+    hello = Message(CONTROL.code, 1, 5, 0, {"hello": {}}, 0, peer=101)
+    assert decode(payload_of(hello, CONTROL)) == hello._replace(peer=0)
+
+
 # ---- whole sessions
 
 
@@ -195,13 +234,17 @@ def attacked(*defects: str):
     actions = tuple(attack.action("tampering", 0.1 + k / 20) for k, attack in enumerate(attacks))
     scenario = Scenario("tampered", "Tampered", (settle(links), step, recover(links, 0.7)), actions)
     device = ROBOT.with_defects(dict.fromkeys(defects, 0.0))
-    session = Session("tests", device, scenario, seed=7)
+    return shown(Session("tests", device, scenario, seed=7), securing.sec_5)
+
+
+def shown(session, judge):
+    """A recording that shows something, and what was found in it."""
     reason = ""
     with LocalBench("userspace", wait_s=240.0) as bench:
         for _ in range(TRIES):
             try:
                 recording = bench.run(session, Nowhere())
-                return recording, securing.sec_5(recording, None)
+                return recording, judge(recording, None)
             except (BenchError, ev.Cannot) as error:
                 reason = str(error)
                 if isinstance(error, BenchError) and "host too busy" not in reason:
@@ -231,4 +274,41 @@ def test_a_healthy_robot_executes_nothing_that_was_tampered_with(local_host):
 
 def test_a_robot_that_executes_copies_is_found_out(local_host):
     _, (wrong, _) = attacked("executes-replayed")
+    assert wrong > 0
+
+
+def updated(*defects: str):
+    """The robot is offered updates, while the records of its control stream are tampered with."""
+    offered = unsigned_update()
+    attacks = [
+        Attack("flip", stream="control", count=6, rate_per_s=3.0),
+        Attack("replay", stream="control", count=24, rate_per_s=12.0),
+        Attack("inject", stream="control", count=40, rate_per_s=20.0),
+    ]
+    more = tuple(attack.action("update", 0.1 + k / 20) for k, attack in enumerate(attacks))
+    scenario = replace(offered, actions=(*offered.actions, *more))
+    device = ROBOT.with_defects(dict.fromkeys(defects, 0.0))
+    return shown(Session("tests", device, scenario, seed=7), securing.sec_6)
+
+
+def test_no_record_of_the_control_stream_that_was_tampered_with_is_accepted(local_host):
+    recording, (wrong, details) = updated()
+    assert (wrong, details["attempts"]) == (0.0, 3.0)
+    third = recording.packets.where(tap="third-party", direction=0, stream=CONTROL.code)
+    done = [e for e in recording.named("attack") if e.value["stream"] == CONTROL.code]
+    for kind, least in (("flip", 5), ("replay", 20), ("inject", 35)):
+        assert sum(e.value["kind"] == kind for e in done) >= least
+    tampered = np.isin(third.column("seq"), [e.value["seq"] for e in done])  # not a client's own
+    counters = recording.health.counters
+    assert np.count_nonzero(tampered) >= 0.9 * len(done)
+    assert counters["patient/control/not-accepted"] == np.count_nonzero(tampered)
+    assert counters["patient/undecodable"] == 0
+    # Those that were not touched went on being accepted: a session that stands, all the time.
+    assert counters.get("patient/control/closed", 0) == 0
+    sent = recording.packets.where(tap="patient", direction=1, stream=CONTROL.code)
+    assert np.diff(sent.column("t_ns")).max() < 200_000_000
+
+
+def test_a_robot_that_installs_what_nobody_signed_is_found_out(local_host):
+    _, (wrong, _) = updated("unsigned-update")
     assert wrong > 0
