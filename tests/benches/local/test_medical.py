@@ -10,7 +10,8 @@ from scapy.utils import rdpcap
 from bench.benches.base import BenchError
 from bench.benches.local.bench import LocalBench
 from bench.devices.registry import find_device
-from bench.measure.kpi import evidence_problems
+from bench.measure.kpi import evidence_problems, flow_problems, measure_kpi
+from bench.measure.pairing import flow_of
 from bench.network.impairment import Delay, Impairment
 from bench.network.scenario import Action, LinkState, Scenario, Segment, Step, both
 from bench.sessions.recording import Session
@@ -115,6 +116,52 @@ def test_the_taps_see_segments_with_data_of_the_declared_streams(bedside):
     )
     assert len(sent) > 30
     assert set(arrived.column("seq").tolist()) <= set(sent.column("seq").tolist())
+
+
+def first_seen(file, port):
+    """When each segment with data on its way to a port was first seen, and how often; by ends."""
+    seen = {}
+    for packet in rdpcap(str(file)):
+        if TCP in packet and packet[TCP].dport == port:
+            size = packet[IP].len - 4 * packet[IP].ihl - 4 * packet[TCP].dataofs
+            if size:
+                key = packet[IP].src, packet[TCP].sport, packet[TCP].seq
+                time_s, count = seen.get(key, (float(packet.time), 0))
+                seen[key] = time_s, count + 1
+    return seen
+
+
+def test_what_tcp_sent_again_withholds_no_verdict_and_is_paired_as_the_captures_say(bedside):
+    recording, folder = bedside
+    stream = recording.device.stream("alarm")
+    sent, got = (
+        first_seen(folder / f"{side}.pcapng", stream.port) for side in ("patient", "doctor")
+    )
+    again = [key for key, (_, count) in sent.items() if count > 1]
+    assert again  # each alarm of the outage is sent again until its connection is given up
+    flow = flow_of(recording, "alarm")
+    assert flow_problems(recording, flow, "alarm") == []
+    assert not any("already used" in p for p in measure_kpi(
+        [recording], "alarm", "loss", confidence=0.95, floor=None).problems)  # fmt: skip
+    found = {  # link and number, as the taps say it; no two connections met here
+        (f"10.77.{key >> 32}.1", key & 0xFFFFFFFF): delay_ns
+        for key, delay_ns in zip(
+            flow.seq[flow.arrived].tolist(),
+            (flow.received_ns - flow.sent_ns)[flow.arrived].tolist(),
+            strict=True,
+        )
+    }
+    truth = {
+        (host, number): (got[host, port, number][0] - since) * 1e9
+        for (host, port, number), (since, _) in sent.items()
+        if (host, port, number) in got
+    }
+    assert len(truth) > 30
+    # Captures begin before the session and end after it, by what is then still on its way.
+    assert set(found) <= set(truth)
+    assert len(truth) - len(found) <= 5
+    for key, delay_ns in found.items():
+        assert delay_ns == pytest.approx(truth[key], abs=5_000)  # a float of seconds since 1970
 
 
 def test_an_image_set_travels_as_dicom_instances(imaging):
