@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.devices.carriages import CARRIAGES
 from bench.devices.profile import AlarmProfile
 from bench.measure import events as ev
 from bench.measure.alarming import mon_2
@@ -323,6 +324,13 @@ def dat_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
         "plain": ", ".join(plain), "other_suite": ", ".join(dict.fromkeys(other)),
     }  # fmt: skip
     wrong = [key for key, flow in flows.items() if flow["readable"] or key[0] in other]
+    modelled = [
+        s.name for s in device.active_streams
+        if recording.bench != "virtual" and device.simulated
+        and not CARRIAGES[s.carriage].enciphered
+    ]  # fmt: skip
+    if modelled and not wrong:
+        raise ev.Cannot(f"sealed by a model, not enciphered: {', '.join(modelled)}")
     return float(len(wrong)), details
 
 

@@ -24,9 +24,11 @@ from bench.benches.attacker import Attacker
 from bench.benches.local.channel import Sender
 from bench.benches.local.kernel import Timer
 from bench.benches.local.layout import SIDES, address, peer_address, peer_of
+from bench.benches.local.listening import heard
 from bench.benches.local.payloads import overheard, payload_of
+from bench.devices.carriages import CARRIAGES, TCP
 from bench.devices.ports import Message
-from bench.devices.profile import DeviceProfile
+from bench.devices.profile import DeviceProfile, Stream
 from bench.devices.security import CONTROL
 from bench.network.attacks import Attack
 from bench.network.impairment import DIRECTIONS
@@ -112,6 +114,7 @@ class Attacking:
         self._rows: list[tuple[int, int, int, int, int, int, int]] = []
         self._armed: dict[tuple[int, int, int], int] = {}
         self._unreadable = self._lost = 0
+        self._listens = False
         self._done: dict[str, int] = {}
         self._attacker = Attacker(profile, links, self, seed)
         self._watch(profile, [attack for _, attack in attacks])
@@ -123,14 +126,18 @@ class Attacking:
         wanted = {(way, profile.stream(CONTROL).port): 0 for way in (0, 1)}
         for attack in attacks:
             if attack.kind == "listen":
+                self._listens = True
                 for stream in profile.active_streams:
-                    flow = DIRECTIONS.index(stream.direction), stream.port
-                    wanted.setdefault(flow, _LISTENED_PER_S)
+                    both = CARRIAGES[stream.carriage].enciphered  # the server's hello comes back
+                    for way in (0, 1) if both else (DIRECTIONS.index(stream.direction),):
+                        wanted.setdefault((way, stream.port), _LISTENED_PER_S)
             elif attack.kind in _FOLLOWING:
                 stream = profile.stream(attack.stream or profile.watched)
                 wanted[DIRECTIONS.index(attack.way), stream.port] = 0
         for (way, port), most_per_s in wanted.items():
-            self._tell({"do": "watch", "way": way, "port": port, "most_per_s": most_per_s})
+            said = {"do": "watch", "way": way, "port": port, "most_per_s": most_per_s}
+            tcp = CARRIAGES[self._by_port[port].carriage].protocol == TCP
+            self._tell({**said, "protocol": "tcp" if tcp else "udp"})
 
     # ---- the way out of the brain ---------------------------------------------------------------
 
@@ -204,6 +211,11 @@ class Attacking:
 
     def _heard(self, said: dict[str, Any], payload: bytes) -> None:
         now_ns, link, way = said["t_ns"] - self._t0_ns, said["link"], said["way"]
+        stream = self._by_port.get(said["port"])
+        if self._listens and stream is not None and CARRIAGES[stream.carriage].enciphered:
+            self._listen(stream, way, payload)
+        if said["is"] == "segment":
+            return
         try:
             message = overheard(payload, self._by_port[said["port"]])
         except (KeyError, ValueError):
@@ -221,6 +233,14 @@ class Attacking:
             self._rows.append((now_ns, tap, way, link, message.stream, message.seq, size))
             client = message._replace(peer=peer_of(said["target"]))
             self._attacker.receive(time.monotonic_ns() - self._t0_ns, link, client)
+
+    def _listen(self, stream: Stream, way: int, payload: bytes) -> None:
+        """What a listener makes of bytes that ought to be enciphered."""
+        found, listener = heard(payload, stream.code), self._attacker.eavesdropper
+        if found.suite:
+            listener.suite(found.suite)
+        if found.enciphered or found.readable:
+            listener.seen(way, stream.code, 1, marked=True, readable=found.readable)
 
     def _decide(
         self, number: int, now_ns: int, link: int, way: int, message: Message | None, port: int

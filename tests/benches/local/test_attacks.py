@@ -17,6 +17,7 @@ from bench.benches.local.attacking import Attacking
 from bench.benches.local.bench import LocalBench
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.layout import ATTACKERS, attacker_hardware_address, peer_address, peer_of
+from bench.benches.local.listening import heard
 from bench.benches.local.payloads import overheard, payload_of
 from bench.benches.local.ring import Frames
 from bench.benches.local.tap import Look, Streams, rows_of
@@ -28,14 +29,18 @@ from bench.measure import events as ev
 from bench.measure import securing
 from bench.network.attacks import Attack
 from bench.network.library.parts import recover, settle, usual_links
-from bench.network.library.security import unsigned_update
+from bench.network.library.security import eavesdropping, unsigned_update
 from bench.network.scenario import Scenario, Segment, Step
 from bench.sessions.packets import TAPS
 from bench.sessions.recording import Session
+from bench.studies.planning import capabilities
 from instruments.attacks.messages import LARGEST, channel, packed, unpacked
 
 ROBOT = find_device("telesurgery-robot")
 COMMAND = ROBOT.stream("haptic-command")
+CONTROL = ROBOT.stream("control")
+RECORD = bytes.fromhex("17fefd0001") + (70_000).to_bytes(6, "big") + (387).to_bytes(2, "big")
+RECORD += bytes(range(256)) + bytes(131)
 TRIES = 5
 THIRD = TAPS.index("third-party")
 
@@ -185,11 +190,22 @@ def test_what_it_cannot_read_passes_and_is_counted():
     assert done["unreadable"] == 1
 
 
-# ---- records of DTLS, to whoever has no keys
+def test_what_ought_to_be_enciphered_and_can_be_read_is_told():
+    table = Table((0, Attack("listen", seconds=0.3)), end_s=0.5)
+    clear = Message(CONTROL.code, 1, 5, 0, {"here": 1}, 99)
+    for _ in range(5):
+        table.say("passed", clear, 400, port=CONTROL.port)
+    said = {"is": "segment", "t_ns": 0, "link": 0, "way": 1, "port": CONTROL.port}
+    table.hands.send(packed(said, RECORD))
+    notes, _ = table.report()
+    flows = {(f["stream"], f["way"]): f for f in notes["overheard"][-1]["flows"]}
+    assert flows["control", "to-patient"]["readable"] == 5
+    assert flows["control", "to-doctor"] == {
+        "stream": "control", "way": "to-doctor", "packets": 1, "marked": 1, "readable": 0,
+    }  # fmt: skip
 
-CONTROL = ROBOT.stream("control")
-RECORD = bytes.fromhex("17fefd0001") + (70_000).to_bytes(6, "big") + (387).to_bytes(2, "big")
-RECORD += bytes(range(256)) + bytes(131)
+
+# ---- records of DTLS, to whoever has no keys
 
 
 def test_a_record_is_its_number_and_can_be_copied_altered_and_made_up():
@@ -218,6 +234,46 @@ def test_a_handshake_and_what_is_no_record_are_not_taken_for_one(payload):
 def test_further_clients_speak_in_clear_beside_it():
     hello = Message(CONTROL.code, 1, 5, 0, {"hello": {}}, 0, peer=101)
     assert decode(payload_of(hello, CONTROL)) == hello._replace(peer=0)
+
+
+# ---- a listener
+
+
+def server_hello(suite: int, *, dtls: bool) -> bytes:
+    body = b"\xfe\xfd" + bytes(32) + b"\x04" + bytes(4) + suite.to_bytes(2, "big") + b"\0"
+    if dtls:
+        return b"\x16\xfe\xfd" + bytes(10) + b"\x02" + bytes(11) + body
+    return b"\x16\x03\x03" + bytes(2) + b"\x02" + bytes(3) + body
+
+
+@pytest.mark.parametrize("dtls", [False, True])
+def test_a_listener_reads_the_suite_from_a_servers_hello(dtls):
+    known = server_hello(0xC02C, dtls=dtls)
+    assert heard(known, 0) == (False, False, "TLS_AES_256_GCM_SHA384")
+    assert heard(server_hello(0xC0B0, dtls=dtls), 0).suite == "0xc0b0"
+    assert all(heard(known[:n], 0).suite == "" for n in range(len(known) - 3))
+
+
+TLS_DATA = bytes.fromhex("17030300f0")
+
+
+@pytest.mark.parametrize(
+    ("payload", "enciphered", "readable"),
+    [
+        (RECORD, True, False),
+        (TLS_DATA + bytes(240), True, False),
+        (TLS_DATA + b"\x0bMSH|^~\\&|MONITOR|" + bytes(200), False, True),  # a suite without cipher
+        (RECORD[:21] + encode(Message(0, 1, 5), 300), False, True),
+        (encode(Message(0, 1, 5, tag=9), 64), False, True),
+        (encode(Message(1, 1, 5), 64), False, False),  # another stream's
+        (b"\x0bMSH|^~\\&|MONITOR|", False, True),
+        (b"compressed, or in a code that nobody knows", False, False),
+        (b"\x16\xfe\xfd" + bytes(40), False, False),
+        (b"", False, False),
+    ],
+)
+def test_what_a_listener_makes_of_bytes(payload, enciphered, readable):
+    assert heard(payload, 0) == (enciphered, readable, "")
 
 
 # ---- whole sessions
@@ -312,3 +368,36 @@ def test_no_record_of_the_control_stream_that_was_tampered_with_is_accepted(loca
 def test_a_robot_that_installs_what_nobody_signed_is_found_out(local_host):
     _, (wrong, _) = updated("unsigned-update")
     assert wrong > 0
+
+
+def enciphered():
+    """An infusion monitor all of whose streams travel over DTLS and TLS."""
+    device = find_device("infusion-monitor")
+    streams = tuple(
+        replace(s, carriage="dtls", payload_bytes=max(s.payload_bytes, 200))
+        if s.carriage == "datagram"
+        else s
+        for s in device.streams
+    )
+    return replace(device, streams=streams)
+
+
+def test_of_a_device_that_enciphers_everything_nothing_can_be_read(local_host):
+    device = enciphered()
+    assert "listener" in capabilities(device, "local")
+    assert "listener" not in capabilities(find_device("infusion-monitor"), "local")
+    session = Session("tests", device, eavesdropping(), seed=7)
+    recording, (wrong, details) = shown(session, securing.dat_1)
+    assert (wrong, details["plain"], details["other_suite"]) == (0.0, "", "")
+    assert details["suites"] == "TLS_AES_256_GCM_SHA384"
+    (report,) = [e.value for e in recording.named("overheard")]
+    flows = {(flow["stream"], flow["way"]): flow["marked"] for flow in report["flows"]}
+    for stream in device.active_streams:
+        assert flows[stream.name, stream.direction] > 2
+    state = device.stream("infusion-state")
+    arrived = recording.packets.where(tap="doctor", direction=1, stream=state.code)
+    assert len(arrived) > 20  # a stream of the patient's side alone stands as well
+    # The same, had one stream travelled plainly, with the device's modelled tags.
+    modelled = replace(recording, device=find_device("infusion-monitor"))
+    with pytest.raises(ev.Cannot, match="sealed by a model, not enciphered: acknowledgement, inf"):
+        securing.dat_1(modelled, None)

@@ -1,9 +1,9 @@
 """A stream over DTLS 1.2 (RFC 6347): OpenSSL, certificates on both sides, one message a record.
 
 Datagram TLS keeps the device's own timing: a lost record is a lost message and delays no other,
-and after an interruption the session goes on as if nothing had been. The patient's side is the
-server. OpenSSL works on memory here, not on the socket, so that nothing ever blocks; its
-retransmissions in a handshake are looked after ten times a second.
+and after an interruption the session goes on as if nothing had been. The stream's source is the
+client, of the control stream the doctor's side. OpenSSL works on memory here, not on the socket,
+so that nothing ever blocks; its retransmissions in a handshake are looked after ten times a second.
 
 A client whose handshake does not come to an end within :data:`TRY_NS` begins anew. The server
 keeps what stands until a new handshake is complete (RFC 6347, 4.2.8), and sends nothing before a
@@ -59,7 +59,7 @@ class Dtls:
         if place.identity is None:
             raise ValueError("DTLS needs an identity")
         self.faults: Counter[str] = Counter()
-        self._server = place.side == "patient"
+        self._server = place.side != place.stream.source
         self._context = dtls_context(place.identity)
         self._sock = connected(place.link, place.side, place.stream.port)
         self._size = place.stream.payload_bytes - DTLS_BYTES
