@@ -281,6 +281,20 @@ def test_a_lost_flight_is_sent_again_by_openssls_own_timer(kit, identities):
         assert ends.doctor.stands
 
 
+def test_the_source_of_a_stream_opens_its_session_and_the_other_side_need_not_speak(
+    kit, identities
+):
+    stream = replace(kit.standin.VIDEO, carriage="dtls", packets=1)
+    with Ends(stream, identities) as ends:
+        ends.exchange()
+        assert ends.patient.stands
+        sent = [Message(2, n, 5, n) for n in range(3)]
+        for message in sent:
+            ends.patient.send(message)
+        assert ends.exchange()["doctor"] == sent
+        assert not ends.patient.faults + ends.doctor.faults
+
+
 def test_a_stranger_who_opens_a_session_ends_none_that_stands(standing):
     stranger = credentials.identities("stand-in")["doctor"]
     session = SSL.Connection(dtls.dtls_context(stranger))
