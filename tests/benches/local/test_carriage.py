@@ -204,6 +204,18 @@ def test_a_message_is_in_the_record_of_its_number_and_one_on_every_link(standing
     assert numbers(standing.patient) == [5007, 5008, 5011]
 
 
+def test_a_device_that_was_without_power_goes_on_with_the_next_round_number_on_every_link(standing):
+    for seq in range(1, 8):
+        standing.doctor.send(control(seq))
+    lose(standing.patient)
+    for seq in (1 << 20, (1 << 20) + 1, (1 << 20) + 5):
+        standing.doctor.send(control(seq))
+    assert numbers(standing.patient) == [1025, 1026, 1030]
+    for seq in (2 << 20, (2 << 20) + 1):
+        standing.doctor.send(control(seq))
+    assert numbers(standing.patient) == [2049, 2050]
+
+
 def test_a_lost_record_delays_no_other_and_an_outage_needs_no_new_handshake(standing):
     for n in range(1, 400):
         standing.doctor.send(control(n))

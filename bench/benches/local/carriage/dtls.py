@@ -44,6 +44,8 @@ _RANDOM = slice(27, 59)
 _MOST_BYTES = 2048
 _MOST_SKIPPED = 1024
 """Numbers left out before one message; what is more waits for the next. Some µs each."""
+_STARTED_ANEW = 8 * _MOST_SKIPPED
+"""A device that jumps by more has lost its power: nobody could leave out so many in time."""
 
 
 class Dtls:
@@ -100,6 +102,8 @@ class Dtls:
         """Use up record numbers until the next one is that of the message, and one."""
         if seq < self._last:  # the device's numbers began anew
             self._base = self._sent - seq
+        elif self._base + seq - self._sent > _STARTED_ANEW:  # to the same number on every link
+            self._base = -(-self._sent // _MOST_SKIPPED) * _MOST_SKIPPED - seq
         self._last = seq
         missing = min(self._base + seq - self._sent, _MOST_SKIPPED)
         if missing <= 0:

@@ -33,6 +33,8 @@ ATTEMPT_LASTS_NS = 3_000_000_000
 """... for so long."""
 
 _LOOK_NS = 100_000_000
+_APART_NS = 4_000_000
+"""Opening a session costs a side some ms: its streams do not try at the same instant."""
 _MOST_CONNECTIONS = 16
 _MOST_ANSWERS = 1 << 20
 _IN_OUT = select.EPOLLIN | select.EPOLLOUT
@@ -76,7 +78,7 @@ class MllpSender:
         self._attempted_ns = -ATTEMPT_EVERY_NS
         self._opened = False
         self._off = False
-        place.at(0, self._look)
+        place.at((_APART_NS * (2 * place.stream.code + place.link)) % _LOOK_NS, self._look)
 
     def fileno(self) -> int:
         """That of the epoll object over its connection and attempts."""
