@@ -102,19 +102,16 @@ def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
     """What bench and device offer to tests that need something.
 
     On the local bench attacks take scapy (an optional extra). Somebody listens there only to a
-    device all of whose streams are really enciphered: what a model seals could be read. Nobody
-    intercepts a session over DTLS there: that would take another one, to both sides.
+    device all of whose streams are really enciphered: what a model seals could be read.
     """
     found = set(device.functions)
     if bench == "virtual":
         return frozenset(found | {"attacker", "listener", "interceptor"})
     found.add("real-packets")
     if bench == "local" and find_spec("scapy") is not None:
-        found.add("attacker")
+        found |= {"attacker", "interceptor"}
         if all(CARRIAGES[stream.carriage].enciphered for stream in device.active_streams):
             found.add("listener")
-        if all(stream.carriage != "dtls" for stream in device.streams):
-            found.add("interceptor")
     return frozenset(found)
 
 

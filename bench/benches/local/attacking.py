@@ -21,9 +21,11 @@ from typing import Any
 import numpy as np
 
 from bench.benches.attacker import Attacker
+from bench.benches.local.carriage.credentials import identities
 from bench.benches.local.channel import Sender
+from bench.benches.local.intercepting import Interceptor
 from bench.benches.local.kernel import Timer
-from bench.benches.local.layout import SIDES, address, peer_address, peer_of
+from bench.benches.local.layout import SIDES, address, other, peer_address, peer_of
 from bench.benches.local.listening import heard
 from bench.benches.local.payloads import overheard, payload_of
 from bench.devices.carriages import CARRIAGES, TCP
@@ -32,6 +34,7 @@ from bench.devices.profile import DeviceProfile, Stream
 from bench.devices.security import CONTROL
 from bench.network.attacks import Attack
 from bench.network.impairment import DIRECTIONS
+from bench.network.scenario import Side
 from bench.sessions.packets import ROW, TAPS
 from bench.units import NS_PER_S
 from instruments.attacks.messages import LARGEST, Station, channel, packed, stand, unpacked
@@ -115,6 +118,8 @@ class Attacking:
         self._armed: dict[tuple[int, int, int], int] = {}
         self._unreadable = self._lost = 0
         self._listens = False
+        self._device, self._control = profile.name, profile.stream(CONTROL).code
+        self._interceptors: dict[int, Interceptor] = {}
         self._done: dict[str, int] = {}
         self._attacker = Attacker(profile, links, self, seed)
         self._watch(profile, [attack for _, attack in attacks])
@@ -193,7 +198,31 @@ class Attacking:
             link = self._links.index(attack.link)
             for way in (0, 1):
                 self._tell({"do": "announce", "link": link, "way": way})
+            self._intercept(now_ns, link, attack)
         self._attacker.begin(now_ns, attack)
+
+    def _intercept(self, now_ns: int, link: int, attack: Attack) -> None:
+        """As often as the attack asks, open sessions of DTLS in either side's name."""
+        control = self._streams[self._control]
+        if control.carriage != "dtls":
+            return
+        if link not in self._interceptors:
+            self._interceptors[link] = Interceptor(
+                identities(self._device), other(control.source),
+                lambda side, datagram: self._in_other_name(link, side, datagram),
+                lambda side: self._intercepted(link, side),
+            )  # fmt: skip
+        step_ns = round(NS_PER_S / attack.rate_per_s)
+        for number in range(attack.count):
+            self.at(now_ns + number * step_ns, lambda _: self._interceptors[link].begin())
+
+    def _intercepted(self, link: int, side: Side) -> None:
+        now_ns = time.monotonic_ns() - self._t0_ns
+        self.note(now_ns, "intercepted", {"link": link, "towards": side})
+
+    def _in_other_name(self, link: int, side: Side, datagram: bytes) -> None:
+        flow = {"link": link, "way": SIDES.index(side), "port": self._streams[self._control].port}
+        self._tell({"do": "send", **flow, "source": address(link, other(side))}, datagram)
 
     def _hear(self) -> None:
         for _ in range(_MOST_MESSAGES):
@@ -216,6 +245,8 @@ class Attacking:
             self._listen(stream, way, payload)
         if said["is"] == "segment":
             return
+        if stream is not None and stream.code == self._control and link in self._interceptors:
+            self._interceptors[link].hear(SIDES[1 - way], payload)
         try:
             message = overheard(payload, self._by_port[said["port"]])
         except (KeyError, ValueError):
@@ -288,5 +319,6 @@ class Attacking:
             self._hear()
         if not self._done:
             raise OSError("the attack process does not say how it went")
-        more = {"unreadable": self._unreadable, "lost": self._lost}
+        refused = sum(len(each.refused) for each in self._interceptors.values())
+        more = {"unreadable": self._unreadable, "lost": self._lost, "intercepts_refused": refused}
         self._out.send({"done": {**self._done, **more, "cpu_ns": time.process_time_ns()}})

@@ -35,19 +35,18 @@ def payload_of(message: Message, stream: Stream) -> bytes:
     return _plain(message, stream.payload_bytes)
 
 
-def _plain(message: Message, size: int) -> bytes:
+def _plain(message: Message, size: int, most: int = LARGEST_PAYLOAD) -> bytes:
     try:
         return wire.encode(message, size)
     except ValueError:
-        return wire.encode(message, LARGEST_PAYLOAD)
+        return wire.encode(message, most)
 
 
 def _record_of(message: Message, stream: Stream) -> bytes:
     whole = (message.body or {}).get(RECORD)
     if whole is None:
-        inside = _plain(message, stream.payload_bytes - DTLS_BYTES).ljust(
-            stream.payload_bytes - _HEAD, b"\0"
-        )
+        size, most = stream.payload_bytes - DTLS_BYTES, LARGEST_PAYLOAD - _HEAD
+        inside = _plain(message, size, most).ljust(stream.payload_bytes - _HEAD, b"\0")
         number = message.seq.to_bytes(6, "big")
         return _DATA + number + len(inside).to_bytes(2, "big") + inside
     record = bytearray.fromhex(whole)

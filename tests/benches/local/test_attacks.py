@@ -29,7 +29,7 @@ from bench.measure import events as ev
 from bench.measure import securing
 from bench.network.attacks import Attack
 from bench.network.library.parts import recover, settle, usual_links
-from bench.network.library.security import eavesdropping, unsigned_update
+from bench.network.library.security import eavesdropping, rogue_network, unsigned_update
 from bench.network.scenario import Scenario, Segment, Step
 from bench.sessions.packets import TAPS
 from bench.sessions.recording import Session
@@ -392,3 +392,34 @@ def test_of_a_device_that_enciphers_everything_nothing_can_be_read(local_host):
     modelled = replace(recording, device=replace(device, streams=streams))
     with pytest.raises(ev.Cannot, match="sealed by a model, not enciphered: infusion-state"):
         securing.dat_1(modelled, None)
+
+
+ALARM = next(alarm for alarm in ROBOT.alarms if alarm.name == "network-intrusion")
+
+
+def gatewayed(*defects: str):
+    """The robot behind a false gateway, and what SEC-3 finds."""
+    device = ROBOT.with_defects(dict.fromkeys(defects, 0.0))
+    session = Session("tests", device, rogue_network(), seed=7)
+    return shown(session, lambda recording, _: securing.sec_3(recording, ALARM))
+
+
+def test_no_false_gateway_opens_a_session_to_either_side_and_the_robot_alarms(local_host):
+    recording, (wrong, details) = gatewayed()
+    assert "interceptor" in capabilities(ROBOT, "local")
+    assert (wrong, details["accepted"]) == (0.0, 0.0)
+    assert details["alarm_s"] < ALARM.within_s
+    counters = recording.health.counters
+    refused = counters["patient/control/refused (certificate verify failed)"]
+    assert refused >= 8  # of ten; the gateway was told so by OpenSSL's alert
+    assert counters["attacker/intercepts_refused"] >= 8
+    assert (
+        counters.get("doctor/control/closed", 0) == counters.get("patient/control/closed", 0) == 0
+    )
+    beats = recording.packets.where(tap="patient", direction=0, stream=CONTROL.code)
+    assert np.diff(beats.column("t_ns")).max() < 200_000_000
+
+
+def test_a_robot_that_takes_the_gateways_commands_is_found_out(local_host):
+    _, (wrong, _) = gatewayed("executes-injected")
+    assert wrong > 0

@@ -13,6 +13,7 @@ import pytest
 from OpenSSL import SSL
 
 from bench.benches.local.carriage import OPENERS, Place, credentials, datagram, dtls
+from bench.benches.local.intercepting import Interceptor
 from bench.benches.local.port import LocalPort
 from bench.devices.ports import Message
 
@@ -319,6 +320,66 @@ def test_a_stranger_who_opens_a_session_ends_none_that_stands(standing):
     assert standing.exchange()["patient"] == [control(9)]
     standing.patient.send(control(5))
     assert standing.exchange()["doctor"] == [control(5)]
+
+
+def gateway(ends, shown):
+    """A false gateway on the way between both ends, and towards whom it opened a session."""
+    opened = []
+    there = {"patient": ends.doctor, "doctor": ends.patient}  # whose socket sends to whom
+    made = Interceptor(
+        shown, "patient", lambda side, datagram: there[side]._sock.send(datagram), opened.append
+    )
+
+    def step(now_ns):
+        """What each side says passes the gateway; what it does to them comes of it."""
+        ends.until(now_ns)
+        for _ in range(8):
+            for side, carriage in (("patient", ends.patient), ("doctor", ends.doctor)):
+                taken(carriage)
+                for datagram in said[side]:
+                    made.hear(side, datagram)
+                said[side].clear()
+
+    said = {"patient": [], "doctor": []}
+    for side, carriage in (("patient", ends.patient), ("doctor", ends.doctor)):
+        carriage._sock = Overheard(carriage._sock, said[side])
+    return made, opened, step
+
+
+class Overheard:
+    """A socket of which every datagram sent is kept beside."""
+
+    def __init__(self, sock, kept):
+        self._sock, self._kept = sock, kept
+
+    def send(self, data):
+        self._kept.append(bytes(data))
+        return self._sock.send(data)
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+
+def test_a_false_gateway_is_refused_while_a_session_stands(standing):
+    gate, opened, step = gateway(standing, credentials.identities("stand-in"))
+    for number in range(3):
+        gate.begin()
+        step(number * S)
+    assert opened == []
+    assert len(gate.refused) == 3
+    assert standing.patient.faults["refused (certificate verify failed)"] == 3
+    standing.doctor.send(control(1))
+    assert standing.exchange(4 * S)["patient"] == [control(1)]
+    assert not standing.doctor.faults["closed"]
+
+
+def test_a_gateway_whom_a_device_believes_is_found_out(kit, identities):
+    """Nothing but the check of the certificate keeps it out: with the right authority it is in."""
+    with Ends(kit.standin.CONTROL, identities) as ends:
+        gate, opened, step = gateway(ends, identities)
+        gate.begin()
+        step(S)
+        assert "patient" in opened
 
 
 def rubbish(seed):

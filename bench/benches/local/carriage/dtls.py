@@ -95,7 +95,7 @@ class Dtls:
         self._skip(self._standing, message.seq)
         self._standing.send(payload)
         self._sent += 1
-        for datagram in _datagrams(self._standing):
+        for datagram in datagrams(self._standing):
             self._sock.send(datagram)
 
     def _skip(self, session: SSL.Connection, seq: int) -> None:
@@ -110,7 +110,7 @@ class Dtls:
             return
         for _ in range(missing):
             session.send(b"\0")
-        for _ in _datagrams(session):
+        for _ in datagrams(session):
             pass  # it goes nowhere
         self._sent += missing
 
@@ -207,7 +207,7 @@ class Dtls:
     def _flush(self, session: SSL.Connection) -> None:
         """Send what a handshake has to say. What the network does not take is sent again later."""
         try:
-            for datagram in _datagrams(session):
+            for datagram in datagrams(session):
                 self._sock.send(datagram)
         except OSError:
             self.faults["unsent"] += 1
@@ -239,7 +239,7 @@ def _is_hello(datagram: bytes) -> bool:
     )
 
 
-def _datagrams(session: SSL.Connection) -> Iterator[bytes]:
+def datagrams(session: SSL.Connection) -> Iterator[bytes]:
     """What OpenSSL has to send: its records, as many in a datagram as one Ethernet frame takes."""
     try:
         flight = session.bio_read(LARGEST_DATAGRAM)
