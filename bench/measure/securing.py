@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.devices.carriages import CARRIAGES
 from bench.devices.profile import AlarmProfile
+from bench.devices.security import CONTROL
 from bench.measure import events as ev
 from bench.measure.alarming import mon_2
 from bench.measure.holding import fail_3, loc_1
@@ -227,9 +228,10 @@ def sec_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     back = _foreign_arrivals(recording, 1)
     if len(attacks) < SHOWN or len(arrived) < len(attacks) or len(back) < len(attacks):
         raise ev.Cannot("the rogue network did not reach both sides")
+    opened = _intercepted(recording)
     onset = int(arrived[0])
     ev.moving_at(recording, onset)
-    accepted = len(_seen(recording, "intercepted")) + _altered(recording)
+    accepted = opened + _altered(recording)
     details: ev.Details = {
         "attempts": float(len(attacks)), "accepted": float(accepted), "surrogate": SURROGATE,
     }  # fmt: skip
@@ -246,6 +248,20 @@ def sec_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
             details["wrong"] = "the alarm came late or with another priority"
             return ev.NEVER, details
     return float(accepted), details
+
+
+def _intercepted(recording: Recording) -> int:
+    """Sessions that a rogue network opened.
+
+    Raises:
+        Cannot: of those that it tried to open over real DTLS, too few were seen to their end.
+    """
+    opened = len(_seen(recording, "intercepted"))
+    ended = opened + recording.health.counters.get("attacker/intercepts_refused", 0)
+    over_dtls = recording.device.stream(CONTROL).carriage == "dtls"
+    if recording.bench != "virtual" and over_dtls and ended < SHOWN:
+        raise ev.Cannot(f"only {ended} handshakes of the rogue network were seen to their end")
+    return opened
 
 
 def sec_4(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:

@@ -416,6 +416,9 @@ def test_no_false_gateway_opens_a_session_to_either_side_and_the_robot_alarms(lo
     assert (
         counters.get("doctor/control/closed", 0) == counters.get("patient/control/closed", 0) == 0
     )
+    health = replace(recording.health, counters={**counters, "attacker/intercepts_refused": 4})
+    with pytest.raises(ev.Cannot, match="only 4 handshakes"):  # else it would show nothing of DTLS
+        securing.sec_3(replace(recording, health=health), ALARM)
     beats = recording.packets.where(tap="patient", direction=0, stream=CONTROL.code)
     assert np.diff(beats.column("t_ns")).max() < 200_000_000
 

@@ -325,9 +325,9 @@ def test_a_stranger_who_opens_a_session_ends_none_that_stands(standing):
 def gateway(ends, shown):
     """A false gateway on the way between both ends, and towards whom it opened a session."""
     opened = []
-    there = {"patient": ends.doctor, "doctor": ends.patient}  # whose socket sends to whom
+    there = {"patient": ends.doctor._sock, "doctor": ends.patient._sock}  # whose reaches whom
     made = Interceptor(
-        shown, "patient", lambda side, datagram: there[side]._sock.send(datagram), opened.append
+        shown, "patient", lambda side, datagram: there[side].send(datagram), opened.append
     )
 
     def step(now_ns):
@@ -336,9 +336,9 @@ def gateway(ends, shown):
         for _ in range(8):
             for side, carriage in (("patient", ends.patient), ("doctor", ends.doctor)):
                 taken(carriage)
-                for datagram in said[side]:
-                    made.hear(side, datagram)
-                said[side].clear()
+                passed, said[side][:] = list(said[side]), []
+                for each in passed:
+                    made.hear(side, each)
 
     said = {"patient": [], "doctor": []}
     for side, carriage in (("patient", ends.patient), ("doctor", ends.doctor)):
@@ -373,13 +373,29 @@ def test_a_false_gateway_is_refused_while_a_session_stands(standing):
     assert not standing.doctor.faults["closed"]
 
 
-def test_a_gateway_whom_a_device_believes_is_found_out(kit, identities):
+def test_a_gateway_whom_a_device_believes_is_found_out(standing, identities):
     """Nothing but the check of the certificate keeps it out: with the right authority it is in."""
+    gate, opened, step = gateway(standing, identities)
+    gate.begin()
+    step(0)
+    assert (opened, gate.refused) == (["patient"], [])
+
+
+@pytest.mark.parametrize("believed", [False, True])
+def test_a_gateway_that_answers_in_the_servers_place(kit, identities, believed):
+    shown = identities if believed else credentials.identities("stand-in")
     with Ends(kit.standin.CONTROL, identities) as ends:
-        gate, opened, step = gateway(ends, identities)
-        gate.begin()
-        step(S)
-        assert "patient" in opened
+        _, opened, step = gateway(ends, shown)
+
+        def swallow():
+            ends.patient._sock.recv(65535)
+            raise BlockingIOError
+
+        ends.patient.take = swallow  # nothing reaches the server
+        step(0)
+        assert opened == (["doctor"] if believed else [])
+        assert ends.doctor.faults["refused (certificate verify failed)"] == (not believed)
+        assert ends.doctor.stands == believed
 
 
 def rubbish(seed):
