@@ -42,13 +42,21 @@ class Eavesdropper:
             if isinstance(said, dict):
                 self._suites.add(str(said.get("suite")))
             return
-        flow = self._flows.get((message.stream, way))
+        known = bool(message.value or body)
+        self.seen(way, message.stream, count, marked=known, readable=known and visible(message))
+
+    def seen(self, way: int, code: int, count: int, *, marked: bool, readable: bool) -> None:
+        """``count`` packets of a stream passed, with known content or not, to be read or not."""
+        flow = self._flows.get((code, way))
         if flow is None:
-            flow = self._flows[message.stream, way] = Overheard()
+            flow = self._flows[code, way] = Overheard()
         flow.packets += count
-        if message.value or body:
-            flow.marked += count
-            flow.readable += count * visible(message)
+        flow.marked += count * marked
+        flow.readable += count * readable
+
+    def suite(self, name: str) -> None:
+        """A server chose a suite."""
+        self._suites.add(name)
 
     def report(self) -> dict[str, Any]:
         """As JSON data."""

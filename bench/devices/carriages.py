@@ -24,19 +24,23 @@ class CarriageKind:
     """One carriage.
 
     ``title``: in words. ``protocol``: IP protocol number. ``least_bytes``: the smallest payload
-    that holds its headers and a message without a body.
+    that holds its headers and a message without a body. ``enciphered``: on real networks nobody
+    without the keys reads what it carries.
     """
 
     title: str
     protocol: int
     least_bytes: int
+    enciphered: bool = False
 
 
 CARRIAGES: Mapping[str, CarriageKind] = {
     PLAIN: CarriageKind("UDP with the simulated devices' own header", UDP, 22),
     "rtp": CarriageKind("RTP (RFC 3550), the message in a header extension (RFC 8285)", UDP, 44),
-    "dtls": CarriageKind("DTLS 1.2 (RFC 6347), both sides with certificates", UDP, 22 + DTLS_BYTES),
-    "mllp": CarriageKind("HL7 v2 over MLLP, on TCP", TCP, 22),
-    "dicom": CarriageKind("DICOM C-STORE, on TCP", TCP, 22),
+    "dtls": CarriageKind(
+        "DTLS 1.2 (RFC 6347), both sides with certificates", UDP, 22 + DTLS_BYTES, True
+    ),
+    "mllp": CarriageKind("HL7 v2 over MLLP in TLS, on TCP", TCP, 22, True),
+    "dicom": CarriageKind("DICOM C-STORE in TLS, on TCP", TCP, 22, True),
 }
 """By name, as in a profile."""

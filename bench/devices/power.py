@@ -15,6 +15,9 @@ from bench.units import duration_s, ns
 POWER_CUT = "power-cut"
 """The action: ``power-cut`` or ``power-cut:2s``, how long the power is gone."""
 
+POWER = "power"
+"""The contact: 1 while there is power."""
+
 _BOOT_NUMBERS = 1 << 20
 """Packet numbers of one power-up: those of the next begin above them."""
 
@@ -98,7 +101,7 @@ class Powered:
 
     def start(self, now_ns: int) -> None:
         """Power on."""
-        self._port.contact(now_ns, "power", 1)
+        self._port.contact(now_ns, POWER, 1)
         self._gate = PowerGate(self._port, self._boot)
         self._side = self._make(self._gate)
         self._boot += 1
@@ -115,7 +118,7 @@ class Powered:
             return
         self._gate.cut(now_ns)
         self._gate = self._side = None
-        self._port.contact(now_ns, "power", 0)
+        self._port.contact(now_ns, POWER, 0)
         self._port.at(now_ns + ns(duration_s(lasts or "1s")), self.start)
 
     def receive(self, now_ns: int, link: int, message: Message) -> None:

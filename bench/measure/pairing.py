@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bench.captures import matching
 from bench.captures.matching import Arrival, Fate, Pairs, Tap, Watch
+from bench.devices.carriages import CARRIAGES, TCP
 from bench.network.impairment import DIRECTIONS
 from bench.sessions.packets import TAPS, PacketTable
 from bench.sessions.recording import Recording
@@ -134,7 +135,8 @@ def flow_of(recording: Recording, stream: str, direction: str | None = None) -> 
     found = recording.device.stream(stream)
     way = DIRECTIONS.index(direction or found.direction)
     rows = recording.packets.where(stream=found.code, direction=way)
-    return pair(rows, way, recording.schedule.end_ns)
+    over_tcp = recording.bench != "virtual" and CARRIAGES[found.carriage].protocol == TCP
+    return (pair_segments if over_tcp else pair)(rows, way, recording.schedule.end_ns)
 
 
 def flow_of_pairs(
@@ -206,6 +208,102 @@ def pair(rows: PacketTable, direction: int, end_ns: int) -> Flow:
     reordered = sum(_overtaken(pairs.place[link == each]) for each in np.unique(link))
     return _flow(
         pairs, sent["size"].astype(np.int64), sent["seq"].astype(np.int64), link, reordered
+    )
+
+
+REUSED_NS = 10_000_000_000
+"""Longer than any connection of the carriages goes on sending a segment again."""
+
+_LONGEST_FRAME = 1 << 16
+_LEAST_HEADERS = 14 + 20 + 20
+"""Of a frame with a segment of TCP."""
+
+
+def pair_segments(rows: PacketTable, direction: int, end_ns: int) -> Flow:
+    """As :func:`pair`, of segments of TCP: one that was sent again is one packet.
+
+    Its delay is from its first sending to its first arrival, whichever of its sendings that was
+    (docs/carriages.md). It is lost where none arrived, and in flight where one may still. Where it
+    may have come within a longer segment, sent again, it is ambiguous. ``seq`` has the link above
+    the 32 bits of TCP's number; ``reordered`` leaves out what was sent again.
+
+    A number that comes again after :data:`REUSED_NS` is another connection's: then nothing is
+    joined.
+
+    Args:
+        rows: both taps, one stream, one direction.
+        direction: index into ``DIRECTIONS``; 0 is sent at the doctor's tap.
+        end_ns: end of the recording.
+    """
+    near, far = (TAPS[0], TAPS[1]) if direction == 0 else (TAPS[1], TAPS[0])
+    sent, got = _in_time(rows.where(tap=near)), _in_time(rows.where(tap=far))
+    key, first, which, times = np.unique(
+        _numbers(sent), return_index=True, return_inverse=True, return_counts=True
+    )
+    if _longest_gap_ns(sent["t_ns"], which) > REUSED_NS:
+        return pair(rows, direction, end_ns)
+    last_ns = np.full(len(key), _BEFORE_ALL)
+    np.maximum.at(last_ns, which, sent["t_ns"])
+    order = np.argsort(first)
+    key, first, last_ns, times = key[order], first[order], last_ns[order], times[order]
+    arrived, place, copies = np.unique(_numbers(got), return_index=True, return_counts=True)
+    in_time = np.argsort(place)
+    pairs = matching.pair(
+        Tap(sent["t_ns"][first].astype(np.int64), key.astype(np.uint64)),
+        Tap(got["t_ns"][place[in_time]].astype(np.int64), arrived[in_time].astype(np.uint64)),
+        Watch(_BEFORE_ALL, end_ns),
+    )
+    flow = _flow(
+        pairs, sent["size"][first].astype(np.int64), key, key >> 32,
+        _overtaken(pairs.place[times == 1]),
+    )  # fmt: skip
+    there = flow.arrived
+    usual = (flow.received_ns - flow.sent_ns)[there & (times == 1)]
+    late = ~there & (last_ns + usual.max(initial=0) > end_ns)
+    more = copies[in_time][pairs.place[there]] - times[there]
+    flow = replace(flow, in_flight=flow.in_flight | late, duplicates=int(np.maximum(more, 0).sum()))
+    return _within_longer(flow, got)
+
+
+def _numbers(rows: NDArray[np.void]) -> NDArray[np.int64]:
+    return rows["link"].astype(np.int64) << 32 | rows["seq"].astype(np.int64)
+
+
+def _longest_gap_ns(t_ns: NDArray[np.int64], which: NDArray[np.intp]) -> int:
+    """The longest time between two sendings of one segment, one after the other."""
+    order = np.lexsort((t_ns, which))
+    same = np.diff(which[order]) == 0
+    return int(np.diff(t_ns[order])[same].max(initial=0))
+
+
+def _within_longer(flow: Flow, got: NDArray[np.void]) -> Flow:
+    """Doubt the loss of segments whose bytes may have arrived within others'.
+
+    TCP sends several lost segments again as one, longer than its first was: the numbers of the
+    others never arrive.
+    """
+    lost, numbers = np.flatnonzero(flow.lost), _numbers(got)
+    if not len(lost) or not len(got):
+        return flow
+    order = np.argsort(flow.seq)
+    place = order[np.minimum(np.searchsorted(flow.seq[order], numbers), len(order) - 1)]
+    longer = (flow.seq[place] == numbers) & (got["size"] > flow.size[place])
+    got, numbers = got[longer], numbers[longer]
+    order = np.argsort(numbers, kind="stable")
+    numbers, t_ns = numbers[order], got["t_ns"][order]
+    ends = numbers + got["size"][order] - _LEAST_HEADERS
+    earliest, latest = flow.received_ns.copy(), flow.received_ns.copy()
+    for row in lost:
+        number = flow.seq[row]
+        start, end = np.searchsorted(numbers, (number - _LONGEST_FRAME, number))
+        over = t_ns[start:end][(ends[start:end] > number) & (t_ns[start:end] > flow.sent_ns[row])]
+        if len(over):
+            earliest[row], latest[row] = over.min(), over.max()
+    doubted = flow.lost & (earliest != MISSING)
+    if not doubted.any():
+        return flow
+    return replace(
+        flow, ambiguous=doubted, may_be_lost=doubted, earliest_ns=earliest, latest_ns=latest
     )
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from bench.devices.carriages import CARRIAGES
 from bench.devices.profile import AlarmProfile
+from bench.devices.security import CONTROL
 from bench.measure import events as ev
 from bench.measure.alarming import mon_2
 from bench.measure.holding import fail_3, loc_1
@@ -129,10 +131,13 @@ def sec_5(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     done = recording.packets.where(tap="actuator").between(window.start_ns, window.end_ns)
     if len(done) < MARKED and not wrong:
         raise ev.Cannot(f"only {len(done)} commands were executed while it was attacked")
+    watched = recording.device.stream(recording.device.watched).code
     arrived = _foreign_arrivals(recording)
+    arrived = arrived[arrived["stream"] == watched]
+    attacks = [e for e in recording.named("attack") if e.value["stream"] == watched]
     details: ev.Details = {"executed": float(len(_commands(recording, "commands-executed")))}
     for kind in TAMPERING:
-        events = [e for e in recording.named("attack") if e.value["kind"] == kind]
+        events = [e for e in attacks if e.value["kind"] == kind]
         count = sum(_reached(event, spans, arrived) for event in events)
         details[f"{kind}_reached"] = float(count)
         if count < SHOWN and not wrong:
@@ -223,9 +228,10 @@ def sec_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     back = _foreign_arrivals(recording, 1)
     if len(attacks) < SHOWN or len(arrived) < len(attacks) or len(back) < len(attacks):
         raise ev.Cannot("the rogue network did not reach both sides")
+    opened = _intercepted(recording)
     onset = int(arrived[0])
     ev.moving_at(recording, onset)
-    accepted = len(_seen(recording, "intercepted")) + _altered(recording)
+    accepted = opened + _altered(recording)
     details: ev.Details = {
         "attempts": float(len(attacks)), "accepted": float(accepted), "surrogate": SURROGATE,
     }  # fmt: skip
@@ -242,6 +248,20 @@ def sec_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
             details["wrong"] = "the alarm came late or with another priority"
             return ev.NEVER, details
     return float(accepted), details
+
+
+def _intercepted(recording: Recording) -> int:
+    """Sessions that a rogue network opened.
+
+    Raises:
+        Cannot: of those that it tried to open over real DTLS, too few were seen to their end.
+    """
+    opened = len(_seen(recording, "intercepted"))
+    ended = opened + recording.health.counters.get("attacker/intercepts_refused", 0)
+    over_dtls = recording.device.stream(CONTROL).carriage == "dtls"
+    if recording.bench != "virtual" and over_dtls and ended < SHOWN:
+        raise ev.Cannot(f"only {ended} handshakes of the rogue network were seen to their end")
+    return opened
 
 
 def sec_4(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
@@ -320,6 +340,13 @@ def dat_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
         "plain": ", ".join(plain), "other_suite": ", ".join(dict.fromkeys(other)),
     }  # fmt: skip
     wrong = [key for key, flow in flows.items() if flow["readable"] or key[0] in other]
+    modelled = [
+        s.name for s in device.active_streams
+        if recording.bench != "virtual" and device.simulated
+        and not CARRIAGES[s.carriage].enciphered
+    ]  # fmt: skip
+    if modelled and not wrong:
+        raise ev.Cannot(f"sealed by a model, not enciphered: {', '.join(modelled)}")
     return float(len(wrong)), details
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 
+from bench.devices.carriages import CARRIAGES
 from bench.devices.profile import DeviceProfile
 from bench.judge.needs import full_trials, rough_time
 from bench.judge.scope import (
@@ -100,18 +101,17 @@ def settle(
 def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
     """What bench and device offer to tests that need something.
 
-    On the local bench attacks take scapy (an optional extra). Nobody listens there: packets of
-    simulated devices are sealed by a model and not encrypted, so that everything could be read.
-    Nobody intercepts a session over DTLS there: that would take another one, to both sides.
+    On the local bench attacks take scapy (an optional extra). Somebody listens there only to a
+    device all of whose streams are really enciphered: what a model seals could be read.
     """
     found = set(device.functions)
     if bench == "virtual":
         return frozenset(found | {"attacker", "listener", "interceptor"})
     found.add("real-packets")
     if bench == "local" and find_spec("scapy") is not None:
-        found.add("attacker")
-        if all(stream.carriage != "dtls" for stream in device.streams):
-            found.add("interceptor")
+        found |= {"attacker", "interceptor"}
+        if all(CARRIAGES[stream.carriage].enciphered for stream in device.active_streams):
+            found.add("listener")
     return frozenset(found)
 
 

@@ -20,7 +20,7 @@ HEAD = 42
 """Bytes before the payload of a UDP packet: Ethernet, IPv4 without options, UDP."""
 
 _IPV4_NO_OPTIONS = b"\x08\x00\x45"
-_UDP = 17
+_TCP, _UDP = 6, 17
 _FRAGMENT = 0x3FFF
 _ADDRESSES = struct.Struct("!4s4s")
 _PORTS = struct.Struct("!HH")
@@ -56,6 +56,16 @@ def port_of(frame: bytes) -> int:
     if int.from_bytes(frame[20:22], "big") & _FRAGMENT:
         return -1
     return frame[36] << 8 | frame[37]
+
+
+def segment_of(frame: bytes) -> tuple[int, int, bytes] | None:
+    """Source port, destination port and payload of a TCP segment with data over plain IPv4."""
+    if len(frame) < 54 or frame[12:15] != _IPV4_NO_OPTIONS or frame[23] != _TCP:
+        return None
+    if int.from_bytes(frame[20:22], "big") & _FRAGMENT:
+        return None
+    payload = frame[34 + 4 * (frame[46] >> 4) : 14 + int.from_bytes(frame[16:18], "big")]
+    return (*_PORTS.unpack_from(frame, 34), payload) if payload else None
 
 
 def payload_of(frame: bytes) -> bytes:

@@ -15,7 +15,16 @@ from heapq import heappop, heappush
 from itertools import count
 from typing import Any
 
-from instruments.attacks.frames import Maker, Place, ipv4, mac, payload_of, place_of, port_of
+from instruments.attacks.frames import (
+    Maker,
+    Place,
+    ipv4,
+    mac,
+    payload_of,
+    place_of,
+    port_of,
+    segment_of,
+)
 from instruments.attacks.messages import LARGEST, Station, packed, unpacked
 from instruments.emulators.ring import ReceiveRing
 from instruments.emulators.sending import Sender
@@ -54,6 +63,7 @@ class _Lane:
         self.ring = ReceiveRing(arrivals, _FRAMES)
         self.out = Sender(departures)
         self.flows: dict[int, _Ways] = {}
+        self.heard: dict[int, _Ways] = {}
         self.own, self.altered = mac(station.own), mac(station.altered)
         near, far = station.doctor, station.patient
         self.ends = (near, far) if way == _TO_PATIENT else (far, near)
@@ -134,10 +144,25 @@ class Hop:
                 self._arrived(lane, frame)
                 continue
             flow = flows.get(port_of(frame)) if flows else None
-            if flow is None:
-                send(frame)
-            else:
+            if flow is not None:
                 self._of_flow(lane, flow, frame)
+                continue
+            send(frame)
+            if lane.heard:
+                self._listen(lane, frame)
+
+    def _listen(self, lane: _Lane, frame: bytes) -> None:
+        """Tell of a segment of TCP that has passed, if it is of a port that is listened to."""
+        segment = segment_of(frame)
+        if segment is None:
+            return
+        source, target, payload = segment
+        port = target if target in lane.heard else source
+        flow, now = lane.heard.get(port), time.monotonic_ns()
+        if flow is not None and now >= flow.told_ns + flow.least_ns:
+            flow.told_ns = now
+            said = {"is": "segment", "t_ns": now, "link": lane.link, "way": lane.way, "port": port}
+            self._tell(said, payload)
 
     def _of_flow(self, lane: _Lane, flow: _Ways, frame: bytes) -> None:
         if flow.asked >= 0:
@@ -212,7 +237,11 @@ class Hop:
     def _do_watch(self, said: dict[str, Any], payload: bytes) -> None:
         least_ns = int(1e9 / said["most_per_s"]) if said["most_per_s"] else 0
         for lanes in self._lanes:
-            flow = lanes[said["way"]].flow(said["port"])
+            lane = lanes[said["way"]]
+            if said.get("protocol") == "tcp":
+                flow = lane.heard.setdefault(said["port"], _Ways())
+            else:
+                flow = lane.flow(said["port"])
             flow.watched, flow.least_ns = True, least_ns
 
     def _do_ask(self, said: dict[str, Any], payload: bytes) -> None:

@@ -8,7 +8,8 @@ port.
 To the process (``do``):
 
 ``stand``: where to stand (:class:`Station` of each link, and the lengths of payload to expect);
-always first. ``watch``: tell what passes of a flow on every link, at most ``most_per_s`` (0: all).
+always first. ``watch``: tell what passes of a flow on every link, at most ``most_per_s`` (0: all);
+of ``protocol`` ``tcp``, whose ``port`` may be either end's, segments with data.
 ``ask``: hold the next packet of a flow from ``from_ns`` on, ask, and let it go unanswered after
 ``within_ns``. ``answer``: how the packet
 ``id`` goes on: at once, or after ``held_ns`` more while later ones pass it; where ``altered`` is
@@ -18,8 +19,8 @@ it went, and end.
 
 From the process (``is``):
 
-``ready``. ``passed``: a packet of a watched flow passed. ``asked``: one is held. ``arrived``: one
-for an address of the attackers. ``done``: counts.
+``ready``. ``passed``: a packet of a watched flow passed; ``segment``: one of TCP did. ``asked``:
+one is held. ``arrived``: one for an address of the attackers. ``done``: counts.
 """
 
 from __future__ import annotations

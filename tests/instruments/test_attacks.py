@@ -233,6 +233,32 @@ def a_watched_flow_is_told_of_and_no_other(hop):
     assert 1 <= sum(way for way, _ in told) <= 3  # one a second
 
 
+def tcp(payload: bytes, ports: tuple[int, int], to: str = PATIENT, by: str = DOCTOR) -> bytes:
+    """A frame with a segment with 12 bytes of options, padded as short frames are."""
+    head = udp(b"", to=to, by=by)[:34]
+    body = struct.pack("!HHIIHHHH12x", *ports, 1, 7, 0x8018, 100, 0, 0) + payload
+    head = head[:16] + struct.pack("!H", 20 + len(body)) + head[18:23] + b"\6" + head[24:]
+    return (head + body).ljust(60, b"\0")
+
+
+def segments_with_data_of_a_port_are_told_of_whichever_end_it_is(hop):
+    for way in (0, 1):
+        hop.tell({"do": "watch", "way": way, "port": 7003, "most_per_s": 0, "protocol": "tcp"})
+    hop.settle()
+    forth = [tcp(b"", (40000, 7003)), tcp(b"hello", (40000, 7003)), tcp(b"other", (40000, 7004)),
+             udp(b"datagram", port=7003)]  # fmt: skip
+    back = [tcp(b"welcome", (7003, 40000), to=DOCTOR, by=PATIENT)]
+    for frame in forth:
+        hop.doctor.send(frame)
+    hop.patient.send(back[0])
+    assert arrived(hop.patient, 4) == forth
+    assert arrived(hop.doctor, 1) == back
+    told = [hop.hear("segment") for _ in range(2)]
+    assert sorted((said["way"], said["port"], payload) for said, payload in told) == [
+        (0, 7003, b"hello"), (1, 7003, b"welcome"),
+    ]  # fmt: skip
+
+
 def it_claims_the_other_sides_address(hop):
     hop.tell({"do": "announce", "link": 0, "way": 0})
     (frame,) = arrived(hop.patient, 1)
@@ -247,6 +273,7 @@ def test_frames_pass_unchanged_and_some_are_told_of(isolated, wire):
             what_is_not_attacked_passes_as_it_is_both_ways_in_order(hop)
             what_is_for_an_attacker_goes_to_it_and_no_further(hop)
             it_claims_the_other_sides_address(hop)
+            segments_with_data_of_a_port_are_told_of_whichever_end_it_is(hop)
             a_watched_flow_is_told_of_and_no_other(hop)
 
     isolated(checks)

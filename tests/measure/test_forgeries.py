@@ -188,6 +188,39 @@ def test_a_sequence_that_starts_again_backs_nothing(synthetic):
         assert any("already used" in p for p in kpi(made.recording(), metric).problems)
 
 
+@pytest.mark.parametrize("carriage", ["datagram", "mllp"])
+def test_over_tcp_and_there_only_a_packet_sent_again_is_one(synthetic, carriage):
+    """One is lost and sent again 200 ms later, one in vain, one is lost for good."""
+    made = steady(synthetic)
+    far = synthetic.PATIENT
+
+    def resend(rows):
+        mine = rows["stream"] == 1
+        gone = mine & (rows["tap"] == far) & np.isin(rows["seq"], (700, 900))
+        again = rows[mine & np.isin(rows["seq"], (700, 800))].copy()
+        again["t_ns"] += 200 * MS
+        return np.concatenate([rows[~gone], again])
+
+    made.tweak = resend
+    recording = made.recording()
+    device = recording.device
+    streams = tuple(
+        dataclasses.replace(s, carriage=carriage if s.name == COMMAND else s.carriage)
+        for s in device.streams
+    )
+    recording = dataclasses.replace(
+        recording, bench="local", device=dataclasses.replace(device, streams=streams)
+    )
+    loss, most = kpi(recording, "loss"), kpi(recording, "delay-max")
+    if carriage == "datagram":
+        assert any("already used" in p for p in loss.problems)
+        return
+    assert loss.problems == most.problems == ()
+    assert loss.details["lost"] == 1
+    assert most.value == pytest.approx(0.205)
+    assert kpi(dataclasses.replace(recording, bench="virtual"), "loss").problems
+
+
 def test_a_clock_of_which_nothing_is_known_backs_nothing(synthetic):
     recording = steady(synthetic).recording(clock_step_s=math.nan)
     assert kpi(recording, "loss").problems

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from bench.measure import metrics
-from bench.measure.pairing import MISSING, Flow, by_sequence, pair
+from bench.measure.pairing import (
+    MISSING,
+    REUSED_NS,
+    Flow,
+    by_sequence,
+    distinct,
+    pair,
+    pair_segments,
+)
 from bench.sessions.packets import table
 
 DOCTOR, PATIENT = 0, 1
@@ -106,6 +114,125 @@ def test_like_a_slow_pairing(packets):
     assert dict(zip(merged.seq.tolist(), merged.received_ns.tolist(), strict=True)) == {
         seq: best.get(seq, MISSING) for seq, *_ in packets
     }
+
+
+# ---- segments of TCP
+
+
+def segments(*rows, end_ms=100_000):
+    return pair_segments(table(rows), 0, end_ms * MS)
+
+
+def test_of_a_segment_the_first_sending_and_the_first_arrival_count():
+    found = segments(
+        row(0, DOCTOR, 100), row(5 * MS, PATIENT, 100),
+        row(10 * MS, DOCTOR, 200), row(210 * MS, DOCTOR, 200), row(216 * MS, PATIENT, 200),
+        row(20 * MS, DOCTOR, 300), row(25 * MS, PATIENT, 300),
+        row(30 * MS, DOCTOR, 400), row(230 * MS, DOCTOR, 400),  # sent twice, arrived twice
+        row(36 * MS, PATIENT, 400), row(236 * MS, PATIENT, 400),
+        row(40 * MS, DOCTOR, 500), row(240 * MS, DOCTOR, 500), row(640 * MS, DOCTOR, 500),
+        row(50 * MS, DOCTOR, 600, size=900), row(55 * MS, PATIENT, 600, size=900),
+    )  # fmt: skip
+    assert (found.seq & 0xFFFFFFFF).tolist() == [100, 200, 300, 400, 500, 600]
+    assert found.received_ns.tolist() == [t * MS for t in (5, 216, 25, 36)] + [MISSING, 55 * MS]
+    assert metrics.loss(found) == (1, 6)
+    assert (found.duplicates, found.unmatched, found.reordered) == (0, 0, 0)
+    assert not found.ambiguous.any()
+
+
+def test_one_that_may_still_come_is_in_flight_and_copies_and_strays_are_counted():
+    found = segments(
+        row(0, DOCTOR, 100), row(50 * MS, PATIENT, 100), row(51 * MS, PATIENT, 100),
+        row(100 * MS, DOCTOR, 200), row(960 * MS, DOCTOR, 200), row(970 * MS, DOCTOR, 300),
+        row(300 * MS, DOCTOR, 250), row(500 * MS, DOCTOR, 250), row(1 * MS, PATIENT, 999),
+        end_ms=1000,
+    )  # fmt: skip
+    assert found.in_flight.tolist() == [False, True, False, True]
+    assert found.lost.tolist() == [False, False, True, False]
+    assert (found.duplicates, found.unmatched) == (1, 1)
+
+
+def test_the_same_number_on_two_links_is_two_packets():
+    found = segments(
+        row(0, DOCTOR, 7), row(5 * MS, PATIENT, 7),
+        row(1 * MS, DOCTOR, 7, link=1), row(900 * MS, PATIENT, 7, link=1),
+    )  # fmt: skip
+    assert found.link.tolist() == [0, 1]
+    assert by_sequence(found) is found
+    assert found.delay_s.tolist() == [0.005, 0.899]
+
+
+def test_lost_segments_that_may_have_come_within_a_longer_one_are_in_doubt():
+    """Three of 100 bytes are lost and sent again as one; another is lost for good."""
+    found = segments(
+        row(0, DOCTOR, 100, size=166), row(1 * MS, DOCTOR, 200, size=166),
+        row(2 * MS, DOCTOR, 300, size=166), row(3 * MS, DOCTOR, 400, size=166),
+        row(200 * MS, DOCTOR, 100, size=366), row(206 * MS, PATIENT, 100, size=366),
+    )  # fmt: skip
+    assert found.received_ns.tolist() == [206 * MS, MISSING, MISSING, MISSING]
+    assert found.ambiguous.tolist() == [False, True, True, True]  # headers may be as short as 54
+    assert metrics.loss(found.best()) == (0, 4)
+    assert metrics.loss(found.worst()) == (3, 4)
+    shorter = segments(
+        row(0, DOCTOR, 100, size=166), row(1 * MS, DOCTOR, 200, size=166),
+        row(200 * MS, DOCTOR, 100, size=166), row(206 * MS, PATIENT, 100, size=154),
+    )  # fmt: skip
+    assert shorter.lost.tolist() == [False, True]
+    behind = segments(  # right behind one that arrived later than it was sent itself
+        row(0, DOCTOR, 100, size=166), row(1 * MS, DOCTOR, 200, size=166),
+        row(5 * MS, PATIENT, 100, size=166),
+    )  # fmt: skip
+    assert behind.lost.tolist() == [False, True]
+    before = segments(  # what arrived before it was sent does not hold it
+        row(0, DOCTOR, 100, size=366), row(5 * MS, PATIENT, 100, size=366),
+        row(9 * MS, DOCTOR, 200, size=166),
+    )  # fmt: skip
+    assert before.lost.tolist() == [False, True]
+
+
+def test_a_number_that_comes_again_much_later_joins_nothing():
+    rows = [
+        row(0, DOCTOR, 100), row(REUSED_NS + 1, DOCTOR, 100),
+        row(REUSED_NS + 5 * MS, PATIENT, 100),
+    ]  # fmt: skip
+    found = segments(*rows)
+    assert len(found) - distinct(found.seq) == 1
+    assert len(segments(*[(t - (t > 0), *rest) for t, *rest in rows])) == 1
+
+
+@given(
+    some.dictionaries(
+        some.tuples(some.integers(0, 1), some.integers(0, 2**32 - 1)),
+        some.tuples(
+            some.integers(0, 5000),
+            some.lists(some.tuples(some.integers(1, 900), some.none() | some.integers(0, 300)),
+                       min_size=1, max_size=4),
+        ),
+        max_size=20,
+    )
+)  # fmt: skip
+def test_segments_like_a_slow_pairing(connections):
+    """connections: link and number, when first sent, and of each sending: the wait for the next,
+    and its delay (or lost)."""
+    rows, expected = [], {}
+    for (link, seq), (start, sendings) in connections.items():
+        t, arrivals = start, []
+        for wait, delay in sendings:
+            rows.append(row(t * MS, DOCTOR, seq, link, size=60))
+            if delay is not None:
+                arrivals.append(t + delay)
+                rows.append(row((t + delay) * MS, PATIENT, seq, link, size=60))
+            t += wait
+        expected[link << 32 | seq] = (start, min(arrivals, default=None))
+    found = segments(*rows)
+    assert len(found) == len(expected)
+    assert (np.diff(found.sent_ns) >= 0).all()
+    for row_of, key in enumerate(found.seq.tolist()):
+        start, arrival = expected[key]
+        assert found.sent_ns[row_of] == start * MS
+        assert found.received_ns[row_of] == (MISSING if arrival is None else arrival * MS)
+        assert found.arrived[row_of] or found.lost[row_of] or found.ambiguous[row_of]
+    assert (found.duplicates, found.unmatched) == (0, 0)
 
 
 @pytest.mark.parametrize("shift", [1, 10**12])

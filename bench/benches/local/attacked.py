@@ -54,6 +54,9 @@ class Strangers:
         payload, (ip, _) = self._sock.recvfrom(_LARGEST_DATAGRAM)
         return read(payload, self._stream)._replace(peer=peer_of(ip))
 
+    def power(self, on: bool) -> None:
+        """It has no connection that could end."""
+
     def close(self) -> None:
         """Close the socket."""
         self._sock.close()

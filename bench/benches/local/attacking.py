@@ -21,15 +21,20 @@ from typing import Any
 import numpy as np
 
 from bench.benches.attacker import Attacker
+from bench.benches.local.carriage.credentials import identities
 from bench.benches.local.channel import Sender
+from bench.benches.local.intercepting import Interceptor
 from bench.benches.local.kernel import Timer
-from bench.benches.local.layout import SIDES, address, peer_address, peer_of
-from bench.benches.local.payloads import payload_of, read
+from bench.benches.local.layout import SIDES, address, other, peer_address, peer_of
+from bench.benches.local.listening import heard
+from bench.benches.local.payloads import overheard, payload_of
+from bench.devices.carriages import CARRIAGES, TCP
 from bench.devices.ports import Message
-from bench.devices.profile import DeviceProfile
+from bench.devices.profile import DeviceProfile, Stream
 from bench.devices.security import CONTROL
 from bench.network.attacks import Attack
 from bench.network.impairment import DIRECTIONS
+from bench.network.scenario import Side
 from bench.sessions.packets import ROW, TAPS
 from bench.units import NS_PER_S
 from instruments.attacks.messages import LARGEST, Station, channel, packed, stand, unpacked
@@ -112,6 +117,9 @@ class Attacking:
         self._rows: list[tuple[int, int, int, int, int, int, int]] = []
         self._armed: dict[tuple[int, int, int], int] = {}
         self._unreadable = self._lost = 0
+        self._listens = False
+        self._device, self._control = profile.name, profile.stream(CONTROL).code
+        self._interceptors: dict[int, Interceptor] = {}
         self._done: dict[str, int] = {}
         self._attacker = Attacker(profile, links, self, seed)
         self._watch(profile, [attack for _, attack in attacks])
@@ -123,14 +131,18 @@ class Attacking:
         wanted = {(way, profile.stream(CONTROL).port): 0 for way in (0, 1)}
         for attack in attacks:
             if attack.kind == "listen":
+                self._listens = True
                 for stream in profile.active_streams:
-                    flow = DIRECTIONS.index(stream.direction), stream.port
-                    wanted.setdefault(flow, _LISTENED_PER_S)
+                    both = CARRIAGES[stream.carriage].enciphered  # the server's hello comes back
+                    for way in (0, 1) if both else (DIRECTIONS.index(stream.direction),):
+                        wanted.setdefault((way, stream.port), _LISTENED_PER_S)
             elif attack.kind in _FOLLOWING:
                 stream = profile.stream(attack.stream or profile.watched)
                 wanted[DIRECTIONS.index(attack.way), stream.port] = 0
         for (way, port), most_per_s in wanted.items():
-            self._tell({"do": "watch", "way": way, "port": port, "most_per_s": most_per_s})
+            said = {"do": "watch", "way": way, "port": port, "most_per_s": most_per_s}
+            tcp = CARRIAGES[self._by_port[port].carriage].protocol == TCP
+            self._tell({**said, "protocol": "tcp" if tcp else "udp"})
 
     # ---- the way out of the brain ---------------------------------------------------------------
 
@@ -186,7 +198,31 @@ class Attacking:
             link = self._links.index(attack.link)
             for way in (0, 1):
                 self._tell({"do": "announce", "link": link, "way": way})
+            self._intercept(now_ns, link, attack)
         self._attacker.begin(now_ns, attack)
+
+    def _intercept(self, now_ns: int, link: int, attack: Attack) -> None:
+        """As often as the attack asks, open sessions of DTLS in either side's name."""
+        control = self._streams[self._control]
+        if control.carriage != "dtls":
+            return
+        if link not in self._interceptors:
+            self._interceptors[link] = Interceptor(
+                identities(self._device), other(control.source),
+                lambda side, datagram: self._in_other_name(link, side, datagram),
+                lambda side: self._intercepted(link, side),
+            )  # fmt: skip
+        step_ns = round(NS_PER_S / attack.rate_per_s)
+        for number in range(attack.count):
+            self.at(now_ns + number * step_ns, lambda _: self._interceptors[link].begin())
+
+    def _intercepted(self, link: int, side: Side) -> None:
+        now_ns = time.monotonic_ns() - self._t0_ns
+        self.note(now_ns, "intercepted", {"link": link, "towards": side})
+
+    def _in_other_name(self, link: int, side: Side, datagram: bytes) -> None:
+        flow = {"link": link, "way": SIDES.index(side), "port": self._streams[self._control].port}
+        self._tell({"do": "send", **flow, "source": address(link, other(side))}, datagram)
 
     def _hear(self) -> None:
         for _ in range(_MOST_MESSAGES):
@@ -204,8 +240,15 @@ class Attacking:
 
     def _heard(self, said: dict[str, Any], payload: bytes) -> None:
         now_ns, link, way = said["t_ns"] - self._t0_ns, said["link"], said["way"]
+        stream = self._by_port.get(said["port"])
+        if self._listens and stream is not None and CARRIAGES[stream.carriage].enciphered:
+            self._listen(stream, way, payload)
+        if said["is"] == "segment":
+            return
+        if stream is not None and stream.code == self._control and link in self._interceptors:
+            self._interceptors[link].hear(SIDES[1 - way], payload)
         try:
-            message = read(payload, self._by_port[said["port"]])
+            message = overheard(payload, self._by_port[said["port"]])
         except (KeyError, ValueError):
             self._unreadable += 1
             message = None
@@ -221,6 +264,14 @@ class Attacking:
             self._rows.append((now_ns, tap, way, link, message.stream, message.seq, size))
             client = message._replace(peer=peer_of(said["target"]))
             self._attacker.receive(time.monotonic_ns() - self._t0_ns, link, client)
+
+    def _listen(self, stream: Stream, way: int, payload: bytes) -> None:
+        """What a listener makes of bytes that ought to be enciphered."""
+        found, listener = heard(payload, stream.code), self._attacker.eavesdropper
+        if found.suite:
+            listener.suite(found.suite)
+        if found.enciphered or found.readable:
+            listener.seen(way, stream.code, 1, marked=True, readable=found.readable)
 
     def _decide(
         self, number: int, now_ns: int, link: int, way: int, message: Message | None, port: int
@@ -268,5 +319,6 @@ class Attacking:
             self._hear()
         if not self._done:
             raise OSError("the attack process does not say how it went")
-        more = {"unreadable": self._unreadable, "lost": self._lost}
+        refused = sum(len(each.refused) for each in self._interceptors.values())
+        more = {"unreadable": self._unreadable, "lost": self._lost, "intercepts_refused": refused}
         self._out.send({"done": {**self._done, **more, "cpu_ns": time.process_time_ns()}})

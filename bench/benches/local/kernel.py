@@ -17,8 +17,8 @@ CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
 _SIOCSIFFLAGS, _SIOCGIFFLAGS = 0x8914, 0x8913
 _SIOCSIFADDR, _SIOCSIFNETMASK = 0x8916, 0x891C
-_SIOCSARP, _SIOCADDRT = 0x8955, 0x890B
-_RTF_UP, _RTF_GATEWAY, _RTF_HOST = 0x1, 0x2, 0x4
+_SIOCSARP, _SIOCADDRT, _SIOCDELRT = 0x8955, 0x890B, 0x890C
+_RTF_UP, _RTF_GATEWAY, _RTF_HOST, _RTF_REJECT = 0x1, 0x2, 0x4, 0x200
 _IFF_UP = 0x1
 _ATF_COM_PERM = 0x02 | 0x04
 _ARPHRD_ETHER = 1
@@ -170,10 +170,22 @@ def route(control: socket.socket, name: str, network: str, netmask: str, router:
         (router, "255.255.255.255", "0.0.0.0", _RTF_UP | _RTF_HOST),
         (network, netmask, router, _RTF_UP | _RTF_GATEWAY),
     ):
-        # struct rtentry of linux/route.h
-        entry = struct.pack("@L", 0) + _address(target) + _address(gateway) + _address(mask)
-        entry += struct.pack("@HhLPhPLLH6x", flags, 0, 0, 0, 0, ctypes.addressof(device), 0, 0, 0)
+        entry = _route_entry(target, gateway, mask, flags, ctypes.addressof(device))
         fcntl.ioctl(control, _SIOCADDRT, entry)
+
+
+def unreachable(control: socket.socket, address: str, *, on: bool) -> None:
+    """Let nothing of this namespace leave for an address, whoever sends it; or let it again."""
+    entry = _route_entry(
+        address, "0.0.0.0", "255.255.255.255", _RTF_UP | _RTF_HOST | _RTF_REJECT, 0
+    )
+    fcntl.ioctl(control, _SIOCADDRT if on else _SIOCDELRT, entry)
+
+
+def _route_entry(target: str, gateway: str, mask: str, flags: int, device: int) -> bytes:
+    """A struct rtentry of linux/route.h; ``device``: where its name is, 0 for none."""
+    entry = struct.pack("@L", 0) + _address(target) + _address(gateway) + _address(mask)
+    return entry + struct.pack("@HhLPhPLLH6x", flags, 0, 0, 0, 0, device, 0, 0, 0)
 
 
 def no_ipv6() -> bool:

@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 from heapq import heappush
 from typing import Any
 
+from bench.benches.local import kernel
 from bench.benches.local.carriage import OPENERS, Carriage, Place
 from bench.benches.local.carriage.credentials import Identity
 from bench.benches.local.layout import address, other
 from bench.devices.ports import Message
+from bench.devices.power import POWER
 from bench.devices.profile import DeviceProfile
 from bench.devices.wire import encode
 from bench.network.scenario import Side
@@ -46,6 +48,7 @@ class LocalPort:
         self._sends: list[dict[int, Callable[[Message], object]]] = [{} for _ in range(links)]
         self._side = side
         self._hidden: list[socket.socket] = []
+        self._powered = True
         self._streams = profile.streams
         self._payload = {stream.code: stream.payload_bytes for stream in profile.streams}
         for stream in profile.active_streams:
@@ -115,6 +118,29 @@ class LocalPort:
     def contact(self, now_ns: int, name: str, value: Any) -> None:
         """A contact or encoder outside the device changes."""
         self.events.append((now_ns, "contact", name, value))
+        if name == POWER:
+            self._power(bool(value))
+
+    def _power(self, on: bool) -> None:
+        """The side has power or not: without it nothing of it leaves, whoever had more to send.
+
+        So its kernel neither acknowledges nor sends again, and does not say that a connection is
+        gone; what arrives meets nobody.
+        """
+        if on == self._powered:
+            return
+        self._powered = on
+        if not on:
+            self._cut_off(True)
+        for carriage, _, _ in self.carriages:
+            carriage.power(on)
+        if on:
+            self._cut_off(False)
+
+    def _cut_off(self, on: bool) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+            for link in range(len(self._sends)):
+                kernel.unreachable(control, address(link, other(self._side)), on=on)
 
     def signal(self, now_ns: int, name: str, value: Any) -> None:
         """A light or sound of the device changes."""

@@ -53,6 +53,11 @@ class Outbox:
         self._frames = Frames()
         self._unwritten = deque(self._waiting)
 
+    def forget(self) -> None:
+        """All that waits is gone, as with the power."""
+        self._waiting.clear()
+        self._unwritten.clear()
+
     def to_write(self) -> bytes:
         """What the connection is to carry next; it is taken for written."""
         waiting = self._waiting
@@ -82,6 +87,10 @@ class Inlet:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self._known: OrderedDict[str, None] = OrderedDict()
+
+    def forget(self) -> None:
+        """What was handed over is no longer known."""
+        self._known.clear()
 
     def take(self, payload: bytes) -> tuple[Message | ValueError | None, bytes]:
         """One unframed message.

@@ -12,11 +12,15 @@ import os
 import select
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
 from bench.benches.base import BenchError
 from bench.benches.local.bench import LocalBench
+from bench.benches.local.carriage import credentials
 from bench.network.impairment import CLEAN, Impairment
 from bench.network.scenario import Action, Scenario, Segment, Step, both
 from bench.sessions.recording import Recording, Session
@@ -95,12 +99,31 @@ def _ticks(stop: int) -> dict[str, float]:
     return {"median": late[len(late) // 2], "worst": late[-1]}
 
 
+def identity(
+    side: str, *, authority: credentials.Authority, shown: str = "right",
+    anchor: credentials.Authority | None = None,
+) -> credentials.Identity:  # fmt: skip
+    """One side's of the stand-in, with what is asked of its certificate wrong.
+
+    ``shown``: ``right``, ``expired``, ``misnamed``, ``purpose`` (for signing code), ``none``.
+    """
+    names = {"patient": "device.stand-in", "doctor": "console.stand-in"}
+    age = timedelta(days=2) if shown == "expired" else timedelta()
+    name = "somebody.else" if shown == "misnamed" else names[side]
+    purposes = {"purpose": (ExtendedKeyUsageOID.CODE_SIGNING,)}.get(shown, credentials.PURPOSES)
+    made = authority.issue(name, age, purposes)
+    certificate, key = (None, None) if shown == "none" else made
+    other = names["doctor" if side == "patient" else "patient"]
+    return credentials.Identity(certificate, key, (anchor or authority).certificate, other)
+
+
 class Kit:
     """Makes sessions of the stand-in device and benches that know it."""
 
     standin = load(STANDIN)
     build = f"{STANDIN}:build"
     sink = ListSink
+    identity = staticmethod(identity)
 
     def scenario(
         self, duration_s: float, impairment: Impairment = CLEAN, actions: tuple[Action, ...] = ()

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,8 +17,11 @@ from bench.benches.local.attacking import Attacking
 from bench.benches.local.bench import LocalBench
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.layout import ATTACKERS, attacker_hardware_address, peer_address, peer_of
+from bench.benches.local.listening import heard
+from bench.benches.local.payloads import overheard, payload_of
 from bench.benches.local.ring import Frames
 from bench.benches.local.tap import Look, Streams, rows_of
+from bench.devices.association import visible
 from bench.devices.ports import Message
 from bench.devices.registry import find_device
 from bench.devices.wire import decode, encode
@@ -25,13 +29,18 @@ from bench.measure import events as ev
 from bench.measure import securing
 from bench.network.attacks import Attack
 from bench.network.library.parts import recover, settle, usual_links
+from bench.network.library.security import eavesdropping, rogue_network, unsigned_update
 from bench.network.scenario import Scenario, Segment, Step
 from bench.sessions.packets import TAPS
 from bench.sessions.recording import Session
+from bench.studies.planning import capabilities
 from instruments.attacks.messages import LARGEST, channel, packed, unpacked
 
 ROBOT = find_device("telesurgery-robot")
 COMMAND = ROBOT.stream("haptic-command")
+CONTROL = ROBOT.stream("control")
+RECORD = bytes.fromhex("17fefd0001") + (70_000).to_bytes(6, "big") + (387).to_bytes(2, "big")
+RECORD += bytes(range(256)) + bytes(131)
 TRIES = 5
 THIRD = TAPS.index("third-party")
 
@@ -181,6 +190,92 @@ def test_what_it_cannot_read_passes_and_is_counted():
     assert done["unreadable"] == 1
 
 
+def test_what_ought_to_be_enciphered_and_can_be_read_is_told():
+    table = Table((0, Attack("listen", seconds=0.3)), end_s=0.5)
+    clear = Message(CONTROL.code, 1, 5, 0, {"here": 1}, 99)
+    for _ in range(5):
+        table.say("passed", clear, 400, port=CONTROL.port)
+    said = {"is": "segment", "t_ns": 0, "link": 0, "way": 1, "port": CONTROL.port}
+    table.hands.send(packed(said, RECORD))
+    notes, _ = table.report()
+    flows = {(f["stream"], f["way"]): f for f in notes["overheard"][-1]["flows"]}
+    assert flows["control", "to-patient"]["readable"] == 5
+    assert flows["control", "to-doctor"] == {
+        "stream": "control", "way": "to-doctor", "packets": 1, "marked": 1, "readable": 0,
+    }  # fmt: skip
+
+
+# ---- records of DTLS, to whoever has no keys
+
+
+def test_a_record_is_its_number_and_can_be_copied_altered_and_made_up():
+    assert len(RECORD) == CONTROL.payload_bytes
+    seen = overheard(RECORD, CONTROL)
+    assert (seen.stream, seen.seq) == (CONTROL.code, 70_000)
+    assert not visible(seen)
+    assert payload_of(seen, CONTROL) == RECORD
+    for bit in range(12):
+        flipped = seen._replace(value=1 << bit, body={**seen.body, "flipped": bit})
+        other = payload_of(flipped, CONTROL)
+        assert other[:13] == RECORD[:13]
+        changed = int.from_bytes(other) ^ int.from_bytes(RECORD)
+        assert changed.bit_count() == 1
+    made = payload_of(Message(CONTROL.code, 70_002, 5, 50_000, None, 9), CONTROL)
+    assert len(made) == len(RECORD)
+    assert overheard(made, CONTROL).seq == 70_002
+
+
+@pytest.mark.parametrize("payload", [RECORD[:13], b"\x16" + RECORD[1:], b"\x17\xfe\xfd"])
+def test_a_handshake_and_what_is_no_record_are_not_taken_for_one(payload):
+    with pytest.raises(ValueError, match=r"shorter|magic|header|version|not"):
+        overheard(payload, CONTROL)
+
+
+def test_further_clients_speak_in_clear_beside_it():
+    hello = Message(CONTROL.code, 1, 5, 0, {"hello": {}}, 0, peer=101)
+    assert decode(payload_of(hello, CONTROL)) == hello._replace(peer=0)
+
+
+# ---- a listener
+
+
+def server_hello(suite: int, *, dtls: bool) -> bytes:
+    body = b"\xfe\xfd" + bytes(32) + b"\x04" + bytes(4) + suite.to_bytes(2, "big") + b"\0"
+    if dtls:
+        return b"\x16\xfe\xfd" + bytes(10) + b"\x02" + bytes(11) + body
+    return b"\x16\x03\x03" + bytes(2) + b"\x02" + bytes(3) + body
+
+
+@pytest.mark.parametrize("dtls", [False, True])
+def test_a_listener_reads_the_suite_from_a_servers_hello(dtls):
+    known = server_hello(0xC02C, dtls=dtls)
+    assert heard(known, 0) == (False, False, "TLS_AES_256_GCM_SHA384")
+    assert heard(server_hello(0xC0B0, dtls=dtls), 0).suite == "0xc0b0"
+    assert all(heard(known[:n], 0).suite == "" for n in range(len(known) - 3))
+
+
+TLS_DATA = bytes.fromhex("17030300f0")
+
+
+@pytest.mark.parametrize(
+    ("payload", "enciphered", "readable"),
+    [
+        (RECORD, True, False),
+        (TLS_DATA + bytes(240), True, False),
+        (TLS_DATA + b"\x0bMSH|^~\\&|MONITOR|" + bytes(200), False, True),  # a suite without cipher
+        (RECORD[:21] + encode(Message(0, 1, 5), 300), False, True),
+        (encode(Message(0, 1, 5, tag=9), 64), False, True),
+        (encode(Message(1, 1, 5), 64), False, False),  # another stream's
+        (b"\x0bMSH|^~\\&|MONITOR|", False, True),
+        (b"compressed, or in a code that nobody knows", False, False),
+        (b"\x16\xfe\xfd" + bytes(40), False, False),
+        (b"", False, False),
+    ],
+)
+def test_what_a_listener_makes_of_bytes(payload, enciphered, readable):
+    assert heard(payload, 0) == (enciphered, readable, "")
+
+
 # ---- whole sessions
 
 
@@ -195,13 +290,17 @@ def attacked(*defects: str):
     actions = tuple(attack.action("tampering", 0.1 + k / 20) for k, attack in enumerate(attacks))
     scenario = Scenario("tampered", "Tampered", (settle(links), step, recover(links, 0.7)), actions)
     device = ROBOT.with_defects(dict.fromkeys(defects, 0.0))
-    session = Session("tests", device, scenario, seed=7)
+    return shown(Session("tests", device, scenario, seed=7), securing.sec_5)
+
+
+def shown(session, judge):
+    """A recording that shows something, and what was found in it."""
     reason = ""
     with LocalBench("userspace", wait_s=240.0) as bench:
         for _ in range(TRIES):
             try:
                 recording = bench.run(session, Nowhere())
-                return recording, securing.sec_5(recording, None)
+                return recording, judge(recording, None)
             except (BenchError, ev.Cannot) as error:
                 reason = str(error)
                 if isinstance(error, BenchError) and "host too busy" not in reason:
@@ -231,4 +330,99 @@ def test_a_healthy_robot_executes_nothing_that_was_tampered_with(local_host):
 
 def test_a_robot_that_executes_copies_is_found_out(local_host):
     _, (wrong, _) = attacked("executes-replayed")
+    assert wrong > 0
+
+
+def updated(*defects: str):
+    """The robot is offered updates, while the records of its control stream are tampered with."""
+    offered = unsigned_update()
+    attacks = [
+        Attack("flip", stream="control", count=6, rate_per_s=3.0),
+        Attack("replay", stream="control", count=24, rate_per_s=12.0),
+        Attack("inject", stream="control", count=40, rate_per_s=20.0),
+    ]
+    more = tuple(attack.action("update", 0.1 + k / 20) for k, attack in enumerate(attacks))
+    scenario = replace(offered, actions=(*offered.actions, *more))
+    device = ROBOT.with_defects(dict.fromkeys(defects, 0.0))
+    return shown(Session("tests", device, scenario, seed=7), securing.sec_6)
+
+
+def test_no_record_of_the_control_stream_that_was_tampered_with_is_accepted(local_host):
+    recording, (wrong, details) = updated()
+    assert (wrong, details["attempts"]) == (0.0, 3.0)
+    third = recording.packets.where(tap="third-party", direction=0, stream=CONTROL.code)
+    done = [e for e in recording.named("attack") if e.value["stream"] == CONTROL.code]
+    for kind, least in (("flip", 5), ("replay", 20), ("inject", 35)):
+        assert sum(e.value["kind"] == kind for e in done) >= least
+    tampered = np.isin(third.column("seq"), [e.value["seq"] for e in done])  # not a client's own
+    counters = recording.health.counters
+    assert np.count_nonzero(tampered) >= 0.9 * len(done)
+    assert counters["patient/control/not-accepted"] == np.count_nonzero(tampered)
+    assert counters["patient/undecodable"] == 0
+    # Those that were not touched went on being accepted: a session that stands, all the time.
+    assert counters.get("patient/control/closed", 0) == 0
+    sent = recording.packets.where(tap="patient", direction=1, stream=CONTROL.code)
+    assert np.diff(sent.column("t_ns")).max() < 200_000_000
+
+
+def test_a_robot_that_installs_what_nobody_signed_is_found_out(local_host):
+    _, (wrong, _) = updated("unsigned-update")
+    assert wrong > 0
+
+
+def test_of_a_device_that_enciphers_everything_nothing_can_be_read(local_host):
+    device = find_device("infusion-monitor")
+    assert "listener" in capabilities(device, "local")
+    assert "listener" not in capabilities(find_device("glucose-meter"), "local")
+    session = Session("tests", device, eavesdropping(), seed=7)
+    recording, (wrong, details) = shown(session, securing.dat_1)
+    assert (wrong, details["plain"], details["other_suite"]) == (0.0, "", "")
+    assert details["suites"] == "TLS_AES_256_GCM_SHA384"
+    (report,) = [e.value for e in recording.named("overheard")]
+    flows = {(flow["stream"], flow["way"]): flow["marked"] for flow in report["flows"]}
+    for stream in device.active_streams:
+        assert flows[stream.name, stream.direction] > 2
+    state = device.stream("infusion-state")
+    arrived = recording.packets.where(tap="doctor", direction=1, stream=state.code)
+    assert len(arrived) > 20  # a stream of the patient's side alone stands as well
+    # The same, had one stream travelled plainly, with the device's modelled tags.
+    streams = tuple(
+        replace(s, carriage="datagram") if s.name == "infusion-state" else s for s in device.streams
+    )
+    modelled = replace(recording, device=replace(device, streams=streams))
+    with pytest.raises(ev.Cannot, match="sealed by a model, not enciphered: infusion-state"):
+        securing.dat_1(modelled, None)
+
+
+ALARM = next(alarm for alarm in ROBOT.alarms if alarm.name == "network-intrusion")
+
+
+def gatewayed(*defects: str):
+    """The robot behind a false gateway, and what SEC-3 finds."""
+    device = ROBOT.with_defects(dict.fromkeys(defects, 0.0))
+    session = Session("tests", device, rogue_network(), seed=7)
+    return shown(session, lambda recording, _: securing.sec_3(recording, ALARM))
+
+
+def test_no_false_gateway_opens_a_session_to_either_side_and_the_robot_alarms(local_host):
+    recording, (wrong, details) = gatewayed()
+    assert "interceptor" in capabilities(ROBOT, "local")
+    assert (wrong, details["accepted"]) == (0.0, 0.0)
+    assert details["alarm_s"] < ALARM.within_s
+    counters = recording.health.counters
+    refused = counters["patient/control/refused (certificate verify failed)"]
+    assert refused >= 8  # of ten; the gateway was told so by OpenSSL's alert
+    assert counters["attacker/intercepts_refused"] >= 8
+    assert (
+        counters.get("doctor/control/closed", 0) == counters.get("patient/control/closed", 0) == 0
+    )
+    health = replace(recording.health, counters={**counters, "attacker/intercepts_refused": 4})
+    with pytest.raises(ev.Cannot, match="only 4 handshakes"):  # else it would show nothing of DTLS
+        securing.sec_3(replace(recording, health=health), ALARM)
+    beats = recording.packets.where(tap="patient", direction=0, stream=CONTROL.code)
+    assert np.diff(beats.column("t_ns")).max() < 200_000_000
+
+
+def test_a_robot_that_takes_the_gateways_commands_is_found_out(local_host):
+    _, (wrong, _) = gatewayed("executes-injected")
     assert wrong > 0

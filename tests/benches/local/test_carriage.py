@@ -8,12 +8,12 @@ import random
 import select
 import time
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from OpenSSL import SSL
 
 from bench.benches.local.carriage import OPENERS, Place, credentials, datagram, dtls
+from bench.benches.local.intercepting import Interceptor
 from bench.benches.local.port import LocalPort
 from bench.devices.ports import Message
 
@@ -205,6 +205,18 @@ def test_a_message_is_in_the_record_of_its_number_and_one_on_every_link(standing
     assert numbers(standing.patient) == [5007, 5008, 5011]
 
 
+def test_a_device_that_was_without_power_goes_on_with_the_next_round_number_on_every_link(standing):
+    for seq in range(1, 8):
+        standing.doctor.send(control(seq))
+    lose(standing.patient)
+    for seq in (1 << 20, (1 << 20) + 1, (1 << 20) + 5):
+        standing.doctor.send(control(seq))
+    assert numbers(standing.patient) == [1025, 1026, 1030]
+    for seq in (2 << 20, (2 << 20) + 1):
+        standing.doctor.send(control(seq))
+    assert numbers(standing.patient) == [2049, 2050]
+
+
 def test_a_lost_record_delays_no_other_and_an_outage_needs_no_new_handshake(standing):
     for n in range(1, 400):
         standing.doctor.send(control(n))
@@ -282,9 +294,23 @@ def test_a_lost_flight_is_sent_again_by_openssls_own_timer(kit, identities):
         assert ends.doctor.stands
 
 
+def test_the_source_of_a_stream_opens_its_session_and_the_other_side_need_not_speak(
+    kit, identities
+):
+    stream = replace(kit.standin.VIDEO, carriage="dtls", packets=1)
+    with Ends(stream, identities) as ends:
+        ends.exchange()
+        assert ends.patient.stands
+        sent = [Message(2, n, 5, n) for n in range(3)]
+        for message in sent:
+            ends.patient.send(message)
+        assert ends.exchange()["doctor"] == sent
+        assert not ends.patient.faults + ends.doctor.faults
+
+
 def test_a_stranger_who_opens_a_session_ends_none_that_stands(standing):
     stranger = credentials.identities("stand-in")["doctor"]
-    session = SSL.Connection(dtls.context(stranger))
+    session = SSL.Connection(dtls.dtls_context(stranger))
     session.set_ciphertext_mtu(1400)
     session.set_connect_state()
     with pytest.raises(SSL.WantReadError):
@@ -294,6 +320,82 @@ def test_a_stranger_who_opens_a_session_ends_none_that_stands(standing):
     assert standing.exchange()["patient"] == [control(9)]
     standing.patient.send(control(5))
     assert standing.exchange()["doctor"] == [control(5)]
+
+
+def gateway(ends, shown):
+    """A false gateway on the way between both ends, and towards whom it opened a session."""
+    opened = []
+    there = {"patient": ends.doctor._sock, "doctor": ends.patient._sock}  # whose reaches whom
+    made = Interceptor(
+        shown, "patient", lambda side, datagram: there[side].send(datagram), opened.append
+    )
+
+    def step(now_ns):
+        """What each side says passes the gateway; what it does to them comes of it."""
+        ends.until(now_ns)
+        for _ in range(8):
+            for side, carriage in (("patient", ends.patient), ("doctor", ends.doctor)):
+                taken(carriage)
+                passed, said[side][:] = list(said[side]), []
+                for each in passed:
+                    made.hear(side, each)
+
+    said = {"patient": [], "doctor": []}
+    for side, carriage in (("patient", ends.patient), ("doctor", ends.doctor)):
+        carriage._sock = Overheard(carriage._sock, said[side])
+    return made, opened, step
+
+
+class Overheard:
+    """A socket of which every datagram sent is kept beside."""
+
+    def __init__(self, sock, kept):
+        self._sock, self._kept = sock, kept
+
+    def send(self, data):
+        self._kept.append(bytes(data))
+        return self._sock.send(data)
+
+    def __getattr__(self, name):
+        return getattr(self._sock, name)
+
+
+def test_a_false_gateway_is_refused_while_a_session_stands(standing):
+    gate, opened, step = gateway(standing, credentials.identities("stand-in"))
+    for number in range(3):
+        gate.begin()
+        step(number * S)
+    assert opened == []
+    assert len(gate.refused) == 3
+    assert standing.patient.faults["refused (certificate verify failed)"] == 3
+    standing.doctor.send(control(1))
+    assert standing.exchange(4 * S)["patient"] == [control(1)]
+    assert not standing.doctor.faults["closed"]
+
+
+def test_a_gateway_whom_a_device_believes_is_found_out(standing, identities):
+    """Nothing but the check of the certificate keeps it out: with the right authority it is in."""
+    gate, opened, step = gateway(standing, identities)
+    gate.begin()
+    step(0)
+    assert (opened, gate.refused) == (["patient"], [])
+
+
+@pytest.mark.parametrize("believed", [False, True])
+def test_a_gateway_that_answers_in_the_servers_place(kit, identities, believed):
+    shown = identities if believed else credentials.identities("stand-in")
+    with Ends(kit.standin.CONTROL, identities) as ends:
+        _, opened, step = gateway(ends, shown)
+
+        def swallow():
+            ends.patient._sock.recv(65535)
+            raise BlockingIOError
+
+        ends.patient.take = swallow  # nothing reaches the server
+        step(0)
+        assert opened == (["doctor"] if believed else [])
+        assert ends.doctor.faults["refused (certificate verify failed)"] == (not believed)
+        assert ends.doctor.stands == believed
 
 
 def rubbish(seed):
@@ -335,23 +437,11 @@ def test_rubbish_ends_no_session_and_keeps_none_from_coming_about(kit, identitie
         assert ends.exchange()["doctor"] == [control(3)]
 
 
-def identity(side, *, authority=None, shown="right", peer="right", anchor=None):
-    """One side's, with what is asked of it wrong."""
-    ours = authority or credentials.Authority("tests")
-    names = {"patient": "device.stand-in", "doctor": "console.stand-in"}
-    made = ours.issue(
-        names[side] if shown != "misnamed" else "somebody.else",
-        timedelta(days=2) if shown == "expired" else timedelta(),
-    )
-    certificate, key = (None, None) if shown == "none" else made
-    other = names["doctor" if side == "patient" else "patient"]
-    return credentials.Identity(certificate, key, (anchor or ours).certificate, other)
-
-
 REFUSALS = {
     "expired": "certificate verify failed",
     "foreign": "certificate verify failed",
     "misnamed": "certificate verify failed",
+    "purpose": "certificate verify failed",
     "none": "peer did not return a certificate",
 }
 
@@ -361,9 +451,10 @@ REFUSALS = {
 def test_a_peer_without_a_good_certificate_is_refused_by_openssl(kit, fault, side):
     ours, stranger = credentials.Authority("tests"), credentials.Authority("tests")
     good, bad = ("patient", "doctor") if side == "doctor" else ("doctor", "patient")
-    wrong = identity(bad, authority=stranger if fault == "foreign" else ours, shown=fault,
-                     anchor=ours)  # fmt: skip
-    with Ends(kit.standin.CONTROL, {good: identity(good, authority=ours), bad: wrong}) as ends:
+    wrong = kit.identity(
+        bad, authority=stranger if fault == "foreign" else ours, shown=fault, anchor=ours
+    )
+    with Ends(kit.standin.CONTROL, {good: kit.identity(good, authority=ours), bad: wrong}) as ends:
         ends.exchange(S)
         ends.doctor.send(control(1))
         ends.patient.send(control(1))

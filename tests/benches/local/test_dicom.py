@@ -1,18 +1,22 @@
-"""DICOM C-STORE on real loopback sockets: ours with ours, and with entities that are not ours."""
+"""DICOM C-STORE in TLS on real loopback sockets: ours with ours, and with entities not ours."""
 
+import contextlib
 import select
 import socket
+import ssl
+import threading
 import time
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import dcmwrite
 from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage, SecondaryCaptureImageStorage
 
-from bench.benches.local.carriage import OPENERS, Place, dicom
+from bench.benches.local.carriage import OPENERS, Place, credentials, dicom
 from bench.devices.dicom import SYNTAX, instance_of, message_of
 from bench.devices.ports import Message
 from bench.devices.registry import find_device
@@ -38,12 +42,20 @@ def hosts(monkeypatch):
     )
 
 
+@pytest.fixture(scope="module")
+def ids(kit):
+    """Identities of both sides under one authority."""
+    ours = credentials.Authority("tests")
+    return {side: kit.identity(side, authority=ours) for side in ("patient", "doctor")}
+
+
 @pytest.fixture
-def end(hosts):
+def end(hosts, ids):
     opened = []
 
-    def open_(side, link=0):
-        opened.append(OPENERS["dicom"](Place(STREAM, link, side, lambda t_ns, call: None)))
+    def open_(side, identity=None):
+        place = Place(STREAM, 0, side, lambda t_ns, call: None, identity or ids[side])
+        opened.append(OPENERS["dicom"](place))
         return opened[-1]
 
     yield open_
@@ -111,7 +123,50 @@ def test_a_chunk_that_nobody_takes_is_lost_and_the_next_finds_its_way(end):
     assert gather(doctor, len)[0] == chunk(1)
 
 
-def foreign_scp(host, status, got):
+@pytest.fixture
+def tls(tmp_path, ids):
+    """Python's own context of either side, as the library's users make it: it checks strictly."""
+
+    def made(side):
+        identity = ids[side]
+        plain = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+        pem = identity.key.private_bytes(*plain) + identity.certificate.public_bytes(Encoding.PEM)
+        (tmp_path / "own.pem").write_bytes(pem)
+        ca = identity.anchor.public_bytes(Encoding.PEM).decode()
+        server = side == "doctor"
+        purpose = ssl.Purpose.CLIENT_AUTH if server else ssl.Purpose.SERVER_AUTH
+        context = ssl.create_default_context(purpose, cadata=ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(tmp_path / "own.pem")
+        return context
+
+    return made
+
+
+@pytest.mark.parametrize("side", ["patient", "doctor"])
+def test_with_the_power_associations_go_and_others_are_opened(end, side):
+    doctor, patient = end("doctor"), end("patient")
+    listening("127.77.0.2")
+    send(patient, 0)
+    gather(doctor, len)
+    gone = patient if side == "patient" else doctor
+    gone.power(False)
+    send(gone, 1) if side == "patient" else None
+    with pytest.raises(BlockingIOError):
+        gone.take()
+    gone.power(True)
+    listening("127.77.0.2")
+    deadline = time.monotonic() + WITHIN_S
+    found = []
+    while chunk(2) not in found:  # the first to be sent again may find out that the other is gone
+        assert time.monotonic() < deadline
+        send(patient, 2)
+        time.sleep(0.1)
+        found += taken(patient) + taken(doctor)
+    assert chunk(1) not in found
+
+
+def foreign_scp(host, status, got, context):
     """A Storage SCP as the library's users write it."""
 
     def store(event):
@@ -124,13 +179,14 @@ def foreign_scp(host, status, got):
     entity = AE()
     entity.add_supported_context(SecondaryCaptureImageStorage)
     return entity.start_server(
-        (host, STREAM.port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)]
-    )
+        (host, STREAM.port), block=False, evt_handlers=[(evt.EVT_C_STORE, store)],
+        ssl_context=context,
+    )  # fmt: skip
 
 
-def test_an_scp_that_is_not_ours_stores_what_we_send(end):
+def test_an_scp_that_is_not_ours_stores_what_we_send(end, tls):
     got = []
-    server = foreign_scp("127.77.0.2", 0x0000, got)
+    server = foreign_scp("127.77.0.2", 0x0000, got, tls("doctor"))
     try:
         patient = end("patient")
         send(patient, 3)
@@ -143,8 +199,8 @@ def test_an_scp_that_is_not_ours_stores_what_we_send(end):
         server.shutdown()
 
 
-def test_the_answer_of_an_scp_is_heeded(end):
-    server = foreign_scp("127.77.0.2", 0xA700, [])
+def test_the_answer_of_an_scp_is_heeded(end, tls):
+    server = foreign_scp("127.77.0.2", 0xA700, [], tls("doctor"))
     try:
         patient = end("patient")
         send(patient, 0)
@@ -154,13 +210,14 @@ def test_the_answer_of_an_scp_is_heeded(end):
         server.shutdown()
 
 
-def test_an_scu_that_is_not_ours_is_served_and_what_it_sends_wrong_is_refused(end):
+def test_an_scu_that_is_not_ours_is_served_and_what_it_sends_wrong_is_refused(end, tls):
     doctor = end("doctor")
     listening("127.77.0.2")
     entity = AE()
     entity.add_requested_context(SecondaryCaptureImageStorage, SYNTAX)
     entity.add_requested_context(CTImageStorage, SYNTAX)
-    peer = entity.associate("127.77.0.2", STREAM.port)
+    secured = tls("patient"), "console.stand-in"
+    peer = entity.associate("127.77.0.2", STREAM.port, tls_args=secured)
     try:
         assert [context.abstract_syntax for context in peer.accepted_contexts] == [
             SecondaryCaptureImageStorage
@@ -173,3 +230,109 @@ def test_an_scu_that_is_not_ours_is_served_and_what_it_sends_wrong_is_refused(en
     found = gather(doctor, lambda found: len(found) == COUNT + 1)
     assert found[0] == chunk(0)
     assert "picture" in str(found[-1])
+
+
+def test_without_an_identity_nothing_is_opened(hosts):
+    with pytest.raises(ValueError, match="identity"):
+        OPENERS["dicom"](Place(STREAM, 0, "patient", lambda t_ns, call: None))
+
+
+REFUSED = {
+    "expired": "certificate verify failed",
+    "foreign": "certificate verify failed",
+    "misnamed": "certificate verify failed",
+    "purpose": "certificate verify failed",
+    "none": "peer did not return a certificate",
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+@pytest.mark.parametrize("side", ["patient", "doctor"])
+def test_an_entity_without_a_good_certificate_is_refused(end, kit, ids, fault, side):
+    ours, stranger = credentials.Authority("tests"), credentials.Authority("tests")
+    good = "doctor" if side == "patient" else "patient"
+    issuer = stranger if fault == "foreign" else ours
+    wrong = kit.identity(side, authority=issuer, shown=fault, anchor=ours)
+    right = kit.identity(good, authority=ours)
+    doctor, patient = (end(s, wrong if s == side else right) for s in ("doctor", "patient"))
+    listening("127.77.0.2")
+    send(patient, 0)
+    asked, why = (doctor if side == "patient" else patient), REFUSED[fault]
+    if side == "doctor" and fault == "none":
+        asked, why = doctor, "no shared cipher"
+    found = []
+
+    def enough(got):
+        for each in (doctor, patient):
+            if each is not asked:
+                found.extend(taken(each))
+        return [n for n in asked.faults if n.startswith("refused")] and patient.faults[
+            "unreachable"
+        ]
+
+    found += gather(asked, enough)
+    assert found == []
+    names = [name for name in asked.faults if name.startswith("refused")]
+    if (side, fault) == ("patient", "misnamed"):
+        why = "the certificate bears another name"  # seen to by the bench, after OpenSSL
+    assert names == [f"refused ({why})"]
+
+
+def taken(carriage):
+    """What has arrived there."""
+    found = []
+    try:
+        while True:
+            found.append(carriage.take())
+    except BlockingIOError:
+        return found
+
+
+def test_a_client_that_says_nothing_holds_nobody_up(end):
+    doctor, patient = end("doctor"), end("patient")
+    listening("127.77.0.2")
+    silent = [socket.create_connection(("127.77.0.2", STREAM.port)) for _ in range(3)]
+    silent[1].sendall(b"\x16\x03\x01\x02\x00")
+    silent[2].sendall(bytes.fromhex("0100000000cd00010000"))  # A-ASSOCIATE-RQ in clear
+    send(patient, 1)
+    assert gather(doctor, len)[0] == chunk(1)
+    gather(doctor, lambda found: doctor.faults)
+    assert list(doctor.faults) == ["refused (wrong version number)"]
+    for sock in silent:
+        sock.close()
+
+
+def test_nobody_on_the_way_reads_a_picture(end, monkeypatch):
+    """What passes between the two, by a relay where the sender takes the other to be."""
+    doctor = end("doctor")
+    listening("127.77.0.2")
+    heard = bytearray()
+    server = socket.create_server(("127.77.0.9", STREAM.port))
+
+    def relay():
+        near, _ = server.accept()
+        with near, socket.create_connection(("127.77.0.2", STREAM.port)) as far:
+            ways = {near: far, far: near}
+            with contextlib.suppress(ConnectionError):
+                while ready := select.select(ways, [], [], WITHIN_S)[0]:
+                    for sock in ready:
+                        data = sock.recv(65536)
+                        if not data:
+                            return
+                        heard.extend(data)
+                        ways[sock].sendall(data)
+
+    thread = threading.Thread(target=relay, daemon=True)
+    thread.start()
+    there = {"patient": "127.77.0.1", "doctor": "127.77.0.9"}
+    monkeypatch.setattr(dicom, "address", lambda link, side: there[side])
+    patient = end("patient")
+    send(patient, 2)
+    assert gather(doctor, len)[0] == chunk(2)
+    pixels = bytes(instance_of(chunk(2), SIZE).PixelData)
+    assert len(heard) > SIZE
+    for word in (b"STATION", b"SIMULATED", b"1.2.840.10008", pixels[-64:], pixels[:64]):
+        assert word not in heard
+    patient.close()
+    thread.join(WITHIN_S)
+    server.close()

@@ -63,5 +63,11 @@ class Carriage(Protocol):
             OSError: the network said no; there may be more.
         """
 
+    def power(self, on: bool) -> None:
+        """The side lost its power, or has it again: connections and what was kept for them go.
+
+        While it is off nothing leaves the side (:class:`bench.benches.local.port.LocalPort`).
+        """
+
     def close(self) -> None:
         """Let go of everything."""

@@ -7,7 +7,7 @@ its own business above this (:mod:`bench.devices.certificates`, a model).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +22,9 @@ from bench.network.scenario import Side
 _AROUND = timedelta(hours=1)
 """Valid from so long before, for clocks that differ."""
 _FOR = timedelta(days=1)
+
+PURPOSES = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+"""What a certificate may be used for: either end of a session."""
 
 WHO: Mapping[Side, str] = {"patient": "device", "doctor": "console"}
 """What a certificate calls a side, before the device's name."""
@@ -68,12 +71,14 @@ class Authority:
         )
 
     def issue(
-        self, name: str, age: timedelta = timedelta()
+        self,
+        name: str,
+        age: timedelta = timedelta(),
+        purposes: Sequence[x509.ObjectIdentifier] = PURPOSES,
     ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         """A certificate for ``name`` and its key, as if issued ``age`` ago, good for a day."""
         key = ec.generate_private_key(ec.SECP256R1())
         issued = datetime.now(UTC) - age
-        purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         certificate = (
             self._builder(_named(name), key.public_key(), issued - _AROUND, issued + _FOR)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

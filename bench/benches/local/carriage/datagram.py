@@ -40,6 +40,9 @@ class Datagram:
         """The message in the next datagram."""
         return decode(self._recv(LARGEST_DATAGRAM))
 
+    def power(self, on: bool) -> None:
+        """It has no connection that could end."""
+
     def close(self) -> None:
         """Close the socket."""
         self._sock.close()

@@ -1,4 +1,4 @@
-"""A stream of image sets as DICOM: each chunk one instance, sent by C-STORE to the other side.
+"""A stream of image sets as DICOM in TLS: each chunk one instance, sent by C-STORE.
 
 The library that speaks DICOM works in threads and blocks. It runs in a process of its own per
 link and side (:mod:`~bench.benches.local.carriage.dicom_peer`), which takes and hands over
@@ -12,6 +12,8 @@ import contextlib
 import gc
 import json
 import os
+import select
+import signal
 import socket
 import time
 import traceback
@@ -32,13 +34,16 @@ class Dicom:
     """One end: of a chunk's packets the first makes the instance, and every one arrives or none.
 
     ``faults``: ``unreachable``, ``unanswered``, ``refused``, ``stale`` and ``dropped`` chunks at
-    the end that sends.
+    the end that sends; ``refused (why)``, sessions that OpenSSL ended, at either.
     """
 
     def __init__(self, place: Place) -> None:
         # Here and not above: only sessions that need it load the library.
         from bench.benches.local.carriage import dicom_peer
 
+        identity = place.identity
+        if identity is None:
+            raise ValueError("DICOM in TLS needs an identity")
         stream, here = place.stream, address(place.link, place.side)
         self.faults: Counter[str] = Counter()
         self._packets = stream.packets
@@ -46,21 +51,40 @@ class Dicom:
         self._sends = place.side == stream.source
         there = (address(place.link, other(place.side)), stream.port)
         size = stream.payload_bytes * stream.packets
-        self._sock, self._pid = _process(
-            (lambda channel: dicom_peer.store(channel, here, there, size))
+        self._run: Callable[[socket.socket], None] = (
+            (lambda channel: dicom_peer.store(channel, here, there, size, identity))
             if self._sends
-            else (lambda channel: dicom_peer.provide(channel, (here, stream.port)))
+            else (lambda channel: dicom_peer.provide(channel, (here, stream.port), identity))
         )
+        self._poll = select.epoll()
+        self._ended: list[int] = []
+        self._sock: socket.socket | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        self._sock, self._pid = _process(self._run)
+        self._poll.register(self._sock.fileno(), select.EPOLLIN)
 
     def fileno(self) -> int:
-        """That of the socketpair's near end."""
-        return self._sock.fileno()
+        """That of an epoll object over the socketpair's near end."""
+        return self._poll.fileno()
+
+    def power(self, on: bool) -> None:
+        """Off: the process ends at once, and its connections with it. On: another begins."""
+        if on:
+            self._begin()
+        elif self._sock is not None:
+            os.kill(self._pid, signal.SIGKILL)
+            self._ended.append(self._pid)  # to be reaped later: that may take a moment
+            self._sock.close()
+            self._sock = None
+            self._rest.clear()
 
     def send(self, message: Message) -> None:
         """Hand a chunk over, with its first packet."""
         if not self._sends:
             raise OSError("this end takes images and sends none")
-        if message.seq % self._packets:
+        if message.seq % self._packets or self._sock is None:
             return
         try:
             self._sock.send(json.dumps((time.monotonic_ns(), message)).encode())
@@ -70,6 +94,8 @@ class Dicom:
     def take(self) -> Message:
         """The next packet of the chunks that arrived."""
         while not self._rest:
+            if self._sock is None:
+                raise BlockingIOError
             data = self._sock.recv(_READ_BYTES)
             if not data:
                 raise RuntimeError("the process that speaks DICOM ended")
@@ -88,10 +114,14 @@ class Dicom:
 
     def close(self) -> None:
         """End the process."""
-        self._sock.close()
-        if self._pid:
-            os.waitpid(self._pid, 0)
-            self._pid = 0
+        if self._sock is not None:
+            self._sock.close()
+            self._ended.append(self._pid)
+            self._sock = None
+        for pid in self._ended:
+            os.waitpid(pid, 0)
+        self._ended.clear()
+        self._poll.close()
 
 
 def _process(run: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:

@@ -1,7 +1,8 @@
 """The processes that speak DICOM: a Storage SCU that sends chunks, a Storage SCP that takes them.
 
 Each runs until its socketpair closes. A C-STORE waits for its answer, so that several
-associations are open at once where the path is long; without chunks there are none.
+associations are open at once where the path is long; without chunks there are none. Each is in
+TLS (DICOM PS3.15, B.12), both sides with certificates.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import logging
 import queue
 import socket
+import ssl
 import struct
 import sys
 import threading
@@ -20,6 +22,8 @@ from typing import Any
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
+from bench.benches.local.carriage.credentials import Identity
+from bench.benches.local.carriage.tls import python_context
 from bench.devices.dicom import SOP_CLASS, SYNTAX, instance_of, message_of
 from bench.devices.ports import Message
 
@@ -49,7 +53,9 @@ _RESET = struct.pack("ii", 1, 0)
 _USER_TIMEOUT_MS = 3000
 
 
-def store(channel: socket.socket, here: str, there: tuple[str, int], size: int) -> None:
+def store(
+    channel: socket.socket, here: str, there: tuple[str, int], size: int, identity: Identity
+) -> None:
     """Send the chunks that come through ``channel``.
 
     Args:
@@ -58,11 +64,14 @@ def store(channel: socket.socket, here: str, there: tuple[str, int], size: int) 
         here: the address to connect from.
         there: address and port of the SCP.
         size: bytes of pixel data of each chunk.
+        identity: what this side shows, and whom it believes.
     """
     _quietly()
+    made = python_context(identity, lambda why: _refused(channel, why), server=False)
+    tls = made, identity.peer
     idle: queue.LifoQueue[_Scu] = queue.LifoQueue()
     for _ in range(ASSOCIATIONS):
-        _Scu(idle, channel, here, there, size).start()
+        _Scu(idle, channel, here, there, size, tls).start()
     while data := channel.recv(_READ_BYTES):
         # Whoever was busy last: an association that is open, where there is one.
         idle.get().jobs.put(data)
@@ -81,11 +90,12 @@ class _Scu(threading.Thread):
         here: str,
         there: tuple[str, int],
         size: int,
+        tls: tuple[ssl.SSLContext, str],
     ) -> None:
         super().__init__(daemon=True)
         self.jobs: queue.Queue[bytes] = queue.Queue()
         self._idle, self._channel, self._here, self._there = idle, channel, here, there
-        self._size = size
+        self._size, self._tls = size, tls
         self._entity = _entity("SIMULATED")
         self._entity.add_requested_context(SOP_CLASS, SYNTAX)
         self._association: Association | None = None
@@ -118,6 +128,7 @@ class _Scu(threading.Thread):
                 ae_title="STATION",
                 bind_address=(self._here, 0),
                 max_pdu=LARGEST_PDU,
+                tls_args=self._tls,
                 evt_handlers=[(evt.EVT_CONN_OPEN, _prepare)],
             )
             if not self._association.is_established:
@@ -133,8 +144,14 @@ class _Scu(threading.Thread):
         return "" if status.Status == SUCCESS else "refused"
 
 
-def provide(channel: socket.socket, here: tuple[str, int]) -> None:
-    """Take instances at address and port ``here``; the chunks in them go to ``channel``."""
+def provide(channel: socket.socket, here: tuple[str, int], identity: Identity) -> None:
+    """Take instances at address and port ``here``; the chunks in them go to ``channel``.
+
+    Args:
+        channel: takes chunks, and what went wrong.
+        here: where to listen.
+        identity: what this side shows, and whom it believes.
+    """
     _quietly()
     channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 1, 0))
     entity = _entity("STATION")
@@ -150,7 +167,8 @@ def provide(channel: socket.socket, here: tuple[str, int]) -> None:
         return SUCCESS if _say(channel, "chunk", message) else OUT_OF_RESOURCES
 
     handlers: list[Any] = [(evt.EVT_C_STORE, stored), (evt.EVT_CONN_OPEN, _prepare)]
-    entity.start_server(here, block=False, evt_handlers=handlers)
+    made = python_context(identity, lambda why: _refused(channel, why), server=True)
+    entity.start_server(here, block=False, evt_handlers=handlers, ssl_context=made)
     while channel.recv(_READ_BYTES):
         pass
 
@@ -171,15 +189,32 @@ def _entity(title: str) -> AE:
 
 
 def _prepare(event: evt.Event) -> None:
-    """No waiting for small segments; and a dead connection is let go of, not tried for minutes."""
+    """No waiting for small segments; and a dead connection is let go of, not tried for minutes.
+
+    A server opens the session here, in the connection's own thread: who says nothing holds
+    nobody up.
+    """
     wrapped = event.assoc.dul.socket
     sock = wrapped.socket if wrapped is not None else None
-    if sock is None:
+    if wrapped is None or sock is None:
         return
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    if event.assoc.is_acceptor:
+        assert isinstance(sock, ssl.SSLSocket)
+        sock.settimeout(ANSWER_S)
+        try:
+            sock.do_handshake()
+            sock.settimeout(None)
+        except BaseException:  # whatever it was: the library would go on without
+            wrapped.close()
+            raise
     if event.assoc.is_requestor:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _USER_TIMEOUT_MS)
+
+
+def _refused(channel: socket.socket, why: str) -> None:
+    _say(channel, "fault", f"refused ({why})")
 
 
 def _say(channel: socket.socket, kind: str, told: object) -> bool:

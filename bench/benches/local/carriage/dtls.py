@@ -1,9 +1,9 @@
 """A stream over DTLS 1.2 (RFC 6347): OpenSSL, certificates on both sides, one message a record.
 
 Datagram TLS keeps the device's own timing: a lost record is a lost message and delays no other,
-and after an interruption the session goes on as if nothing had been. The patient's side is the
-server. OpenSSL works on memory here, not on the socket, so that nothing ever blocks; its
-retransmissions in a handshake are looked after ten times a second.
+and after an interruption the session goes on as if nothing had been. The stream's source is the
+client, of the control stream the doctor's side. OpenSSL works on memory here, not on the socket,
+so that nothing ever blocks; its retransmissions in a handshake are looked after ten times a second.
 
 A client whose handshake does not come to an end within :data:`TRY_NS` begins anew. The server
 keeps what stands until a new handshake is complete (RFC 6347, 4.2.8), and sends nothing before a
@@ -20,11 +20,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from bench.benches.local.carriage.base import Place
-from bench.benches.local.carriage.credentials import Identity, names_in
+from bench.benches.local.carriage.credentials import Identity
 from bench.benches.local.carriage.datagram import LARGEST_DATAGRAM, connected
+from bench.benches.local.carriage.tls import context, reason
 from bench.benches.local.layout import LARGEST_PAYLOAD
 from bench.devices.carriages import DTLS_BYTES
 from bench.devices.ports import Message
@@ -34,8 +35,6 @@ TICK_NS = 100_000_000
 TRY_NS = 4_000_000_000
 """Longer than two round trips and two of OpenSSL's retransmissions (after 1 s and 3 s)."""
 
-SUITE = b"ECDHE-ECDSA-AES256-GCM-SHA384"
-"""What TLS 1.3 calls TLS_AES_256_GCM_SHA384, with the key exchange and the kind of key."""
 _VERSION = 0xFEFD
 
 _DATA, _HANDSHAKE, _CLIENT_HELLO = 23, 22, 1
@@ -45,6 +44,8 @@ _RANDOM = slice(27, 59)
 _MOST_BYTES = 2048
 _MOST_SKIPPED = 1024
 """Numbers left out before one message; what is more waits for the next. Some µs each."""
+_STARTED_ANEW = 8 * _MOST_SKIPPED
+"""A device that jumps by more has lost its power: nobody could leave out so many in time."""
 
 
 class Dtls:
@@ -60,8 +61,8 @@ class Dtls:
         if place.identity is None:
             raise ValueError("DTLS needs an identity")
         self.faults: Counter[str] = Counter()
-        self._server = place.side == "patient"
-        self._context = context(place.identity)
+        self._server = place.side != place.stream.source
+        self._context = dtls_context(place.identity)
         self._sock = connected(place.link, place.side, place.stream.port)
         self._size = place.stream.payload_bytes - DTLS_BYTES
         self._standing: SSL.Connection | None = None
@@ -94,20 +95,22 @@ class Dtls:
         self._skip(self._standing, message.seq)
         self._standing.send(payload)
         self._sent += 1
-        for datagram in _datagrams(self._standing):
+        for datagram in datagrams(self._standing):
             self._sock.send(datagram)
 
     def _skip(self, session: SSL.Connection, seq: int) -> None:
         """Use up record numbers until the next one is that of the message, and one."""
         if seq < self._last:  # the device's numbers began anew
             self._base = self._sent - seq
+        elif self._base + seq - self._sent > _STARTED_ANEW:  # to the same number on every link
+            self._base = -(-self._sent // _MOST_SKIPPED) * _MOST_SKIPPED - seq
         self._last = seq
         missing = min(self._base + seq - self._sent, _MOST_SKIPPED)
         if missing <= 0:
             return
         for _ in range(missing):
             session.send(b"\0")
-        for _ in _datagrams(session):
+        for _ in datagrams(session):
             pass  # it goes nowhere
         self._sent += missing
 
@@ -154,7 +157,7 @@ class Dtls:
         except SSL.ZeroReturnError:
             self.faults["closed"] += 1
         except SSL.Error as error:
-            self.faults[f"closed ({_reason(error)})"] += 1
+            self.faults[f"closed ({reason(error)})"] += 1
         self._standing, self._both = None, False
 
     # ---- the handshake --------------------------------------------------------------------------
@@ -176,7 +179,7 @@ class Dtls:
         except SSL.WantReadError:
             pass
         except SSL.Error as error:
-            self.faults[f"refused ({_reason(error)})"] += 1
+            self.faults[f"refused ({reason(error)})"] += 1
             self._opening = None
         else:
             self._standing, self._opening = session, None
@@ -196,7 +199,7 @@ class Dtls:
             try:
                 session.DTLSv1_handle_timeout()
             except SSL.Error as error:
-                self.faults[f"refused ({_reason(error)})"] += 1
+                self.faults[f"refused ({reason(error)})"] += 1
                 self._opening = None
             self._flush(session)
         self._at(now_ns + TICK_NS, self._tick)
@@ -204,36 +207,25 @@ class Dtls:
     def _flush(self, session: SSL.Connection) -> None:
         """Send what a handshake has to say. What the network does not take is sent again later."""
         try:
-            for datagram in _datagrams(session):
+            for datagram in datagrams(session):
                 self._sock.send(datagram)
         except OSError:
             self.faults["unsent"] += 1
+
+    def power(self, on: bool) -> None:
+        """The session outlives it: its client could not tell a dead server from a dead network."""
 
     def close(self) -> None:
         """Close the socket, without a word to the other side."""
         self._sock.close()
 
 
-def context(identity: Identity) -> SSL.Context:
-    """How either side makes its sessions: one suite, both certificates checked by OpenSSL."""
-    made = SSL.Context(SSL.DTLS_METHOD)
+def dtls_context(identity: Identity) -> SSL.Context:
+    """How either side makes its sessions: as over TCP, in the version for datagrams."""
+    made = context(identity, SSL.DTLS_METHOD)
     made.set_min_proto_version(_VERSION)
     made.set_max_proto_version(_VERSION)
-    made.set_cipher_list(SUITE)
-    made.set_options(SSL.OP_NO_QUERY_MTU | SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_TICKET)
-    made.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    if identity.certificate is not None and identity.key is not None:
-        made.use_certificate(identity.certificate)
-        made.use_privatekey(identity.key)
-    store = made.get_cert_store()
-    assert store is not None
-    store.add_cert(crypto.X509.from_cryptography(identity.anchor))
-
-    def verify(_: SSL.Connection, shown: crypto.X509, error: int, depth: int, fine: int) -> bool:
-        """OpenSSL's own word, and the name that the peer must bear."""
-        return bool(fine) and (depth > 0 or identity.peer in names_in(shown.to_cryptography()))
-
-    made.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, verify)
+    made.set_options(SSL.OP_NO_QUERY_MTU)
     return made
 
 
@@ -247,7 +239,7 @@ def _is_hello(datagram: bytes) -> bool:
     )
 
 
-def _datagrams(session: SSL.Connection) -> Iterator[bytes]:
+def datagrams(session: SSL.Connection) -> Iterator[bytes]:
     """What OpenSSL has to send: its records, as many in a datagram as one Ethernet frame takes."""
     try:
         flight = session.bio_read(LARGEST_DATAGRAM)
@@ -261,11 +253,3 @@ def _datagrams(session: SSL.Connection) -> Iterator[bytes]:
             start = end
         end = following
     yield flight[start:end]
-
-
-def _reason(error: SSL.Error) -> str:
-    """OpenSSL's own word for what went wrong: its last, which tells what came of it."""
-    try:
-        return str(error.args[0][-1][2])
-    except (IndexError, TypeError):
-        return type(error).__name__
