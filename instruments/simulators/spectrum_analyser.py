@@ -362,6 +362,10 @@ def _commands(show: Callable[[float], str]) -> tuple[Command, ...]:
                 round(_me(call).channel_power_dbm(_me(call).number("channel_width")), 6)
             ),
         ),
+        # Overload is not modelled: the register holds no event.
+        Command(":STATus:QUEStionable:POWer[:EVENt]", ask=lambda _: "0"),
+        Command(":CALCulate<1>:UNIT:POWer", "unit", Choice(("DBM",)), "DBM"),
+        Command(":UNIT:POWer", "unit", Choice(("DBM",)), "DBM"),
         Command(":SYSTem:NAME", "host_name", Text(), "analyser", retained=True),
     )  # fmt: skip
 
