@@ -17,6 +17,7 @@ from bench.benches.live import LiveView
 from bench.benches.local.channel import Incoming, Receiver
 from bench.benches.local.summary import applied_changes, health
 from bench.network.scenario import Schedule
+from bench.sessions.exposing import exposure_events
 from bench.sessions.packets import NO_LINK, ROW, TAPS, merge
 from bench.sessions.recording import Event, Recording, Session
 from bench.units import NS_PER_S
@@ -70,6 +71,7 @@ class Collector:
         self._rows: list[NDArray[np.void]] = []
         self._events: list[Event] = []
         self._steps = list(self._schedule.windows)
+        self._exposures = list(exposure_events(session, self._schedule))
         self._live = LiveView(session, self._schedule)
         self._t0_ns: int | None = None
         self._ended = False
@@ -155,6 +157,8 @@ class Collector:
             step = self._steps.pop(0)
             value = {"name": step.name, "role": step.role}
             self._event(Event(step.start_ns, "bench", "bench", "step", value))
+        while self._exposures and self._exposures[0].t_ns <= now_ns:
+            self._event(self._exposures.pop(0))
         progress = self._live.progress(now_ns)
         if progress is not None:
             self._sink.progress(progress)
