@@ -14,8 +14,8 @@ from typing import Literal
 from bench.benches.lab.arming import Arming, arming_of
 from bench.benches.lab_file import BENCH_TABLES, LabLink, links_of
 from bench.errors import InputError
-from bench.network.radio.world import World
 from bench.network.radio.world import Waveform as WorldWaveform
+from bench.network.radio.world import World
 from bench.network.radio.world_files import TABLES, world_of
 from bench.tables import Table, read_toml
 from instruments.calibration import Record, decibels, load_calibration

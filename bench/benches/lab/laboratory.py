@@ -1,9 +1,9 @@
-"""A laboratory in use: instruments taken, safe, verified; exposures set, verified and taken back."""
+"""A laboratory in use: instruments taken and safe; exposures set, verified and taken back."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,8 +28,7 @@ from bench.benches.lab.exposing import (
 )
 from bench.benches.lab.file import BenchFile, Waveform, today
 from bench.errors import InputError
-from bench.network.radio.exposure import WANTED, Exposure, Radio
-from bench.network.radio.exposure import FLAWLESS, RadioFlaws, receiver_of
+from bench.network.radio.exposure import FLAWLESS, WANTED, Exposure, Radio, RadioFlaws, receiver_of
 from bench.network.radio.receivers import Reception, receive
 from bench.network.radio.state import Emission, RadioState
 from bench.network.radio.world import Arrival, arrivals
@@ -172,9 +171,10 @@ class Laboratory:
         configured = replace(one, address=port)
         return stack.enter_context(configured.session(self._transcript, self._locks))
 
-    def _safeable(self) -> list[Safeable]:
-        found = [i for i in self.instruments.values() if type(i).family in _SAFE_ORDER]
-        return sorted(found, key=lambda one: _SAFE_ORDER.index(type(one).family))
+    def _safeable(self) -> Sequence[Safeable]:
+        known = {family: number for number, family in enumerate(_SAFE_ORDER)}
+        found = [one for one in self.instruments.values() if type(one).family in known]
+        return sorted(found, key=lambda one: known[type(one).family])
 
     # ---- who does what -------------------------------------------------------
 
@@ -336,9 +336,7 @@ class Laboratory:
     def _switch_on(self, settings: Settings) -> None:
         role = self.file.role("interferer")
         attenuators = {
-            name: cast(Attenuator, one)
-            for name, one in self.instruments.items()
-            if isinstance(one, Attenuator)
+            name: one for name, one in self.instruments.items() if isinstance(one, Attenuator)
         }
         allowed = self.file.wiring.permit(
             role, settings.generator_dbm, settings.waveform.crest_db, attenuators
