@@ -51,6 +51,9 @@ from instruments.visa.transcript import Transcript
 _SAFE_ORDER = ("signal-generator", "radio-tester", "attenuator", "power-supply")
 """What emits first; then what holds back; then what feeds the device."""
 
+_SILENT_DB = 3.0
+"""So much above its noise the monitor may show with RF off."""
+
 VERIFIED_ATTENUATIONS_DB = (0.0, 20.0)
 """A path is verified with its attenuator at both: one that does not follow is found."""
 
@@ -194,6 +197,14 @@ class Laboratory:
         return cast(Attenuator, self.instruments[self.file.role("path-attenuator")])
 
     @property
+    def verified_by(self) -> str:
+        """Who measures what is presented, in words."""
+        role = self.file.role("monitor")
+        found = self.sessions[role].identity
+        simulated = ", simulated" if role in self.file.simulated else ""
+        return f"{role}: {found.manufacturer} {found.model}{simulated}"
+
+    @property
     def _involved(self) -> tuple[str, ...]:
         return tuple(self.file.role(use) for use in ("interferer", "path-attenuator", "monitor"))
 
@@ -250,15 +261,23 @@ class Laboratory:
 
     # ---- exposing ------------------------------------------------------------
 
-    def expose(self, exposure: Exposure) -> Exposed:
+    def expose(self, exposure: Exposure, *further: Exposure) -> Exposed:
         """Bring an exposure to the victim's port and verify it; RF stays on until :meth:`quiet`.
 
         Raises:
-            InputError: the laboratory has no such signal, or does not reach that level.
+            InputError: the laboratory has no such signal, does not reach that level, or is asked
+                for more than one at once.
             NotCalibrated, Unverified: as :meth:`verify`.
             Excess: a port would get more than it bears.
             InstrumentError: an instrument failed; RF is off then.
         """
+        if further:
+            raise InputError(
+                "more than one signal at once",
+                remedy="this laboratory has one interferer: expose to one after the other",
+                field="exposures",
+                value=len(further) + 1,
+            )
         self.quiet()
         waveform = self.waveform_of(exposure)
         self.verify(exposure.frequency_hz)
@@ -370,6 +389,27 @@ class Laboratory:
             self.generator.switch_off()
             self._beside = RadioState()
             self.attenuator.make_safe()
+
+    def silence(self) -> str:
+        """RF off as :meth:`quiet`; where something had been exposed, the monitor must see it gone.
+
+        Returns:
+            Why that is not verified; empty where it is.
+
+        Raises:
+            InstrumentError: RF could not be switched off, or that could not be verified.
+        """
+        exposed, noise = self._exposed, self._noise_dbm
+        self.quiet()
+        if exposed is None:
+            return ""
+        marks = self._marks()
+        self._look_at(exposed.settings)
+        left = self._see(exposed.settings)
+        self._refuse_taints(marks)
+        if left > noise + _SILENT_DB:
+            return f"the monitor still shows {left:.1f} dBm, its noise is {noise:.1f} dBm"
+        return ""
 
     def holds(self) -> str:
         """Whether what was exposed still is: asked of the instruments, and seen by the monitor.
