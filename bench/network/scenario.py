@@ -263,16 +263,16 @@ class _Layout:
         """What the radio receives as a disturbance of its link; a flawed one gets over it late."""
         radio, reception = segment.radio, self.receptions[len(self.exposures)]
         assert radio is not None
-        before = self.exposures[-1] if self.exposures else None
         self.exposures.append(
             ScheduledExposure(self.now, end_ns, step, radio, segment.exposures, reception)
         )
+        gone = next((e for e in reversed(self.exposures) if e.exposures), None)
         first = reception
         then: tuple[tuple[float, Mapping[Direction, Effect]], ...] = ()
-        after_s = self.flaws.recovers_after_s
-        if after_s and before is not None and before.exposures and not segment.exposures:
-            first = before.reception
-            then = ((after_s, effects_of(reception, radio)),)
+        if gone is not None and not segment.exposures:
+            late_s = self.flaws.recovers_after_s - (self.now - gone.end_ns) / 1e9
+            if late_s > 0:
+                first, then = gone.reception, ((late_s, effects_of(reception, radio)),)
         return Disturbance(
             segment.phase, segment.duration_s, segment.links, on=(radio.link,),
             effects=effects_of(first, radio), then=then,
