@@ -124,17 +124,44 @@ class Laboratory:
                 go again.
         """
         with ExitStack() as stack:
-            if not self.file.wholly_simulated:
-                name = f"bench {self.file.path.resolve()}"
-                stack.enter_context(ResourceLock("bench", name, folder=self._locks))
-            self._simulate(stack)
+            self._take(stack)
             for role, one in self.file.instruments.items():
                 self._open(stack, role, one)
             stack.enter_context(SafeState(self._safeable()))
             for role, modem in self.file.modems.items():
-                self.modems[role] = self._open_modem(stack, role, modem)
+                self._open_modem(stack, role, modem)
             self._stack = stack.pop_all()
         return self
+
+    def enter_what_answers(self) -> Mapping[str, str]:
+        """As entering, but what cannot be used is left out; for checking.
+
+        Returns:
+            Why, by role; empty where everything can be used.
+
+        Raises:
+            InputError, Busy: the bench itself cannot be taken.
+        """
+        problems: dict[str, str] = {}
+        with ExitStack() as stack:
+            self._take(stack)
+            for role, one in self.file.instruments.items():
+                try:
+                    self._open(stack, role, one)
+                except InstrumentError as error:
+                    problems[role] = error.problem
+            for each in self._safeable():
+                try:
+                    stack.enter_context(SafeState([each]))
+                except InstrumentError as error:
+                    problems[each.channel.role] = error.problem
+            for role, modem in self.file.modems.items():
+                try:
+                    self._open_modem(stack, role, modem)
+                except InstrumentError as error:
+                    problems[role] = error.problem
+            self._stack = stack.pop_all()
+        return problems
 
     def __exit__(
         self,
@@ -150,7 +177,11 @@ class Laboratory:
         self._exposed = None
         self._stack.__exit__(kind, value, trace)
 
-    def _simulate(self, stack: ExitStack) -> None:
+    def _take(self, stack: ExitStack) -> None:
+        """The lease of the bench, where there is hardware to share, and what is simulated."""
+        if not self.file.wholly_simulated:
+            name = f"bench {self.file.path.resolve()}"
+            stack.enter_context(ResourceLock("bench", name, folder=self._locks))
         if self.file.described:
             lab = Lab(self.file.described, self.file.world, beside=lambda: self._beside)
             self._running = stack.enter_context(RunningLab(lab))
@@ -168,11 +199,12 @@ class Laboratory:
         self.sessions[role] = stack.enter_context(session)
         self.instruments[role] = configured.make(session)
 
-    def _open_modem(self, stack: ExitStack, role: str, one: ConfiguredModem) -> Modem:
+    def _open_modem(self, stack: ExitStack, role: str, one: ConfiguredModem) -> None:
         address = self._address(role, one.address)
         port = address.removeprefix("ASRL").removesuffix("::INSTR")
         configured = replace(one, address=port)
-        return stack.enter_context(configured.session(self._transcript, self._locks))
+        session = configured.session(self._transcript, self._locks)
+        self.modems[role] = stack.enter_context(session)
 
     def _safeable(self) -> Sequence[Safeable]:
         known = {family: number for number, family in enumerate(_SAFE_ORDER)}
