@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from instruments.rf.generators import equals
-from instruments.visa.errors import InstrumentError
+from instruments.visa.channels import Check
+from instruments.visa.errors import BadAnswer, InstrumentError
 from instruments.visa.properties import Choice, Command, Instrument, Number, on_off
 from instruments.visa.readings import Reading, number, numbers
 
@@ -15,6 +16,21 @@ SWEEP_S = 60.0
 def is_done(text: str) -> str:
     """Check the answer to ``*OPC?``."""
     return "" if text.strip() == "1" else "is not 1"
+
+
+def no_overload(role: str) -> Check:
+    """Check that no bit of an overload is set: 0 RF, 2 IF, 3 input or trace.
+
+    Bit 1, an underload (FSV), distorts nothing. Source: R&S FSW and FSV user manuals,
+    STATus:QUEStionable:POWer Register.
+    """
+
+    def check(text: str) -> str:
+        if not text.strip().isdigit():
+            raise BadAnswer(role, f"answers {text!r}, which is no register")
+        return "overload" if int(text) & 0b1101 else ""
+
+    return check
 
 
 class SpectrumAnalyser(Instrument):
@@ -41,7 +57,7 @@ class SpectrumAnalyser(Instrument):
     peak_frequency: ClassVar[Command]
     trace: ClassVar[Command]
     overload: ClassVar[Command | None] = None
-    """A query that answers 0 unless the input is overloaded; None: the driver cannot tell."""
+    """A query of what has been overloaded, as bits; None: the driver cannot tell."""
 
     def _swept(self) -> None:
         """One new sweep, of which an overload is no result."""
@@ -51,7 +67,7 @@ class SpectrumAnalyser(Instrument):
         self.channel.command(self.unit.text)
         self.channel.confirm(self.sweep.text, is_done, "1", SWEEP_S)
         if self.overload is not None:
-            self.channel.confirm(self.overload.text, equals(0, self.channel.role), "0")
+            self.channel.confirm(self.overload.text, no_overload(self.channel.role), "no overload")
 
     def peak(self) -> tuple[Reading, Reading]:
         """Of one new sweep the highest point: level, dBm, and frequency, Hz.
