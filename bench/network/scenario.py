@@ -17,7 +17,14 @@ from bench.network.drawn import Drawn as Drawn
 from bench.network.effects import Effect
 from bench.network.impairment import CLEAN, DIRECTIONS, Direction, Impairment
 from bench.network.interference import effects_of
-from bench.network.radio.exposure import FLAWLESS, Exposure, Radio, RadioFlaws, reception_of
+from bench.network.radio.exposure import (
+    FLAWLESS,
+    Exposure,
+    Radio,
+    RadioFlaws,
+    receives_nothing,
+    reception_of,
+)
 from bench.network.radio.receivers import Reception
 from bench.network.schedule import Change as Change
 from bench.network.schedule import Role as Role
@@ -260,7 +267,7 @@ class _Layout:
         return window
 
     def _interfered(self, segment: Interference, step: str, end_ns: int) -> Disturbance:
-        """What the radio receives as a disturbance of its link; a flawed one gets over it late."""
+        """What the radio receives as a disturbance of its link; a flawed one recovers late."""
         radio, reception = segment.radio, self.receptions[len(self.exposures)]
         assert radio is not None
         self.exposures.append(
@@ -272,7 +279,8 @@ class _Layout:
         if gone is not None and not segment.exposures:
             late_s = self.flaws.recovers_after_s - (self.now - gone.end_ns) / 1e9
             if late_s > 0:
-                first, then = gone.reception, ((late_s, effects_of(reception, radio)),)
+                first = receives_nothing(reception)
+                then = ((late_s, effects_of(reception, radio)),)
         return Disturbance(
             segment.phase, segment.duration_s, segment.links, on=(radio.link,),
             effects=effects_of(first, radio), then=then,
