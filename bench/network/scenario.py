@@ -100,6 +100,10 @@ class Interference(Segment):
     exposures: tuple[Exposure, ...] = ()
 
 
+SEARCHING = "searching"
+"""The phase in which a radio with that flaw receives nothing after an interferer has gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One named step of a scenario.
@@ -258,7 +262,9 @@ class _Layout:
                 self._disturb(segment, label, end)
             else:
                 self._set(segment, end)
-            phases.append((segment.phase, self.now, end))
+            searching = [t for t in self._searching(segment) if t < end]
+            phases += [(SEARCHING, self.now, t) for t in searching]
+            phases.append((segment.phase, searching[0] if searching else self.now, end))
             self.now = end
         window = Window(
             step.name, step.kind, step.role, step.judged, start, self.now, tuple(phases)
@@ -285,6 +291,15 @@ class _Layout:
             segment.phase, segment.duration_s, segment.links, on=(radio.link,),
             effects=effects_of(first, radio), then=then,
         )  # fmt: skip
+
+    def _searching(self, segment: Segment) -> list[int]:
+        """When a flawed radio that searches for its network has found it again, within a segment.
+
+        Its phase begins only there: before it the state is another one.
+        """
+        if not self.flaws.recovers_after_s or not isinstance(segment, Disturbance):
+            return []
+        return [self.now + ns(after_s) for after_s, _ in segment.then]
 
     def _set(self, segment: Segment, end_ns: int) -> None:
         """Named links take their state; the others return to their own."""
