@@ -34,3 +34,12 @@ def presented_at(recording: Recording, start_ns: int) -> Presented | None:
             value = {key: item for key, item in event.value.items() if key != "step"}
             return from_json(Presented, value, file=recording.session_id, field=EXPOSURE)
     return None
+
+
+def unverified_exposures(recording: Recording) -> list[str]:
+    """Why what the device's radio was exposed to is not known; empty where it is."""
+    return [
+        f"the exposure in {event.value['step']} is not verified: {event.value['problem']}"
+        for event in recording.named(EXPOSURE, side="bench")
+        if event.value["problem"]
+    ]

@@ -15,6 +15,7 @@ from typing import Any
 from bench.benches.base import Bench
 from bench.benches.check import best_bench
 from bench.benches.choose import make_bench
+from bench.benches.lab.bench import LabBench
 from bench.devices.profile import FUNCTIONS, DeviceProfile
 from bench.devices.registry import MACHINES, machine_of
 from bench.errors import InputError
@@ -192,6 +193,7 @@ class Run:
             "budget_s": options.budget_s,
             "catalogue_sha256": self.catalogue.sha256,
             "command": [Path(options.command[0]).name, *options.command[1:]],
+            **({"laboratory": bench.describe()} if isinstance(bench, LabBench) else {}),
         }
 
     def settle_scope(self, candidates: Iterable[Candidate]) -> None:

@@ -1,0 +1,142 @@
+"""The lab bench: a bench of packets, with the instruments of a bench file around it."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bench.benches.base import Bench, BenchError, Sink
+from bench.benches.lab.acceptance import acceptances, standing
+from bench.benches.lab.chapters import Chapters
+from bench.benches.lab.file import BenchFile, load_bench_file
+from bench.benches.lab.laboratory import Laboratory
+from bench.benches.lab.presenting import present
+from bench.benches.virtual import VirtualBench
+from bench.errors import InputError
+from bench.network.scenario import interferences
+from bench.sessions.instruments import instruments_event
+from bench.sessions.recording import Recording, Session
+from instruments.visa.errors import Busy, InstrumentError
+
+
+class LabBench:
+    """Runs sessions in a laboratory. ``name`` is that of the bench that carries the packets.
+
+    With packets on a virtual clock everything that a scenario exposes the device's radio to is
+    presented and measured before the session, step by step; the link then gets what the radio in
+    the laboratory's world received.
+
+    Args:
+        file: a bench file, or its path.
+    """
+
+    def __init__(self, file: BenchFile | Path) -> None:
+        self.file = load_bench_file(file) if isinstance(file, Path) else file
+        self._packets: Bench = _packet_bench(self.file)
+        self._transcript = Chapters()
+        self._laboratory: Laboratory | None = None
+        self._stack = ExitStack()
+
+    @property
+    def name(self) -> str:
+        """``virtual`` or ``local``: what its packets are."""
+        return self._packets.name
+
+    @property
+    def backend(self) -> str:
+        """What emulates the network."""
+        return self._packets.backend
+
+    @property
+    def laboratory(self) -> Laboratory:
+        """The laboratory, while the bench is entered."""
+        assert self._laboratory is not None, "the bench is not entered"
+        return self._laboratory
+
+    def __enter__(self) -> Self:
+        """Take the laboratory and the bench of its packets.
+
+        Raises:
+            InputError: they cannot be had, or somebody else has them.
+            BenchError: an instrument cannot be used.
+        """
+        with ExitStack() as stack:
+            laboratory = Laboratory(self.file, self._transcript)
+            try:
+                stack.enter_context(laboratory)
+            except Busy as error:
+                raise InputError(
+                    f"cannot be taken: {error}", remedy="wait for the other run, or end it",
+                    field="--bench", value=str(self.file.path),
+                ) from error  # fmt: skip
+            except InstrumentError as error:
+                raise BenchError(f"the laboratory cannot be used: {error}") from error
+            stack.enter_context(self._packets)
+            self._laboratory = laboratory
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Make the laboratory safe and give everything back.
+
+        Raises:
+            BenchError: an instrument could not be made safe.
+        """
+        self._laboratory = None
+        try:
+            self._stack.__exit__(kind, value, trace)
+        except InstrumentError as error:
+            raise BenchError(f"THE LABORATORY MAY NOT BE SAFE: {error}") from error
+
+    def describe(self) -> dict[str, Any]:
+        """The laboratory, for run.json: plain data, the same for every worker of a run."""
+        return {
+            "title": self.file.title,
+            "file": self.file.path.name,
+            "sha256": hashlib.sha256(self.file.path.read_bytes()).hexdigest(),
+            "method": self.file.method,
+            "shielded_enclosure": self.file.enclosure or None,
+            "simulated": sorted(self.file.simulated),
+            "instruments": self._instruments(),
+        }
+
+    def _instruments(self) -> list[dict[str, Any]]:
+        return standing(self.laboratory, acceptances(self.file.path))
+
+    def run(self, session: Session, sink: Sink) -> Recording:
+        """Carry a session out; see the class.
+
+        Raises:
+            InputError: the laboratory cannot present what the scenario asks for.
+            BenchError: an instrument or the bench of the packets failed.
+        """
+        if interferences(session.scenario):
+            try:
+                shown = present(self.laboratory, session.scenario, session.device)
+            except InstrumentError as error:
+                self._transcript.cut()
+                raise BenchError(f"an instrument failed: {error}") from error
+            session = replace(session, presented=shown)
+        recording = self._packets.run(session, sink)
+        event = instruments_event(self._instruments())
+        sink.event(event)
+        return replace(
+            recording, events=(event, *recording.events), transcript=self._transcript.cut()
+        )
+
+
+def _packet_bench(file: BenchFile) -> Bench:
+    if file.packets == "local":
+        from bench.benches.local.bench import LocalBench
+
+        return LocalBench()
+    return VirtualBench()

@@ -1,0 +1,530 @@
+"""A laboratory in use: instruments taken and safe; exposures set, verified and taken back."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+from bench.benches.lab.exposing import (
+    CW,
+    Range,
+    Settings,
+    Unverified,
+    Way,
+    ceiling_dbm,
+    disagreement,
+    resolution_of,
+    seen_dbm,
+    settings_for,
+    settings_of,
+    span_of,
+    way_at,
+    without_noise,
+)
+from bench.benches.lab.file import BenchFile, Waveform, today
+from bench.errors import InputError
+from bench.network.radio.exposure import FLAWLESS, WANTED, Exposure, Radio, RadioFlaws, receiver_of
+from bench.network.radio.receivers import Reception, receive
+from bench.network.radio.state import Emission, RadioState
+from bench.network.radio.world import Arrival, arrivals
+from instruments.files import Configured
+from instruments.modem.files import ConfiguredModem
+from instruments.modem.modem import Modem
+from instruments.modem.parsing import Sighting
+from instruments.rf.analysers import SpectrumAnalyser
+from instruments.rf.attenuators import Attenuator
+from instruments.rf.generators import SignalGenerator
+from instruments.safety import Safeable, SafeState
+from instruments.simulators.lab import Lab, RunningLab
+from instruments.visa.errors import InstrumentError, Tainted
+from instruments.visa.locks import ResourceLock
+from instruments.visa.properties import Instrument, Number
+from instruments.visa.readings import Taint
+from instruments.visa.session import Session
+from instruments.visa.transcript import Transcript
+
+_SAFE_ORDER = ("signal-generator", "radio-tester", "attenuator", "power-supply")
+"""What emits first; then what holds back; then what feeds the device."""
+
+_SILENT_DB = 3.0
+"""So much above its noise the monitor may show with RF off."""
+
+VERIFIED_ATTENUATIONS_DB = (0.0, 20.0)
+"""A path is verified with its attenuator at both: one that does not follow is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """An exposure as it was achieved. Levels in dBm at the victim's port, the rest in dB.
+
+    ``level_dbm``: what the settings and the calibration give, within ``uncertainty_db`` (expanded,
+    k = 2). ``monitor_dbm``: what the monitor showed, without its noise; ``expected_dbm``: what it
+    had to show, within ``tolerance_db``. ``reception``: of the victim, where its world is
+    simulated. ``simulated``: the instruments that were.
+    """
+
+    exposure: Exposure
+    settings: Settings
+    level_dbm: float
+    uncertainty_db: float
+    monitor_dbm: float
+    expected_dbm: float
+    tolerance_db: float
+    simulated: tuple[str, ...]
+
+
+class Laboratory:
+    """The instruments of a bench file, as a context manager: safe on entering and on leaving.
+
+    Args:
+        file: the bench file.
+        transcript: where every byte goes.
+        on: the date that calibrations are compared with; None: today.
+        lock_folder: where the leases are; None: the usual place.
+
+    Attributes:
+        instruments, modems: the drivers, by role.
+        sessions: their sessions.
+    """
+
+    def __init__(
+        self,
+        file: BenchFile,
+        transcript: Transcript,
+        *,
+        on: datetime.date | None = None,
+        lock_folder: Path | None = None,
+    ) -> None:
+        self.file = file
+        self.instruments: dict[str, Instrument] = {}
+        self.sessions: dict[str, Session] = {}
+        self.modems: dict[str, Modem] = {}
+        self._transcript, self._locks = transcript, lock_folder
+        self._on = on or today()
+        self._stack = ExitStack()
+        self._running: RunningLab | None = None
+        self._beside = RadioState()
+        self._verified: set[float] = set()
+        self._exposed: Exposed | None = None
+        self._noise_dbm = 0.0
+
+    # ---- taking and leaving --------------------------------------------------
+
+    def __enter__(self) -> Self:
+        """Take the bench and its instruments, see who they are, and make all safe.
+
+        Raises:
+            InputError: a simulated instrument cannot be served.
+            Busy, Unreachable, WrongIdentity, NotSafe: an instrument cannot be used; all are let
+                go again.
+        """
+        with ExitStack() as stack:
+            self._take(stack)
+            for role, one in self.file.instruments.items():
+                self._open(stack, role, one)
+            stack.enter_context(SafeState(self._safeable()))
+            for role, modem in self.file.modems.items():
+                self._open_modem(stack, role, modem)
+            self._stack = stack.pop_all()
+        return self
+
+    def enter_what_answers(self) -> Mapping[str, str]:
+        """As entering, but what cannot be used is left out; for checking.
+
+        Returns:
+            Why, by role; empty where everything can be used.
+
+        Raises:
+            InputError, Busy: the bench itself cannot be taken.
+        """
+        problems: dict[str, str] = {}
+        with ExitStack() as stack:
+            self._take(stack)
+            for role, one in self.file.instruments.items():
+                try:
+                    self._open(stack, role, one)
+                except InstrumentError as error:
+                    problems[role] = error.problem
+            for each in self._safeable():
+                try:
+                    stack.enter_context(SafeState([each]))
+                except InstrumentError as error:
+                    problems[each.channel.role] = error.problem
+            for role, modem in self.file.modems.items():
+                try:
+                    self._open_modem(stack, role, modem)
+                except InstrumentError as error:
+                    problems[role] = error.problem
+            self._stack = stack.pop_all()
+        return problems
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Make all safe and let it go.
+
+        Raises:
+            NotSafe: an instrument could not be made safe, or that could not be verified.
+        """
+        self._exposed = None
+        self._stack.__exit__(kind, value, trace)
+
+    def _take(self, stack: ExitStack) -> None:
+        """The lease of the bench, where there is hardware to share, and what is simulated."""
+        if not self.file.wholly_simulated:
+            name = f"bench {self.file.path.resolve()}"
+            stack.enter_context(ResourceLock("bench", name, folder=self._locks))
+        if self.file.described:
+            lab = Lab(self.file.described, self.file.world, beside=lambda: self._beside)
+            self._running = stack.enter_context(RunningLab(lab))
+
+    def _address(self, role: str, given: str) -> str:
+        if role not in self.file.simulated:
+            return given
+        assert self._running is not None
+        return self._running.resources[role]
+
+    def _open(self, stack: ExitStack, role: str, one: Configured) -> None:
+        address = self._address(role, one.resource.address)
+        configured = replace(one, resource=replace(one.resource, address=address))
+        session = configured.session(self._transcript, lock_folder=self._locks)
+        self.sessions[role] = stack.enter_context(session)
+        self.instruments[role] = configured.make(session)
+
+    def _open_modem(self, stack: ExitStack, role: str, one: ConfiguredModem) -> None:
+        address = self._address(role, one.address)
+        port = address.removeprefix("ASRL").removesuffix("::INSTR")
+        configured = replace(one, address=port)
+        session = configured.session(self._transcript, self._locks)
+        self.modems[role] = stack.enter_context(session)
+
+    def _safeable(self) -> Sequence[Safeable]:
+        known = {family: number for number, family in enumerate(_SAFE_ORDER)}
+        found = [one for one in self.instruments.values() if type(one).family in known]
+        return sorted(found, key=lambda one: known[type(one).family])
+
+    # ---- who does what -------------------------------------------------------
+
+    @property
+    def generator(self) -> SignalGenerator:
+        """The interferer."""
+        return cast(SignalGenerator, self.instruments[self.file.role("interferer")])
+
+    @property
+    def monitor(self) -> SpectrumAnalyser:
+        """The analyser that verifies what is emitted."""
+        return cast(SpectrumAnalyser, self.instruments[self.file.role("monitor")])
+
+    @property
+    def attenuator(self) -> Attenuator:
+        """The programmable attenuator between interferer and victim."""
+        return cast(Attenuator, self.instruments[self.file.role("path-attenuator")])
+
+    @property
+    def verified_by(self) -> str:
+        """Who measures what is presented, in words."""
+        role = self.file.role("monitor")
+        found = self.sessions[role].identity
+        simulated = ", simulated" if role in self.file.simulated else ""
+        return f"{role}: {found.manufacturer} {found.model}{simulated}"
+
+    @property
+    def _involved(self) -> tuple[str, ...]:
+        return tuple(self.file.role(use) for use in ("interferer", "path-attenuator", "monitor"))
+
+    @property
+    def taints(self) -> tuple[Taint, ...]:
+        """Every taint of every session since the laboratory was entered."""
+        found = [taint for session in self.sessions.values() for taint in session.taints]
+        return (*found, *(taint for modem in self.modems.values() for taint in modem.taints))
+
+    def waveform_of(self, exposure: Exposure) -> Waveform:
+        """The generator's waveform for an exposure.
+
+        Raises:
+            InputError: it has none of that name, or its bandwidth, duty or burst are others.
+        """
+        if exposure.bandwidth_hz == 0 and exposure.duty >= 1:
+            return CW
+        wanted = (exposure.bandwidth_hz, exposure.duty, exposure.burst_s)
+        for one in self.file.waveforms.values():
+            named = one.name == exposure.signal or one.name.startswith(f"{exposure.signal}-")
+            if named and (one.bandwidth_hz, one.duty, one.burst_s) == wanted:
+                return one
+        raise InputError(
+            f"the generator has no waveform of it with {exposure.bandwidth_hz / 1e6:g} MHz, duty "
+            f"{exposure.duty:g} and bursts of {exposure.burst_s:g} s",
+            remedy=f"add [waveforms.{exposure.signal}] to {self.file.path}",
+            field="signal",
+            value=exposure.signal,
+        )
+
+    # ---- verifying paths -----------------------------------------------------
+
+    def verify(self, frequency_hz: float) -> tuple[Settings, ...]:
+        """Verify the paths at a frequency, once: the generator on a low level, seen as it must be.
+
+        Raises:
+            NotCalibrated: a record is missing, expired or does not reach it.
+            Unverified: the monitor shows something else than the calibration says.
+            InstrumentError: an instrument failed, or the level is not permitted.
+        """
+        if frequency_hz in self._verified:
+            return ()
+        way = way_at(self.file, frequency_hz, self._on)
+        tried = []
+        low, high = _range_of(self.attenuator, "attenuation_db")[:2]
+        for attenuation in VERIFIED_ATTENUATIONS_DB:
+            level = self.file.verification.level_dbm
+            settings = settings_of(way, CW, frequency_hz, level, min(max(attenuation, low), high))
+            self._emit(settings)
+            self.quiet()
+            tried.append(settings)
+        self._verified.add(frequency_hz)
+        return tuple(tried)
+
+    # ---- exposing ------------------------------------------------------------
+
+    def expose(self, exposure: Exposure, *further: Exposure) -> Exposed:
+        """Bring an exposure to the victim's port and verify it; RF stays on until :meth:`quiet`.
+
+        Raises:
+            InputError: the laboratory has no such signal, does not reach that level, or is asked
+                for more than one at once.
+            NotCalibrated, Unverified: as :meth:`verify`.
+            Excess: a port would get more than it bears.
+            InstrumentError: an instrument failed; RF is off then.
+        """
+        if further:
+            raise InputError(
+                "more than one signal at once",
+                remedy="this laboratory has one interferer: expose to one after the other",
+                field="exposures",
+                value=len(further) + 1,
+            )
+        self.quiet()
+        waveform = self.waveform_of(exposure)
+        self.verify(exposure.frequency_hz)
+        way = way_at(self.file, exposure.frequency_hz, self._on)
+        settings = self._settings(way, waveform, exposure)
+        seen = self._emit(settings)
+        self._exposed = Exposed(
+            exposure=exposure,
+            settings=settings,
+            level_dbm=settings.victim_dbm,
+            uncertainty_db=settings.uncertainty_db,
+            monitor_dbm=seen,
+            expected_dbm=settings.monitor_dbm,
+            tolerance_db=settings.monitor_uncertainty_db,
+            simulated=tuple(r for r in self._involved if r in self.file.simulated),
+        )
+        return self._exposed
+
+    def _settings(self, way: Way, waveform: Waveform, exposure: Exposure) -> Settings:
+        generator = _range_of(self.generator, "level_dbm")
+        top = min(generator[1], ceiling_dbm(self.file, waveform.crest_db))
+        return settings_for(
+            way,
+            waveform,
+            exposure.frequency_hz,
+            exposure.level_dbm,
+            Range(generator[0], top),
+            Range(*_range_of(self.attenuator, "attenuation_db")),
+        )
+
+    def _emit(self, settings: Settings) -> float:
+        """Emit, and see it; off again where that fails. Gives what the monitor showed, dBm."""
+        marks = self._marks()
+        try:
+            self._noise_dbm = self._prepare(settings)
+            self._switch_on(settings)
+            seen = without_noise(self._see(settings), self._noise_dbm)
+            problem = disagreement(settings, seen, self._noise_dbm)
+            if problem:
+                raise Unverified(self.monitor.channel.role, problem)
+            self._refuse_taints(marks)
+        except BaseException:
+            self.quiet()
+            raise
+        return seen
+
+    def _prepare(self, settings: Settings) -> float:
+        """Set everything but RF; the monitor's noise with RF off, dBm."""
+        generator, waveform = self.generator, settings.waveform
+        self.attenuator.attenuation_db = settings.attenuation_db
+        generator.frequency_hz = settings.frequency_hz
+        generator.level_dbm = settings.generator_dbm
+        if waveform is CW:
+            generator.arb = "off"
+        else:
+            generator.load(waveform.file)
+            generator.arb = "on"
+        self._look_at(settings)
+        return self._see(settings)
+
+    def _look_at(self, settings: Settings) -> None:
+        monitor = self.monitor
+        span = span_of(settings.waveform)
+        monitor.centre_hz = settings.frequency_hz
+        monitor.span_hz = span
+        monitor.resolution_hz = resolution_of(settings.waveform)
+        monitor.detector = "rms"
+        monitor.reference_dbm = _reference(settings.monitor_dbm)
+
+    def _see(self, settings: Settings) -> float:
+        levels = self.monitor.levels_dbm()
+        ratio = self.file.verification.noise_bandwidth_ratio
+        return seen_dbm(levels, settings.waveform, ratio)
+
+    def _switch_on(self, settings: Settings) -> None:
+        role = self.file.role("interferer")
+        attenuators = {
+            name: one for name, one in self.instruments.items() if isinstance(one, Attenuator)
+        }
+        allowed = self.file.wiring.permit(
+            role, settings.generator_dbm, settings.waveform.crest_db, attenuators
+        )
+        self.generator.switch_on(allowed, modulated=settings.waveform is not CW)
+        self._beside = self._of_hardware(settings)
+
+    def _of_hardware(self, settings: Settings) -> RadioState:
+        """What real instruments do to a simulated world: as they have read back."""
+        waveform, emissions, attenuations = settings.waveform, {}, {}
+        role = self.file.role("interferer")
+        if role not in self.file.simulated:
+            port = self.generator.fields().get("path", "1")
+            emissions[f"{role}:{port}"] = Emission(
+                settings.frequency_hz, settings.generator_dbm, waveform.bandwidth_hz,
+                waveform.duty, waveform.burst_s,
+            )  # fmt: skip
+        role = self.file.role("path-attenuator")
+        if role not in self.file.simulated:
+            attenuations[f"{role}:1"] = settings.attenuation_db
+        return RadioState(emissions, attenuations)
+
+    def quiet(self) -> None:
+        """RF off, verified, and the attenuator at its most.
+
+        Raises:
+            InstrumentError: it could not be, or not be verified.
+        """
+        self._exposed = None
+        if "interferer" in self.file.roles:
+            self.generator.switch_off()
+            self._beside = RadioState()
+            self.attenuator.make_safe()
+
+    def silence(self) -> str:
+        """RF off as :meth:`quiet`; where something had been exposed, the monitor must see it gone.
+
+        Returns:
+            Why that is not verified; empty where it is.
+
+        Raises:
+            InstrumentError: RF could not be switched off, or that could not be verified.
+        """
+        exposed, noise = self._exposed, self._noise_dbm
+        self.quiet()
+        if exposed is None:
+            return ""
+        marks = self._marks()
+        self._look_at(exposed.settings)
+        left = self._see(exposed.settings)
+        self._refuse_taints(marks)
+        if left > noise + _SILENT_DB:
+            return f"the monitor still shows {left:.1f} dBm, its noise is {noise:.1f} dBm"
+        return ""
+
+    def holds(self) -> str:
+        """Whether what was exposed still is: asked of the instruments, and seen by the monitor.
+
+        Returns:
+            Why it does not hold; empty where it does.
+
+        Raises:
+            InputError: nothing is exposed.
+        """
+        exposed = self._exposed
+        if exposed is None:
+            raise InputError("nothing is exposed", remedy="expose first", field="exposure")
+        marks, settings = self._marks(), exposed.settings
+        try:
+            for name, is_now, was in (
+                ("level", self.generator.level_dbm, settings.generator_dbm),
+                ("frequency", self.generator.frequency_hz, settings.frequency_hz),
+                ("attenuation", self.attenuator.attenuation_db, settings.attenuation_db),
+            ):
+                if abs(is_now - was) > 1e-6 * max(1.0, abs(was)):
+                    return f"the {name} is {is_now:g} and was set to {was:g}"
+            self._look_at(settings)
+            seen = without_noise(self._see(settings), self._noise_dbm)
+            problem = disagreement(settings, seen, self._noise_dbm)
+            if problem:
+                return f"the monitor {problem}"
+            self._refuse_taints(marks)
+        except InstrumentError as error:
+            return str(error)
+        return ""
+
+    def _marks(self) -> dict[str, int]:
+        return {role: session.mark() for role, session in self.sessions.items()}
+
+    def _refuse_taints(self, marks: Mapping[str, int]) -> None:
+        for role, session in self.sessions.items():
+            for taint in session.since(marks.get(role, 0)):
+                raise Tainted(role, f"in {taint.step}: {taint.cause}")
+
+    # ---- the victim ----------------------------------------------------------
+
+    def reception(self, radio: Radio, flaws: RadioFlaws = FLAWLESS) -> Reception:
+        """What the device's radio makes of what arrives at its port in the simulated world.
+
+        Raises:
+            InputError: nothing here is simulated: a real radio receives for itself.
+        """
+        if self._running is None:
+            raise InputError(
+                "needs a simulated world",
+                remedy="let a real device tell its reception itself (packets over [links])",
+                file=self.file.path,
+                field="simulated",
+            )
+        lab = self._running.lab
+        wanted = Arrival(WANTED, Emission(radio.frequency_hz, radio.wanted_dbm))
+        came = arrivals(lab.world, lab.state(), f"{self.file.victim}:1")
+        return receive(receiver_of(radio, flaws=flaws), (wanted, *came))
+
+    def serving_cells(self) -> Sighting:
+        """The cells that serve the device's modem now.
+
+        Raises:
+            InputError: no modem is bound.
+            InstrumentError: it does not answer.
+        """
+        return self.modems[self.file.role("modem")].look()
+
+
+def _range_of(instrument: Instrument, name: str) -> tuple[float, float, float]:
+    number = _number_of(type(instrument), name)
+    low, high = number.range(instrument)
+    return low, high, number.step or 0.0
+
+
+def _number_of(kind: type, name: str) -> Number:
+    """The declared number of a driver."""
+    found: Any = getattr(kind, name)
+    assert isinstance(found, Number)
+    return found
+
+
+def _reference(level_dbm: float) -> float:
+    """A reference level with room above what is expected, within every analyser's range."""
+    return float(min(max(round(level_dbm) + 15, -60), 25))

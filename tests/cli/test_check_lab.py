@@ -1,0 +1,42 @@
+"""``bench check FILE`` as a user sees it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.support.laboratory import written
+
+FAULTS = "[[simulated.paths]]"
+
+
+def test_a_laboratory_as_json_and_its_exit_codes(bench, tmp_path) -> None:
+    done = bench.call("check", "simulated-lab", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["complete"] is True
+    assert [one["role"] for one in found["instruments"]] == [
+        "generator", "analyser", "attenuator", "supply",
+    ]  # fmt: skip
+    fault = f'[simulated.faults]\ngenerator = ["refuse"]\n{FAULTS}'
+    done = bench.call("check", str(written(tmp_path, (FAULTS, fault))))
+    assert done.code == 3
+    assert "missing   generator" in done.out
+    assert "remedy: switch it on" in done.out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--accept",), "--accept: is for a laboratory"),
+        (("simulated-lab", "--accept"), "what is simulated is never accepted"),
+        (("simulated-lab", "--clean"), "--clean: is for the host"),
+        (("none.toml",), "none.toml: no such file"),
+    ],
+)
+def test_what_it_refuses(bench, words, message) -> None:
+    done = bench.call("check", *words)
+    assert done.code == 2
+    assert message in done.err
+    assert done.err.count("\n") == 1
