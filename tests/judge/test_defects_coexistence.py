@@ -71,7 +71,7 @@ def test_beyond_its_environment_only_the_declared_response_is_judged():
         assert found.verdict is Outcome.PASS, found.reason
     with pytest.raises(ev.Cannot, match="no baseline"):
         coex_1(recording, None)
-    mute = play("interferer-beyond", silent_outage=1.0)
+    mute = play("interferer-beyond", mute_alarms=1.0)
     assert verdict(mute, "MON-2").verdict is Outcome.FAIL
     stays = play("interferer-beyond", never_switches=1.0)
     assert verdict(stays, "SW-1").verdict is Outcome.FAIL
