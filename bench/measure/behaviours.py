@@ -14,6 +14,7 @@ from bench.devices.profile import AlarmProfile, DeviceProfile
 from bench.measure import events as ev
 from bench.measure.alarming import EXPECTED_ALARMS, expected_alarms, mob_1, mon_2
 from bench.measure.auditing import WITNESS_SIDE, log_1, log_2, mon_4, ops_2, ops_3
+from bench.measure.coexisting import coex_1
 from bench.measure.device_log import DEVICE_CLOCK, clock_term
 from bench.measure.displaying import mon_1, mon_3
 from bench.measure.floor import NoiseFloor
@@ -138,6 +139,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "MOB-2": Behaviour(
         mob_2, "fault-signal", ("alarm-signal", *IMAGE_EVENTS), alarm=True, stream_limits=True
     ),
+    "COEX-1": Behaviour(coex_1, "none", ("exposure",), unit="count", stream_limits=True),
     "US-2": Behaviour(us_2, "none", ("action", "record", "archive")),
 }
 

@@ -17,7 +17,14 @@ from bench.network.drawn import Drawn as Drawn
 from bench.network.effects import Effect
 from bench.network.impairment import CLEAN, DIRECTIONS, Direction, Impairment
 from bench.network.interference import effects_of
-from bench.network.radio.exposure import FLAWLESS, Exposure, Radio, RadioFlaws, reception_of
+from bench.network.radio.exposure import (
+    FLAWLESS,
+    Exposure,
+    Radio,
+    RadioFlaws,
+    receives_nothing,
+    reception_of,
+)
 from bench.network.radio.receivers import Reception
 from bench.network.schedule import Change as Change
 from bench.network.schedule import Role as Role
@@ -91,6 +98,10 @@ class Interference(Segment):
 
     radio: Radio | None = None
     exposures: tuple[Exposure, ...] = ()
+
+
+SEARCHING = "searching"
+"""The phase in which a radio with that flaw receives nothing after an interferer has gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +262,9 @@ class _Layout:
                 self._disturb(segment, label, end)
             else:
                 self._set(segment, end)
-            phases.append((segment.phase, self.now, end))
+            searching = [t for t in self._searching(segment) if t < end]
+            phases += [(SEARCHING, self.now, t) for t in searching]
+            phases.append((segment.phase, searching[0] if searching else self.now, end))
             self.now = end
         window = Window(
             step.name, step.kind, step.role, step.judged, start, self.now, tuple(phases)
@@ -260,7 +273,7 @@ class _Layout:
         return window
 
     def _interfered(self, segment: Interference, step: str, end_ns: int) -> Disturbance:
-        """What the radio receives as a disturbance of its link; a flawed one gets over it late."""
+        """What the radio receives as a disturbance of its link; a flawed one recovers late."""
         radio, reception = segment.radio, self.receptions[len(self.exposures)]
         assert radio is not None
         self.exposures.append(
@@ -272,11 +285,21 @@ class _Layout:
         if gone is not None and not segment.exposures:
             late_s = self.flaws.recovers_after_s - (self.now - gone.end_ns) / 1e9
             if late_s > 0:
-                first, then = gone.reception, ((late_s, effects_of(reception, radio)),)
+                first = receives_nothing(reception)
+                then = ((late_s, effects_of(reception, radio)),)
         return Disturbance(
             segment.phase, segment.duration_s, segment.links, on=(radio.link,),
             effects=effects_of(first, radio), then=then,
         )  # fmt: skip
+
+    def _searching(self, segment: Segment) -> list[int]:
+        """When a flawed radio that searches for its network has found it again, within a segment.
+
+        Its phase begins only there: before it the state is another one.
+        """
+        if not self.flaws.recovers_after_s or not isinstance(segment, Disturbance):
+            return []
+        return [self.now + ns(after_s) for after_s, _ in segment.then]
 
     def _set(self, segment: Segment, end_ns: int) -> None:
         """Named links take their state; the others return to their own."""

@@ -101,11 +101,14 @@ def test_flaws_of_a_radio():
     sound = compile_scenario(scenario, 1)
     deaf = compile_scenario(scenario, 1, flaws=RadioFlaws(excess_db=12.0))
     slow = compile_scenario(scenario, 1, flaws=RadioFlaws(recovers_after_s=1.5))
-    first = sound.window("lte20-1")
+    first, second = sound.window("lte20-1"), sound.window("lte20-bursts-2")
     assert rate(deaf, first.start_ns) < rate(sound, first.start_ns) < rate(sound, 0)
     assert rate(deaf, 0) == rate(sound, 0), "alone it receives as any other"
     late = first.end_ns + 1_400_000_000
-    assert rate(slow, late) == rate(sound, first.start_ns) < rate(sound, late) == rate(sound, 0)
+    assert rate(sound, late) == rate(sound, 0)
+    down = [c.t_ns for c in slow.changes if not c.impairment.up and c.direction == "to-doctor"]
+    assert {first.end_ns, first.end_ns + 1_000_000_000} < set(down)
+    assert not [t for t in down if first.end_ns + 1_500_000_000 <= t < second.end_ns]
     assert rate(slow, first.end_ns + 1_600_000_000) == rate(sound, 0)
 
 

@@ -90,7 +90,7 @@ class RadioFlaws:
     """How a radio deviates from what its maker says: for deliberate defects.
 
     ``excess_db``: interference counts for so much more. ``recovers_after_s``: so long after an
-    interferer has gone the radio receives as if it were still there.
+    interferer has gone the radio receives nothing.
     """
 
     excess_db: float = 0.0
@@ -118,6 +118,11 @@ class Presented:
     uncertainty_db: float = 0.0
     verified_by: str = MODEL
     problem: str = ""
+
+
+def receives_nothing(reception: Reception) -> Reception:
+    """The same reception of a radio that is not in step with its wanted signal."""
+    return replace(reception, packet_error_ratio=1.0, rate_bps=0.0)
 
 
 def receiver_of(radio: Radio, wanted: str = WANTED, flaws: RadioFlaws = FLAWLESS) -> Receiver:
