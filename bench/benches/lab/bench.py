@@ -68,6 +68,13 @@ class LabBench:
             InputError: they cannot be had, or somebody else has them.
             BenchError: an instrument cannot be used.
         """
+        if self.file.links:
+            raise InputError(
+                "names network interfaces, and no session is carried out over these yet",
+                remedy="leave [links] to bench emulate --lab, and keep it in a file of its own",
+                file=self.file.path,
+                field="links",
+            )
         with ExitStack() as stack:
             laboratory = Laboratory(self.file, self._transcript)
             try:

@@ -185,7 +185,7 @@ class Laboratory:
         if not self.file.wholly_simulated:
             name = f"bench {self.file.path.resolve()}"
             stack.enter_context(ResourceLock("bench", name, folder=self._locks))
-        if self.file.described:
+        if self.file.described or self.file.world.paths:
             lab = Lab(self.file.described, self.file.world, beside=lambda: self._beside)
             self._running = stack.enter_context(RunningLab(lab))
 
