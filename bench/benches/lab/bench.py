@@ -71,7 +71,7 @@ class LabBench:
         if self.file.links:
             raise InputError(
                 "names network interfaces, and no session is carried out over these yet",
-                remedy="leave [links] to bench emulate --lab, and keep it in a file of its own",
+                remedy="keep [links] in a file of its own, for bench emulate --bench-file",
                 file=self.file.path,
                 field="links",
             )
