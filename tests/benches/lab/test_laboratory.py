@@ -222,6 +222,10 @@ def test_a_killed_run_is_made_safe_by_the_next_which_waits_for_nobody_else(tmp_p
             assert hardware.state().emissions
             with pytest.raises(Busy, match=rf"in use by process {holder.pid}"):
                 laboratory(path, tmp_path).__enter__()
+            text, other = path.read_text(), tmp_path / "other.toml"
+            other.write_text(text)  # another bench, one of whose instruments is the same
+            with pytest.raises(Busy, match=rf"generator: .* in use by process {holder.pid}"):
+                laboratory(other, tmp_path).__enter__()
             assert hardware.state().emissions, "somebody else's exposure was taken away"
         finally:
             holder.send_signal(signal.SIGKILL)
