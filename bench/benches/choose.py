@@ -39,3 +39,16 @@ def make_bench(name: str) -> Bench:
         field="--bench",
         value=name,
     )
+
+
+def packets_of(name: str) -> str:
+    """What the packets of that bench are, ``virtual`` or ``local``, without taking it.
+
+    Raises:
+        InputError: as :func:`make_bench`.
+    """
+    if name == "auto":
+        from bench.benches.check import best_bench
+
+        return best_bench()[0]
+    return make_bench(name).name

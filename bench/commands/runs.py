@@ -75,7 +75,7 @@ def run_(
 def plan_(
     plans: Plans,
     device: Annotated[str, typer.Option(help="NAME, FILE.toml or FILE.py:NAME.")],
-    bench: Annotated[str, typer.Option(help="auto, virtual or local.")] = "auto",
+    bench: Annotated[str, typer.Option(help="auto, virtual, local or FILE.toml.")] = "auto",
     only: Annotated[list[str] | None, typer.Option(help="Only this requirement.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="An option of the device.")] = None,
     full: Full = False,

@@ -75,7 +75,8 @@ class Session:
 
     def schedule(self) -> Schedule:
         """The absolute schedule of this session."""
-        flaws = traits_of(self.device).radio if self.device.defects else FLAWLESS
+        flawed = self.device.radio is not None and self.device.defects
+        flaws = traits_of(self.device).radio if flawed else FLAWLESS
         received = [one.reception for one in self.presented]
         return compile_scenario(self.scenario, self.seed_of_trial, received, flaws)
 

@@ -15,7 +15,6 @@ from typing import Any
 from bench.benches.base import Bench
 from bench.benches.check import best_bench
 from bench.benches.choose import make_bench
-from bench.benches.lab.bench import LabBench
 from bench.devices.profile import FUNCTIONS, DeviceProfile
 from bench.devices.registry import MACHINES, machine_of
 from bench.errors import InputError
@@ -193,7 +192,7 @@ class Run:
             "budget_s": options.budget_s,
             "catalogue_sha256": self.catalogue.sha256,
             "command": [Path(options.command[0]).name, *options.command[1:]],
-            **({"laboratory": bench.describe()} if isinstance(bench, LabBench) else {}),
+            **_laboratory_of(bench),
         }
 
     def settle_scope(self, candidates: Iterable[Candidate]) -> None:
@@ -369,6 +368,12 @@ class Run:
         if self._bench is not None:
             self._bench.__exit__(None, None, None)
             self._bench = None
+
+
+def _laboratory_of(bench: Bench) -> dict[str, Any]:
+    """What stands around the packets, where it is the bench of a laboratory."""
+    describe = getattr(bench, "describe", None)
+    return {} if describe is None else {"laboratory": describe()}
 
 
 def _check_machine(device: DeviceProfile) -> None:

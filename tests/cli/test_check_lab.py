@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 
 import pytest
 
-from tests.support.laboratory import written
+from tests.support.laboratory import served, written
 
 FAULTS = "[[simulated.paths]]"
 
@@ -40,3 +42,28 @@ def test_what_it_refuses(bench, words, message) -> None:
     assert done.code == 2
     assert message in done.err
     assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_the_instruments_safe(bench, tmp_path, number) -> None:
+    """SIGTERM: safe when the command is gone. SIGKILL: safe once the laboratory is taken again."""
+    with served(tmp_path) as (path, hardware):
+        words = ("run", "coexistence", "--bench", path, "--device", "tele-ultrasound-robot")
+        process = bench.start(*words, "--only", "COEX-1", "--results", tmp_path / "results")
+        try:
+            until = time.monotonic() + 60
+            while not hardware.state().emissions and time.monotonic() < until:
+                time.sleep(0.005)
+            assert hardware.state().emissions, "never exposed"
+            process.send_signal(number)
+            process.communicate(timeout=30)
+        finally:
+            process.kill()
+            process.communicate()
+        if number == signal.SIGKILL:
+            assert bench.call("check", path).code == 0
+        else:
+            assert process.returncode == 130
+        state = hardware.state()
+        assert not state.emissions
+        assert state.attenuations_db["attenuator:1"] == 90.0

@@ -33,7 +33,7 @@ def served(folder: Path, *changes: tuple[str, str]) -> Iterator[tuple[Path, Lab]
     """A bench file whose instruments have addresses, as hardware has; and what serves them."""
     file = load_bench_file(SHIPPED)
     with RunningLab(Lab(file.described, file.world)) as running:
-        text = SHIPPED.read_text(encoding="utf-8").split("# ---- the world around")[0]
+        text = SHIPPED.read_text(encoding="utf-8")
         for role, address in running.resources.items():
             head, table, rest = text.partition(f"[instruments.{role}]")
             rest = rest.replace('address = "simulated"', f'address = "{address}"', 1)

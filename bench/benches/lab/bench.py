@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from bench.benches.base import Bench, BenchError, Sink
+from bench.benches.base import BenchError, Sink
 from bench.benches.lab.acceptance import acceptances, standing
 from bench.benches.lab.chapters import Chapters
 from bench.benches.lab.file import BenchFile, load_bench_file
@@ -22,13 +22,17 @@ from bench.sessions.instruments import instruments_event
 from bench.sessions.recording import Recording, Session
 from instruments.visa.errors import Busy, InstrumentError
 
+if TYPE_CHECKING:
+    from bench.benches.local.bench import LocalBench
+
 
 class LabBench:
     """Runs sessions in a laboratory. ``name`` is that of the bench that carries the packets.
 
     With packets on a virtual clock everything that a scenario exposes the device's radio to is
     presented and measured before the session, step by step; the link then gets what the radio in
-    the laboratory's world received.
+    the laboratory's world received. Real packets are exposed while they flow: the same is rehearsed
+    before, and presented again when it is due (:mod:`bench.benches.lab.conducting`).
 
     Args:
         file: a bench file, or its path.
@@ -36,7 +40,7 @@ class LabBench:
 
     def __init__(self, file: BenchFile | Path) -> None:
         self.file = load_bench_file(file) if isinstance(file, Path) else file
-        self._packets: Bench = _packet_bench(self.file)
+        self._packets = _packet_bench(self.file)
         self._transcript = Chapters()
         self._laboratory: Laboratory | None = None
         self._stack = ExitStack()
@@ -64,6 +68,13 @@ class LabBench:
             InputError: they cannot be had, or somebody else has them.
             BenchError: an instrument cannot be used.
         """
+        if self.file.links:
+            raise InputError(
+                "names network interfaces, and no session is carried out over these yet",
+                remedy="leave [links] to bench emulate --lab, and keep it in a file of its own",
+                file=self.file.path,
+                field="links",
+            )
         with ExitStack() as stack:
             laboratory = Laboratory(self.file, self._transcript)
             try:
@@ -120,23 +131,38 @@ class LabBench:
             BenchError: an instrument or the bench of the packets failed.
         """
         if interferences(session.scenario):
-            try:
-                shown = present(self.laboratory, session.scenario, session.device)
-            except InstrumentError as error:
-                self._transcript.cut()
-                raise BenchError(f"an instrument failed: {error}") from error
-            session = replace(session, presented=shown)
-        recording = self._packets.run(session, sink)
+            recording = self._exposed(session, sink)
+        else:
+            recording = self._packets.run(session, sink)
         event = instruments_event(self._instruments())
         sink.event(event)
         return replace(
             recording, events=(event, *recording.events), transcript=self._transcript.cut()
         )
 
+    def _exposed(self, session: Session, sink: Sink) -> Recording:
+        """A session with exposures: rehearsed, and presented again while real packets flow."""
+        try:
+            shown = present(self.laboratory, session.scenario, session.device)
+            session = replace(session, presented=shown)
+            if isinstance(self._packets, VirtualBench):
+                return self._packets.run(session, sink)
+            from bench.benches.lab.conducting import Conducting
 
-def _packet_bench(file: BenchFile) -> Bench:
-    if file.packets == "local":
-        from bench.benches.local.bench import LocalBench
+            conducting = Conducting(self.laboratory, session)
+            try:
+                return self._packets.run(session, sink, conducting)
+            finally:
+                conducting.stop()
+                self.laboratory.quiet()
+        except InstrumentError as error:
+            self._transcript.cut()
+            raise BenchError(f"an instrument failed: {error}") from error
 
-        return LocalBench()
-    return VirtualBench()
+
+def _packet_bench(file: BenchFile) -> VirtualBench | LocalBench:
+    if file.packets == "virtual":
+        return VirtualBench()
+    from bench.benches.local.bench import LocalBench
+
+    return LocalBench()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -111,6 +111,9 @@ class Laboratory:
         self._beside = RadioState()
         self._verified: set[float] = set()
         self._exposed: Exposed | None = None
+        self._left: Settings | None = None
+        self._armed: tuple[Exposure, Settings]
+        self._since: dict[str, int] = {}
         self._noise_dbm = 0.0
 
     # ---- taking and leaving --------------------------------------------------
@@ -182,7 +185,7 @@ class Laboratory:
         if not self.file.wholly_simulated:
             name = f"bench {self.file.path.resolve()}"
             stack.enter_context(ResourceLock("bench", name, folder=self._locks))
-        if self.file.described:
+        if self.file.described or self.file.world.paths:
             lab = Lab(self.file.described, self.file.world, beside=lambda: self._beside)
             self._running = stack.enter_context(RunningLab(lab))
 
@@ -269,6 +272,17 @@ class Laboratory:
 
     # ---- verifying paths -----------------------------------------------------
 
+    @property
+    def exposed(self) -> Exposed:
+        """What is exposed now.
+
+        Raises:
+            InputError: nothing is.
+        """
+        if self._exposed is None:
+            raise InputError("nothing is exposed", remedy="expose first", field="exposure")
+        return self._exposed
+
     def verify(self, frequency_hz: float) -> tuple[Settings, ...]:
         """Verify the paths at a frequency, once: the generator on a low level, seen as it must be.
 
@@ -285,7 +299,12 @@ class Laboratory:
         for attenuation in VERIFIED_ATTENUATIONS_DB:
             level = self.file.verification.level_dbm
             settings = settings_of(way, CW, frequency_hz, level, min(max(attenuation, low), high))
-            self._emit(settings)
+            with self._quiet_unless_done():
+                marks = self._marks()
+                self._noise_dbm = self._prepare(settings)
+                self._switch_on(settings)
+                self._seen(settings)
+                self._refuse_taints(marks)
             self.quiet()
             tried.append(settings)
         self._verified.add(frequency_hz)
@@ -303,6 +322,12 @@ class Laboratory:
             Excess: a port would get more than it bears.
             InstrumentError: an instrument failed; RF is off then.
         """
+        self.arm(exposure, *further)
+        self.fire()
+        return self.witness()
+
+    def arm(self, exposure: Exposure, *further: Exposure) -> None:
+        """Set everything of an exposure but RF, which goes off; raises as :meth:`expose`."""
         if further:
             raise InputError(
                 "more than one signal at once",
@@ -315,7 +340,22 @@ class Laboratory:
         self.verify(exposure.frequency_hz)
         way = way_at(self.file, exposure.frequency_hz, self._on)
         settings = self._settings(way, waveform, exposure)
-        seen = self._emit(settings)
+        with self._quiet_unless_done():
+            self._since = self._marks()
+            self._noise_dbm = self._prepare(settings)
+        self._armed, self._left = (exposure, settings), None
+
+    def fire(self) -> None:
+        """RF on, as armed; raises as :meth:`expose`."""
+        with self._quiet_unless_done():
+            self._switch_on(self._armed[1])
+
+    def witness(self) -> Exposed:
+        """See with the monitor what was fired; raises as :meth:`expose`, RF being off then."""
+        exposure, settings = self._armed
+        with self._quiet_unless_done():
+            seen = self._seen(settings)
+            self._refuse_taints(self._since)
         self._exposed = Exposed(
             exposure=exposure,
             settings=settings,
@@ -327,6 +367,14 @@ class Laboratory:
             simulated=tuple(r for r in self._involved if r in self.file.simulated),
         )
         return self._exposed
+
+    @contextmanager
+    def _quiet_unless_done(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.quiet()
+            raise
 
     def _settings(self, way: Way, waveform: Waveform, exposure: Exposure) -> Settings:
         generator = _range_of(self.generator, "level_dbm")
@@ -340,20 +388,12 @@ class Laboratory:
             Range(*_range_of(self.attenuator, "attenuation_db")),
         )
 
-    def _emit(self, settings: Settings) -> float:
-        """Emit, and see it; off again where that fails. Gives what the monitor showed, dBm."""
-        marks = self._marks()
-        try:
-            self._noise_dbm = self._prepare(settings)
-            self._switch_on(settings)
-            seen = without_noise(self._see(settings), self._noise_dbm)
-            problem = disagreement(settings, seen, self._noise_dbm)
-            if problem:
-                raise Unverified(self.monitor.channel.role, problem)
-            self._refuse_taints(marks)
-        except BaseException:
-            self.quiet()
-            raise
+    def _seen(self, settings: Settings) -> float:
+        """What the monitor shows, without its noise, dBm; it must be what is set."""
+        seen = without_noise(self._see(settings), self._noise_dbm)
+        problem = disagreement(settings, seen, self._noise_dbm)
+        if problem:
+            raise Unverified(self.monitor.channel.role, problem)
         return seen
 
     def _prepare(self, settings: Settings) -> float:
@@ -416,31 +456,32 @@ class Laboratory:
         Raises:
             InstrumentError: it could not be, or not be verified.
         """
-        self._exposed = None
+        if self._exposed is not None:
+            self._left, self._exposed = self._exposed.settings, None
         if "interferer" in self.file.roles:
             self.generator.switch_off()
             self._beside = RadioState()
             self.attenuator.make_safe()
 
-    def silence(self) -> str:
-        """RF off as :meth:`quiet`; where something had been exposed, the monitor must see it gone.
+    def gone(self) -> str:
+        """Whether the monitor sees that what was exposed last is gone; RF is off already.
 
         Returns:
-            Why that is not verified; empty where it is.
+            Why that is not verified; empty where it is, or where nothing had been exposed.
 
         Raises:
-            InstrumentError: RF could not be switched off, or that could not be verified.
+            InstrumentError: the monitor failed.
         """
-        exposed, noise = self._exposed, self._noise_dbm
-        self.quiet()
-        if exposed is None:
+        settings, self._left = self._left, None
+        if settings is None:
             return ""
         marks = self._marks()
-        self._look_at(exposed.settings)
-        left = self._see(exposed.settings)
+        self._look_at(settings)
+        left = self._see(settings)
         self._refuse_taints(marks)
-        if left > noise + _SILENT_DB:
-            return f"the monitor still shows {left:.1f} dBm, its noise is {noise:.1f} dBm"
+        if left > self._noise_dbm + _SILENT_DB:
+            noise = f"its noise is {self._noise_dbm:.1f} dBm"
+            return f"the monitor still shows {left:.1f} dBm, {noise}"
         return ""
 
     def holds(self) -> str:
@@ -452,10 +493,7 @@ class Laboratory:
         Raises:
             InputError: nothing is exposed.
         """
-        exposed = self._exposed
-        if exposed is None:
-            raise InputError("nothing is exposed", remedy="expose first", field="exposure")
-        marks, settings = self._marks(), exposed.settings
+        marks, settings = self._marks(), self.exposed.settings
         try:
             for name, is_now, was in (
                 ("level", self.generator.level_dbm, settings.generator_dbm),

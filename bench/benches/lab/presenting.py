@@ -6,17 +6,17 @@ instrument that fails ends the session: ERROR.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bench.benches.lab.exposing import NotCalibrated, Unverified
 from bench.benches.lab.laboratory import Laboratory
 from bench.devices.defects import traits_of
 from bench.devices.profile import DeviceProfile
-from bench.network.radio.exposure import FLAWLESS, Presented, Radio, RadioFlaws, reception_of
+from bench.network.radio.exposure import FLAWLESS, Presented, RadioFlaws, reception_of
+from bench.network.radio.receivers import Reception
 from bench.network.scenario import Interference, Scenario, interferences
 from instruments.visa.errors import Tainted
 
-_UNVERIFIED = (NotCalibrated, Unverified, Tainted)
+UNVERIFIED = (NotCalibrated, Unverified, Tainted)
+"""What keeps a stimulus from being known, while the instruments work."""
 
 
 def present(lab: Laboratory, scenario: Scenario, device: DeviceProfile) -> tuple[Presented, ...]:
@@ -48,38 +48,44 @@ def present_one(lab: Laboratory, segment: Interference, flaws: RadioFlaws) -> Pr
     radio = segment.radio
     assert radio is not None, "the scenario was compiled"
     try:
-        if not segment.exposures:
-            problem = lab.silence()
-            return Presented(
-                (), lab.reception(radio, flaws), verified_by=lab.verified_by, problem=problem
-            )
-        return _exposed(lab, segment, radio, flaws)
-    except _UNVERIFIED as error:
-        reckoned = reception_of(radio, segment.exposures, flaws)
-        return Presented(
-            segment.exposures, reckoned, verified_by=lab.verified_by, problem=str(error)
-        )
+        if segment.exposures:
+            lab.expose(*segment.exposures)
+            return exposed(lab, lab.reception(radio, flaws))
+        lab.quiet()
+        return alone(lab, lab.reception(radio, flaws))
+    except UNVERIFIED as error:
+        return unverified(lab, segment, flaws, str(error))
 
 
-def _exposed(lab: Laboratory, segment: Interference, radio: Radio, flaws: RadioFlaws) -> Presented:
-    achieved = lab.expose(*segment.exposures)
-    reception = lab.reception(radio, flaws)
-    problem = lab.holds()
+def exposed(lab: Laboratory, reception: Reception) -> Presented:
+    """What is exposed now, where it still holds after it was received so.
+
+    Raises:
+        InstrumentError: an instrument failed.
+    """
+    achieved = lab.exposed
     return Presented(
         (achieved.exposure.at_level(achieved.level_dbm),),
         reception,
         uncertainty_db=achieved.uncertainty_db,
         verified_by=lab.verified_by,
-        problem=problem,
+        problem=lab.holds(),
     )
 
 
-def confirmed(planned: Presented, live: Presented) -> Presented:
-    """What was presented when it counted, where it is what had been rehearsed.
+def alone(lab: Laboratory, reception: Reception) -> Presented:
+    """The radio alone, where the monitor sees that what was there before is gone.
 
-    A live presentation that differs is a problem: the packets met the rehearsed one.
+    Raises:
+        InstrumentError: the monitor failed.
     """
-    problem = live.problem
-    if not problem and live.reception != planned.reception:
-        problem = "the reception differs from the one that the link was given"
-    return replace(live, reception=planned.reception, problem=planned.problem or problem)
+    return Presented((), reception, verified_by=lab.verified_by, problem=lab.gone())
+
+
+def unverified(
+    lab: Laboratory, segment: Interference, flaws: RadioFlaws, problem: str
+) -> Presented:
+    """What was meant, with the reception that is reckoned for it, and why it backs no verdict."""
+    assert segment.radio is not None, "the scenario was compiled"
+    reckoned = reception_of(segment.radio, segment.exposures, flaws)
+    return Presented(segment.exposures, reckoned, verified_by=lab.verified_by, problem=problem)

@@ -15,6 +15,7 @@ from bench.benches.base import BenchError, Sink
 from bench.benches.local.carriage import OPENERS
 from bench.benches.local.channel import Receiver
 from bench.benches.local.collect import Collector
+from bench.benches.local.conductor import Conductor
 from bench.benches.local.emulation import netem_refusal
 from bench.benches.local.layout import LARGEST_PAYLOAD, SIDES, interface
 from bench.benches.local.lease import Lease
@@ -138,8 +139,13 @@ class LocalBench:
             self._host.kill()
             self._host = None
 
-    def run(self, session: Session, sink: Sink) -> Recording:
+    def run(self, session: Session, sink: Sink, conductor: Conductor | None = None) -> Recording:
         """Carry a session out; rows and events go to ``sink`` as they come.
+
+        Args:
+            session: what is carried out.
+            sink: where it is told.
+            conductor: commands the changes of a link while the session runs.
 
         Raises:
             InputError: the device cannot run on this bench, or netem, which was asked for, would
@@ -151,7 +157,7 @@ class LocalBench:
         host = self._running()
         backend = self._backend_for(session)
         try:
-            return _carry_out(host, session, sink, backend, self._build)
+            return _carry_out(host, session, sink, backend, self._build, conductor)
         except BaseException:
             self._drop_host()
             raise
@@ -177,7 +183,12 @@ def check_device(device: DeviceProfile) -> None:
 
 
 def _carry_out(
-    host: _HostProcess, session: Session, sink: Sink, backend: Backend, build: str
+    host: _HostProcess,
+    session: Session,
+    sink: Sink,
+    backend: Backend,
+    build: str,
+    conductor: Conductor | None,
 ) -> Recording:
     channels = ATTACKED if attacks_of(session.schedule().actions) else CHANNELS
     with contextlib.ExitStack() as stack:
@@ -195,11 +206,12 @@ def _carry_out(
                 if path is not None:
                     captures[side] = sent.enter_context(open(path, "wb", buffering=0))
                     captures[side].write(_capture_header(session, side))
-            request = Request(session, backend, build, channels, tuple(captures))
+            live = None if conductor is None else conductor.live
+            request = Request(session, backend, build, channels, tuple(captures), live)
             fds = [sock.fileno() for sock in far.values()]
             fds += [file.fileno() for file in captures.values()]
             send_request(host.control, request, fds)
-        return Collector(session, sink, host, near, backend).run()
+        return Collector(session, sink, host, near, backend, conductor).run()
 
 
 def _capture_header(session: Session, side: Side) -> bytes:

@@ -257,8 +257,10 @@ class _Session:
 
     def _emulate(self, sender: Sender) -> None:
         seed = self._request.session.seed_of_trial
-        plans = link_plans(self._topology.wires, self._schedule, seed)
-        emulate(self._request.backend, plans, self._t0_ns, self._schedule.end_ns, sender)
+        live = self._request.live
+        plans = link_plans(self._topology.wires, self._schedule, seed, live)
+        orders = None if live is None else self._channels["emulator"]
+        emulate(self._request.backend, plans, self._t0_ns, self._schedule.end_ns, sender, orders)
 
     def reap(self, pid: int) -> tuple[str, int]:
         """Name and exit status of child ``pid``, which has ended or is about to."""

@@ -20,12 +20,21 @@ _MOST_FDS = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """A link whose changes from ``from_ns`` on are commanded while the session runs."""
+
+    link: str
+    from_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One session to carry out.
 
     ``build``: ``module:function`` or ``file.py:function`` that makes an endpoint. ``channels``:
     a process of the session for each, and the socket that comes with the request. ``captures``:
-    the sides whose capture files come behind them.
+    the sides whose capture files come behind them. ``live``: what the emulator is told later, as
+    messages ``change`` on its channel.
     """
 
     session: Session
@@ -33,6 +42,7 @@ class Request:
     build: str
     channels: tuple[str, ...]
     captures: tuple[Side, ...]
+    live: Live | None = None
 
 
 def send_request(sock: socket.socket, request: Request, fds: Sequence[int]) -> None:

@@ -61,7 +61,7 @@ def test_an_exposure_arrives_as_asked_and_is_seen(entered) -> None:
         assert received.sinr_db == pytest.approx(reckoned.sinr_db, abs=0.01)
         assert received.rate_bps == pytest.approx(reckoned.rate_bps, rel=1e-3)
         assert entered.holds() == ""
-    assert entered.silence() == ""
+    assert (entered.quiet(), entered.gone())[1] == ""
     assert is_safe(world_of(entered))
     assert entered.reception(RADIO).interference_dbm == -400.0
 
@@ -85,7 +85,7 @@ def test_an_attenuator_that_reboots_while_it_counts_is_found(entered) -> None:
     entered.expose(LTE)
     world_of(entered).instruments["generator"].power_on()
     assert "was set to" in entered.holds()
-    assert entered.silence() == ""
+    assert (entered.quiet(), entered.gone())[1] == ""
 
 
 def test_every_step_is_in_the_transcript(tmp_path) -> None:
