@@ -76,6 +76,15 @@ def performance(recording: Recording, due: ScheduledExposure, recovery_s: float)
     return [*during.broken, *(f"not regained: {text}" for text in after.broken)]
 
 
+def recovery_time_s(recording: Recording, gone_ns: int) -> float | None:
+    """How long after an interferer had gone the drive moved again; None: it never did."""
+    motion = ev.contact(recording, "motion")
+    if ev.state_at(motion, gone_ns) == 1:
+        return 0.0
+    again = ev.first_after(motion, 1, gone_ns, recording.schedule.end_ns)
+    return None if again is None else (again - gone_ns) / 1e9
+
+
 def verified(recording: Recording, due: ScheduledExposure) -> float:
     """Insist that an exposure was presented as asked, or that there was none where none was.
 

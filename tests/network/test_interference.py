@@ -106,9 +106,12 @@ def test_flaws_of_a_radio():
     assert rate(deaf, 0) == rate(sound, 0), "alone it receives as any other"
     late = first.end_ns + 1_400_000_000
     assert rate(sound, late) == rate(sound, 0)
-    down = [c.t_ns for c in slow.changes if not c.impairment.up and c.direction == "to-doctor"]
-    assert {first.end_ns, first.end_ns + 1_000_000_000} < set(down)
-    assert not [t for t in down if first.end_ns + 1_500_000_000 <= t < second.end_ns]
+    states = slow.of("primary", "to-doctor")
+    assert [(t - first.end_ns, s.up) for t, s in states if first.end_ns <= t < second.start_ns] == [
+        (0, False), (1_500_000_000, True),
+    ]  # fmt: skip
+    after = slow.window("after-lte20-1")
+    assert [name for name, _, _ in after.phases] == ["recovery", "searching", "regained"]
     assert rate(slow, first.end_ns + 1_600_000_000) == rate(sound, 0)
 
 

@@ -101,7 +101,7 @@ def one_exposure(radio: Radio, exposure: Exposure, use_s: float, recovery_s: flo
 
     Its name holds the point, so that sessions of a grid are told apart.
     """
-    alone = Interference("alone", 1.0, radio=radio)
+    alone = Interference("alone", use_s, radio=radio)
     exposed_, after = exposed(radio, exposure, 1, use_s, recovery_s)
     return Scenario(
         f"exposure-{exposure.signal}",
