@@ -100,11 +100,8 @@ class LabBench:
             assert not isinstance(self._packets, VirtualBench)
             self._packets.nics = found
             names = [name for pair in found.values() for name in pair]
-            from bench.benches.local.emulation import netem_problem
-
-            kernel = not netem_problem()
             try:
-                stack.enter_context(Custody(names, kernel=kernel))
+                stack.enter_context(Custody(names))
             except EmulatorError as error:
                 raise BenchError(f"the interfaces cannot be used: {error}") from error
         if self.file.alarms is not None:
@@ -216,4 +213,4 @@ def _packet_bench(file: BenchFile) -> VirtualBench | LocalBench:
 
     if file.packets == "local":
         return LocalBench()
-    return LocalBench(nics={})
+    return LocalBench("userspace", nics={})

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
@@ -119,7 +119,7 @@ class LocalBench:
     def _running(self) -> _HostProcess:
         """The host process, started anew where the last one was given up."""
         if self._host is None:
-            self._host = _HostProcess(here=self.nics is not None)
+            self._host = _HostProcess((self.nics or {}).values())
             problem = self._host.wait_up()["netem"]
             if self._wanted == "netem" and problem:
                 raise InputError(
@@ -261,7 +261,7 @@ def _capture_header(session: Session, side: Side) -> bytes:
 class _HostProcess:
     """The host process, from the main process's side."""
 
-    def __init__(self, *, here: bool = False) -> None:
+    def __init__(self, nics: Iterable[tuple[str, str]] = ()) -> None:
         self.privilege = ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self.control, theirs = socket.socketpair()
@@ -274,7 +274,7 @@ class _HostProcess:
                     "bench.benches.local",
                     str(theirs.fileno()),
                     str(os.getpid()),
-                    *(["here"] if here else []),
+                    *(",".join(pair) for pair in nics),
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

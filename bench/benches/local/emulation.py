@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.layout import Wire
+from bench.benches.local.nics import Handover
 from bench.benches.local.protocol import Backend, Live
 from bench.errors import InputError
 from bench.network.impairment import Direction, Impairment
@@ -84,10 +85,12 @@ def emulate(
     end_ns: int,
     sender: Sender,
     orders: socket.socket | None = None,
+    handover: Handover | None = None,
 ) -> None:
     """Run the emulator for a whole session; messages ``ready``, then ``done`` with its report.
 
     ``orders``: where messages ``change`` come from while it runs: link, direction, time, state.
+    ``handover``: with whoever joins the links before and after.
 
     Raises:
         EmulatorError: the emulator failed or lost one of its processes.
@@ -99,9 +102,13 @@ def emulate(
     emulator.start(plans, t0_ns)
     for pid in getattr(emulator, "pids", ()):
         timing.prefer_timing(_PRIORITY, pid)
+    if handover is not None:
+        handover.take()
     sender.send({"ready": time.monotonic_ns()})
     follow = None if orders is None else _Orders(orders, emulator)
     _sleep_until(t0_ns + end_ns, getattr(emulator, "pids", ()), follow)
+    if handover is not None:
+        handover.wait_released()
     sender.send({"done": emulator.stop().to_json()})
 
 

@@ -45,6 +45,7 @@ def test_everything_that_is_missing_is_told_at_once(tmp_path) -> None:
         tmp_path,
         (FAULTS, f'[simulated.faults]\nanalyser = ["identity=Acme,X,1,1"]\n{FAULTS}'),
         ("[verification]", links),
+        ('packets = "virtual"', 'packets = "links"'),
         calibration=("due = 2099-12-31", "due = 2026-11-29"),
     )
     found = missing(checked(path, tmp_path))

@@ -89,7 +89,8 @@ def test_an_arming_holds_for_its_time(tmp_path) -> None:
 
 def test_the_emulator_reads_the_links_of_the_same_file(tmp_path) -> None:
     links = '[links.primary]\nleft = { name = "a" }\nright = { name = "b" }\n[verification]'
-    path = written(tmp_path, ("[verification]", links))
+    packets = ('packets = "virtual"', 'packets = "links"')
+    path = written(tmp_path, packets, ("[verification]", links))
     assert list(load_lab_links(path)) == ["primary"]
     assert not load_bench_file(path).wholly_simulated
 

@@ -155,8 +155,12 @@ def session(folder, topology) -> None:
         ],
         "problems": [*evidence_problems(recording), *health_problems(recording)],
         "stimulus": [s.reason for s in achieved(recording, floor) if not s.ok],
-        "foreign": list(recording.health.notes),
-        "counters": dict(recording.health.counters),
+        "notes": list(recording.health.notes),
+        "before_start": [
+            recording.health.counters[f"{link}/{way}/before_start"]
+            for link in ("primary", "standby")
+            for way in ("to-patient", "to-doctor")
+        ],
     }
     print(json.dumps(found))
 
