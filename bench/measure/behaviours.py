@@ -47,6 +47,7 @@ from bench.measure.standby import sw_2, sw_3
 from bench.measure.stimulus import timer_lateness_s
 from bench.measure.takeover import loc_2
 from bench.measure.worst_case import wc_1
+from bench.sessions.instruments import ALARMS
 from bench.sessions.recording import Recording
 
 __all__ = ["BEHAVIOURS", "EXPECTED_ALARMS", "Behaviour", "expected_alarms", "measure_behaviour"]
@@ -144,6 +145,23 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
 }
 
 
+BY_ALARMS = ("MON-2", "MOB-1", "MON-3")
+"""What packets and alarms alone show: all that is observed of a device that no bench plays."""
+
+
+def unobserved(requirement: str, recording: Recording) -> str:
+    """Why nothing here saw what a behaviour rests on; empty where it did.
+
+    Of a device at the far ends of physical interfaces there are its packets, and its alarms where
+    an adapter is connected. That nothing was heard of what nobody listens to says nothing.
+    """
+    if recording.bench != "lab":
+        return ""
+    if requirement not in BY_ALARMS:
+        return f"nobody observes what {requirement} rests on: the bench does not play the device"
+    return "" if recording.named(ALARMS) else "no adapter is connected to the device's alarms"
+
+
 def measure_behaviour(
     requirement: str,
     recordings: Sequence[Recording],
@@ -176,6 +194,7 @@ def measure_behaviour(
     own_word = False
     for recording in recordings:
         trouble = [*evidence_problems(recording), *(unsound or {}).get(recording.session_id, ())]
+        trouble += filter(None, [unobserved(requirement, recording)])
         try:
             trouble += flow_problems(recording, ev.watched(recording), profile.watched)
             value, found = behaviour.trial(recording, alarm)

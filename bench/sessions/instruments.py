@@ -8,7 +8,8 @@ from typing import Any
 from bench.sessions.recording import Event, Recording
 
 INSTRUMENTS = "instruments"
-"""Name of the event; the bench is its origin."""
+ALARMS = "alarms-connected"
+"""Names of the events; the bench is their origin."""
 
 
 def instruments_event(instruments: Iterable[Mapping[str, Any]]) -> Event:

@@ -20,7 +20,7 @@ from bench.benches.lab.presenting import present
 from bench.benches.virtual import VirtualBench
 from bench.errors import InputError
 from bench.network.scenario import interferences
-from bench.sessions.instruments import instruments_event
+from bench.sessions.instruments import ALARMS, instruments_event
 from bench.sessions.recording import Event, Recording, Session
 from instruments.visa.errors import Busy, InstrumentError
 
@@ -161,7 +161,8 @@ class LabBench:
     def _alarm_events(self, recording: Recording) -> tuple[Event, ...]:
         if self._alarms is None or isinstance(self._packets, VirtualBench):
             return ()
-        return self._alarms.events(self._packets.t0_ns, recording.schedule.end_ns)
+        came = self._alarms.events(self._packets.t0_ns, recording.schedule.end_ns)
+        return (Event(0, "bench", "bench", ALARMS), *came)
 
     def _refuse_unready(self, session: Session) -> None:
         """What a real device must not be asked for, or not yet.
