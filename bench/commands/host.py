@@ -90,7 +90,7 @@ def _laboratory(file: str, device: str | None, accepting: bool, clean: bool, as_
     path = SHIPPED if file == "simulated-lab" else Path(file)
     bench_file = load_bench_file(path)
     profile = None if device is None else find_device(device)
-    checked, laboratory = check_laboratory(bench_file, profile)
+    checked, laboratory = check_laboratory(bench_file, profile, exercise=accepting)
     accepted = _accepted(bench_file, checked, laboratory, today()) if accepting else ()
     if as_json:
         print(

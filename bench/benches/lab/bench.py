@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bench.benches.base import BenchError, Sink
 from bench.benches.lab.acceptance import acceptances, standing
+from bench.benches.lab.alarms import Alarms
 from bench.benches.lab.chapters import Chapters
 from bench.benches.lab.file import BenchFile, load_bench_file
 from bench.benches.lab.laboratory import Laboratory
@@ -19,7 +21,7 @@ from bench.benches.virtual import VirtualBench
 from bench.errors import InputError
 from bench.network.scenario import interferences
 from bench.sessions.instruments import instruments_event
-from bench.sessions.recording import Recording, Session
+from bench.sessions.recording import Event, Recording, Session
 from instruments.visa.errors import Busy, InstrumentError
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 class LabBench:
     """Runs sessions in a laboratory. ``name`` is that of the bench that carries the packets.
+
+    ``lab``: between physical interfaces, at whose far ends a real device is; its alarms come from
+    an adapter.
 
     With packets on a virtual clock everything that a scenario exposes the device's radio to is
     presented and measured before the session, step by step; the link then gets what the radio in
@@ -43,11 +48,12 @@ class LabBench:
         self._packets = _packet_bench(self.file)
         self._transcript = Chapters()
         self._laboratory: Laboratory | None = None
+        self._alarms: Alarms | None = None
         self._stack = ExitStack()
 
     @property
     def name(self) -> str:
-        """``virtual`` or ``local``: what its packets are."""
+        """``virtual``, ``local`` or ``lab``: what its packets are."""
         return self._packets.name
 
     @property
@@ -68,13 +74,6 @@ class LabBench:
             InputError: they cannot be had, or somebody else has them.
             BenchError: an instrument cannot be used.
         """
-        if self.file.links:
-            raise InputError(
-                "names network interfaces, and no session is carried out over these yet",
-                remedy="leave [links] to bench emulate --lab, and keep it in a file of its own",
-                file=self.file.path,
-                field="links",
-            )
         with ExitStack() as stack:
             laboratory = Laboratory(self.file, self._transcript)
             try:
@@ -86,10 +85,31 @@ class LabBench:
                 ) from error  # fmt: skip
             except InstrumentError as error:
                 raise BenchError(f"the laboratory cannot be used: {error}") from error
-            stack.enter_context(self._packets)
+            self._join(stack)
             self._laboratory = laboratory
             self._stack = stack.pop_all()
         return self
+
+    def _join(self, stack: ExitStack) -> None:
+        """Take what carries the packets: with physical interfaces these, and the alarms."""
+        if self.file.packets == "links":
+            from instruments.emulators.base import EmulatorError
+            from instruments.emulators.custody import Custody
+
+            found = {name: link.ifnames() for name, link in self.file.links.items()}
+            assert not isinstance(self._packets, VirtualBench)
+            self._packets.nics = found
+            names = [name for pair in found.values() for name in pair]
+            from bench.benches.local.emulation import netem_problem
+
+            kernel = not netem_problem()
+            try:
+                stack.enter_context(Custody(names, kernel=kernel))
+            except EmulatorError as error:
+                raise BenchError(f"the interfaces cannot be used: {error}") from error
+        if self.file.alarms is not None:
+            self._alarms = stack.enter_context(Alarms(self.file.alarms))
+        stack.enter_context(self._packets)
 
     def __exit__(
         self,
@@ -130,15 +150,44 @@ class LabBench:
             InputError: the laboratory cannot present what the scenario asks for.
             BenchError: an instrument or the bench of the packets failed.
         """
+        self._refuse_unready(session)
         if interferences(session.scenario):
             recording = self._exposed(session, sink)
         else:
             recording = self._packets.run(session, sink)
-        event = instruments_event(self._instruments())
-        sink.event(event)
-        return replace(
-            recording, events=(event, *recording.events), transcript=self._transcript.cut()
-        )
+        told = (instruments_event(self._instruments()), *self._alarm_events(recording))
+        for event in told:
+            sink.event(event)
+        events = sorted((*told, *recording.events), key=lambda event: event.t_ns)
+        return replace(recording, events=tuple(events), transcript=self._transcript.cut())
+
+    def _alarm_events(self, recording: Recording) -> tuple[Event, ...]:
+        if self._alarms is None or isinstance(self._packets, VirtualBench):
+            return ()
+        return self._alarms.events(self._packets.t0_ns, recording.schedule.end_ns)
+
+    def _refuse_unready(self, session: Session) -> None:
+        """What a real device must not be asked for, or not yet.
+
+        Raises:
+            InputError: it moves, and nobody has armed it.
+            BenchError: its radio receives for itself: nothing here knows what.
+        """
+        if self.file.packets != "links":
+            return
+        if "motion" in session.device.functions:
+            now = datetime.datetime.now(datetime.UTC)
+            arming = self.file.arming
+            problem = "nobody has armed it" if arming is None else arming.problem(now)
+            if problem:
+                raise InputError(
+                    f"the device moves, and {problem}",
+                    remedy="see to phantom, clear area and hardware stop, and record [arming]",
+                    file=self.file.path,
+                    field="arming",
+                )
+        if interferences(session.scenario):
+            raise BenchError("exposing a real device's radio is not there yet")
 
     def _exposed(self, session: Session, sink: Sink) -> Recording:
         """A session with exposures: rehearsed, and presented again while real packets flow."""
@@ -165,4 +214,6 @@ def _packet_bench(file: BenchFile) -> VirtualBench | LocalBench:
         return VirtualBench()
     from bench.benches.local.bench import LocalBench
 
-    return LocalBench()
+    if file.packets == "local":
+        return LocalBench()
+    return LocalBench(nics={})

@@ -21,6 +21,7 @@ from instruments.calibration import Record, validity
 from instruments.emulators.refusals import find_links
 from instruments.emulators.rtnetlink import links as present_links
 from instruments.visa.errors import Busy, InstrumentError
+from instruments.visa.properties import Instrument, Number, settings_of
 from instruments.visa.transcript import Transcript
 
 _SOON_D = 30
@@ -52,6 +53,7 @@ def check_laboratory(
     *,
     on: datetime.date | None = None,
     lock_folder: Path | None = None,
+    exercise: bool = False,
 ) -> tuple[Checked, Laboratory | None]:
     """Look at everything; the laboratory has been left again.
 
@@ -61,6 +63,7 @@ def check_laboratory(
             what is calibrated.
         on: the date that calibrations are compared with; None: today.
         lock_folder: where the leases are; None: the usual place.
+        exercise: also set and read back each setting of hardware, for an acceptance.
 
     Returns:
         What was found, and the laboratory (left), where it could be taken.
@@ -81,6 +84,8 @@ def check_laboratory(
         findings += _instruments(file, problems, known)
         findings += _calibration(file, frequencies, date)
         findings += _paths(laboratory, problems, frequencies, seen)
+        if exercise:
+            findings += _exercised(laboratory, problems, seen)
     finally:
         left = _leave(laboratory)
     safe, safe_seen = _safe(laboratory, left)
@@ -248,6 +253,34 @@ def _shown(settings: Settings) -> str:
         f"{settings.monitor_dbm:.1f} dBm within {settings.monitor_uncertainty_db:.2g} dB "
         f"at {settings.attenuation_db:g} dB"
     )
+
+
+def _exercised(
+    laboratory: Laboratory, problems: Mapping[str, str], seen: dict[str, tuple[str, ...]]
+) -> Iterable[Finding]:
+    """Each setting of hardware, RF being off: set and read back what it is, or the least."""
+    for role, one in laboratory.instruments.items():
+        if role in laboratory.file.simulated or role in problems:
+            continue
+        what, meaning = f"{role} settings", "each is set and read back (only with --accept)"
+        try:
+            done = ", ".join(sorted(_set_again(one)))
+        except (InstrumentError, InputError) as error:
+            remedy = "the driver does not fit this instrument: do not accept it"
+            yield _missing(what, str(error), meaning, remedy)
+            continue
+        seen[role] = (*seen.get(role, ()), f"settings: {done}")
+        yield _ok(what, done, meaning)
+
+
+def _set_again(one: Instrument) -> Iterable[str]:
+    for name, setting in settings_of(type(one)).items():
+        value = getattr(one, name)
+        if isinstance(setting, Number):
+            low, high = setting.range(one)
+            value = value if low <= value <= high else low
+        setattr(one, name, value)
+        yield name
 
 
 def _leave(laboratory: Laboratory) -> str:

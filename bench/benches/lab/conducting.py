@@ -29,6 +29,9 @@ from bench.units import NS_PER_S
 NOTICE_NS = 20_000_000
 """From reading a reception to the change of the link: the command has arrived by then."""
 
+_LAST_LOOK_NS = 700_000_000
+"""Before the end of an exposure: time enough to look, so that it ends when it is due."""
+
 _END_WITHIN_S = 30.0
 
 
@@ -108,6 +111,7 @@ class Conducting:
             if segment.exposures:
                 self._lab.witness()
                 self._shown[number] = exposed(self._lab, reception)
+                self._see_again(number, t0_ns)
             else:
                 self._shown[number] = alone(self._lab, reception)
         except UNVERIFIED as error:
@@ -117,6 +121,14 @@ class Conducting:
                 self._shown[number] = shown
             elif self._waited(t0_ns + due.start_ns):
                 self._command(number, shown, t0_ns, order)
+
+    def _see_again(self, number: int, t0_ns: int) -> None:
+        """Shortly before an exposure ends, whether it still holds; a short one was just seen."""
+        look_ns = t0_ns + self._until(number) - _LAST_LOOK_NS
+        if look_ns <= time.monotonic_ns() or not self._waited(look_ns):
+            return
+        problem = self._shown[number].problem or self._lab.holds()
+        self._shown[number] = replace(self._shown[number], problem=problem)
 
     def _waited(self, until_ns: int) -> bool:
         """Whether that time has come; false where the session was given up before."""

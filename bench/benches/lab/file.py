@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from bench.benches.lab.alarms import AlarmSource, alarm_source
 from bench.benches.lab.arming import Arming, arming_of
 from bench.benches.lab_file import BENCH_TABLES, LabLink, links_of
 from bench.errors import InputError
@@ -32,8 +33,8 @@ SIMULATED = "simulated"
 SHIPPED = Path(__file__).with_name("data") / "simulated-lab.toml"
 """A whole simulated laboratory: ``--bench simulated-lab``, and what a reader copies and edits."""
 
-Packets = Literal["virtual", "local"]
-PACKETS: tuple[Packets, ...] = ("virtual", "local")
+Packets = Literal["virtual", "local", "links"]
+PACKETS: tuple[Packets, ...] = ("virtual", "local", "links")
 
 METHODS = ("conducted", "multi-chamber", "anechoic", "open")
 """ANSI C63.27's test methods; all but the first radiate."""
@@ -122,6 +123,7 @@ class BenchFile:
     verification: Verification
     links: Mapping[str, LabLink] = field(default_factory=dict)
     arming: Arming | None = None
+    alarms: AlarmSource | None = None
 
     @property
     def wholly_simulated(self) -> bool:
@@ -169,7 +171,7 @@ def load_bench_file(path: Path) -> BenchFile:
     return BenchFile(
         path=path,
         title=table.text("title"),
-        packets="local" if table.choice("packets", PACKETS, "virtual") == "local" else "virtual",
+        packets=_packets(table),
         method=(method := table.choice("method", METHODS, "conducted")),
         enclosure=_enclosure(table, method),
         victim=victim,
@@ -187,7 +189,17 @@ def load_bench_file(path: Path) -> BenchFile:
         verification=_verification(table),
         links=links_of(table) if "links" in table.data else {},
         arming=arming_of(table.table("arming")) if "arming" in table.data else None,
+        alarms=alarm_source(table.table("device")) if "device" in table.data else None,
     )
+
+
+def _packets(table: Table) -> Packets:
+    word = table.choice("packets", PACKETS, "links" if "links" in table.data else "virtual")
+    if (word == "links") != ("links" in table.data):
+        table.fail("packets", "does not fit [links]", 'a file with [links] has packets = "links"')
+    if "device" in table.data and word != "links":
+        table.fail("device", "is a real one", 'give it [links] and packets = "links"')
+    return next(known for known in PACKETS if known == word)
 
 
 def _enclosure(table: Table, method: str) -> str:

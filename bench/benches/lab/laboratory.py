@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, cast
 
 from bench.benches.lab.exposing import (
     CW,
@@ -27,29 +26,16 @@ from bench.benches.lab.exposing import (
     without_noise,
 )
 from bench.benches.lab.file import BenchFile, Waveform, today
+from bench.benches.lab.taken import Taken
 from bench.errors import InputError
-from bench.network.radio.exposure import FLAWLESS, WANTED, Exposure, Radio, RadioFlaws, receiver_of
-from bench.network.radio.receivers import Reception, receive
+from bench.network.radio.exposure import Exposure
 from bench.network.radio.state import Emission, RadioState
-from bench.network.radio.world import Arrival, arrivals
-from instruments.files import Configured
-from instruments.modem.files import ConfiguredModem
-from instruments.modem.modem import Modem
-from instruments.modem.parsing import Sighting
 from instruments.rf.analysers import SpectrumAnalyser
 from instruments.rf.attenuators import Attenuator
 from instruments.rf.generators import SignalGenerator
-from instruments.safety import Safeable, SafeState
-from instruments.simulators.lab import Lab, RunningLab
-from instruments.visa.errors import InstrumentError, Tainted
-from instruments.visa.locks import ResourceLock
+from instruments.visa.errors import InstrumentError
 from instruments.visa.properties import Instrument, Number
-from instruments.visa.readings import Taint
-from instruments.visa.session import Session
 from instruments.visa.transcript import Transcript
-
-_SAFE_ORDER = ("signal-generator", "radio-tester", "attenuator", "power-supply")
-"""What emits first; then what holds back; then what feeds the device."""
 
 _SILENT_DB = 3.0
 """So much above its noise the monitor may show with RF off."""
@@ -78,19 +64,17 @@ class Exposed:
     simulated: tuple[str, ...]
 
 
-class Laboratory:
-    """The instruments of a bench file, as a context manager: safe on entering and on leaving.
+class Laboratory(Taken):
+    """A laboratory that exposes the victim, and sees that it does; see also :class:`Taken`."""
 
-    Args:
-        file: the bench file.
-        transcript: where every byte goes.
-        on: the date that calibrations are compared with; None: today.
-        lock_folder: where the leases are; None: the usual place.
-
-    Attributes:
-        instruments, modems: the drivers, by role.
-        sessions: their sessions.
-    """
+    _exposed: Exposed | None = None
+    _left: Settings | None = None
+    """Of what was exposed last, until it was seen to be gone."""
+    _armed: tuple[Exposure, Settings]
+    _looking: Settings | None = None
+    """What the monitor is set to look at."""
+    _may_emit = True
+    _noise_dbm = 0.0
 
     def __init__(
         self,
@@ -100,119 +84,10 @@ class Laboratory:
         on: datetime.date | None = None,
         lock_folder: Path | None = None,
     ) -> None:
-        self.file = file
-        self.instruments: dict[str, Instrument] = {}
-        self.sessions: dict[str, Session] = {}
-        self.modems: dict[str, Modem] = {}
-        self._transcript, self._locks = transcript, lock_folder
+        super().__init__(file, transcript, lock_folder=lock_folder)
         self._on = on or today()
-        self._stack = ExitStack()
-        self._running: RunningLab | None = None
-        self._beside = RadioState()
         self._verified: set[float] = set()
-        self._exposed: Exposed | None = None
-        self._left: Settings | None = None
-        self._armed: tuple[Exposure, Settings]
         self._since: dict[str, int] = {}
-        self._noise_dbm = 0.0
-
-    # ---- taking and leaving --------------------------------------------------
-
-    def __enter__(self) -> Self:
-        """Take the bench and its instruments, see who they are, and make all safe.
-
-        Raises:
-            InputError: a simulated instrument cannot be served.
-            Busy, Unreachable, WrongIdentity, NotSafe: an instrument cannot be used; all are let
-                go again.
-        """
-        with ExitStack() as stack:
-            self._take(stack)
-            for role, one in self.file.instruments.items():
-                self._open(stack, role, one)
-            stack.enter_context(SafeState(self._safeable()))
-            for role, modem in self.file.modems.items():
-                self._open_modem(stack, role, modem)
-            self._stack = stack.pop_all()
-        return self
-
-    def enter_what_answers(self) -> Mapping[str, str]:
-        """As entering, but what cannot be used is left out; for checking.
-
-        Returns:
-            Why, by role; empty where everything can be used.
-
-        Raises:
-            InputError, Busy: the bench itself cannot be taken.
-        """
-        problems: dict[str, str] = {}
-        with ExitStack() as stack:
-            self._take(stack)
-            for role, one in self.file.instruments.items():
-                try:
-                    self._open(stack, role, one)
-                except InstrumentError as error:
-                    problems[role] = error.problem
-            for each in self._safeable():
-                try:
-                    stack.enter_context(SafeState([each]))
-                except InstrumentError as error:
-                    problems[each.channel.role] = error.problem
-            for role, modem in self.file.modems.items():
-                try:
-                    self._open_modem(stack, role, modem)
-                except InstrumentError as error:
-                    problems[role] = error.problem
-            self._stack = stack.pop_all()
-        return problems
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Make all safe and let it go.
-
-        Raises:
-            NotSafe: an instrument could not be made safe, or that could not be verified.
-        """
-        self._exposed = None
-        self._stack.__exit__(kind, value, trace)
-
-    def _take(self, stack: ExitStack) -> None:
-        """The lease of the bench, where there is hardware to share, and what is simulated."""
-        if not self.file.wholly_simulated:
-            name = f"bench {self.file.path.resolve()}"
-            stack.enter_context(ResourceLock("bench", name, folder=self._locks))
-        if self.file.described or self.file.world.paths:
-            lab = Lab(self.file.described, self.file.world, beside=lambda: self._beside)
-            self._running = stack.enter_context(RunningLab(lab))
-
-    def _address(self, role: str, given: str) -> str:
-        if role not in self.file.simulated:
-            return given
-        assert self._running is not None
-        return self._running.resources[role]
-
-    def _open(self, stack: ExitStack, role: str, one: Configured) -> None:
-        address = self._address(role, one.resource.address)
-        configured = replace(one, resource=replace(one.resource, address=address))
-        session = configured.session(self._transcript, lock_folder=self._locks)
-        self.sessions[role] = stack.enter_context(session)
-        self.instruments[role] = configured.make(session)
-
-    def _open_modem(self, stack: ExitStack, role: str, one: ConfiguredModem) -> None:
-        address = self._address(role, one.address)
-        port = address.removeprefix("ASRL").removesuffix("::INSTR")
-        configured = replace(one, address=port)
-        session = configured.session(self._transcript, self._locks)
-        self.modems[role] = stack.enter_context(session)
-
-    def _safeable(self) -> Sequence[Safeable]:
-        known = {family: number for number, family in enumerate(_SAFE_ORDER)}
-        found = [one for one in self.instruments.values() if type(one).family in known]
-        return sorted(found, key=lambda one: known[type(one).family])
 
     # ---- who does what -------------------------------------------------------
 
@@ -242,12 +117,6 @@ class Laboratory:
     @property
     def _involved(self) -> tuple[str, ...]:
         return tuple(self.file.role(use) for use in ("interferer", "path-attenuator", "monitor"))
-
-    @property
-    def taints(self) -> tuple[Taint, ...]:
-        """Every taint of every session since the laboratory was entered."""
-        found = [taint for session in self.sessions.values() for taint in session.taints]
-        return (*found, *(taint for modem in self.modems.values() for taint in modem.taints))
 
     def waveform_of(self, exposure: Exposure) -> Waveform:
         """The generator's waveform for an exposure.
@@ -335,7 +204,8 @@ class Laboratory:
                 field="exposures",
                 value=len(further) + 1,
             )
-        self.quiet()
+        if self._may_emit:
+            self.quiet()
         waveform = self.waveform_of(exposure)
         self.verify(exposure.frequency_hz)
         way = way_at(self.file, exposure.frequency_hz, self._on)
@@ -411,13 +281,17 @@ class Laboratory:
         return self._see(settings)
 
     def _look_at(self, settings: Settings) -> None:
-        monitor = self.monitor
+        """Set the monitor, unless it looks at the same already."""
+        if settings == self._looking:
+            return
+        self._looking, monitor = None, self.monitor
         span = span_of(settings.waveform)
         monitor.centre_hz = settings.frequency_hz
         monitor.span_hz = span
         monitor.resolution_hz = resolution_of(settings.waveform)
         monitor.detector = "rms"
         monitor.reference_dbm = _reference(settings.monitor_dbm)
+        self._looking = settings
 
     def _see(self, settings: Settings) -> float:
         levels = self.monitor.levels_dbm()
@@ -432,6 +306,7 @@ class Laboratory:
         allowed = self.file.wiring.permit(
             role, settings.generator_dbm, settings.waveform.crest_db, attenuators
         )
+        self._may_emit = True
         self.generator.switch_on(allowed, modulated=settings.waveform is not CW)
         self._beside = self._of_hardware(settings)
 
@@ -462,6 +337,7 @@ class Laboratory:
             self.generator.switch_off()
             self._beside = RadioState()
             self.attenuator.make_safe()
+        self._may_emit = False
 
     def gone(self) -> str:
         """Whether the monitor sees that what was exposed last is gone; RF is off already.
@@ -511,43 +387,6 @@ class Laboratory:
         except InstrumentError as error:
             return str(error)
         return ""
-
-    def _marks(self) -> dict[str, int]:
-        return {role: session.mark() for role, session in self.sessions.items()}
-
-    def _refuse_taints(self, marks: Mapping[str, int]) -> None:
-        for role, session in self.sessions.items():
-            for taint in session.since(marks.get(role, 0)):
-                raise Tainted(role, f"in {taint.step}: {taint.cause}")
-
-    # ---- the victim ----------------------------------------------------------
-
-    def reception(self, radio: Radio, flaws: RadioFlaws = FLAWLESS) -> Reception:
-        """What the device's radio makes of what arrives at its port in the simulated world.
-
-        Raises:
-            InputError: nothing here is simulated: a real radio receives for itself.
-        """
-        if self._running is None:
-            raise InputError(
-                "needs a simulated world",
-                remedy="let a real device tell its reception itself (packets over [links])",
-                file=self.file.path,
-                field="simulated",
-            )
-        lab = self._running.lab
-        wanted = Arrival(WANTED, Emission(radio.frequency_hz, radio.wanted_dbm))
-        came = arrivals(lab.world, lab.state(), f"{self.file.victim}:1")
-        return receive(receiver_of(radio, flaws=flaws), (wanted, *came))
-
-    def serving_cells(self) -> Sighting:
-        """The cells that serve the device's modem now.
-
-        Raises:
-            InputError: no modem is bound.
-            InstrumentError: it does not answer.
-        """
-        return self.modems[self.file.role("modem")].look()
 
 
 def _range_of(instrument: Instrument, name: str) -> tuple[float, float, float]:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
@@ -29,6 +30,8 @@ from bench.sessions.recording import Recording, Session
 
 CHANNELS = ("tap", "emulator", "patient", "doctor")
 """The processes of a session."""
+BETWEEN = ("tap", "emulator")
+"""Those between physical interfaces, at whose far ends a real device is."""
 ATTACKED = (*CHANNELS, "attacker")
 """Those of a session with attacks."""
 
@@ -49,9 +52,13 @@ class LocalBench:
         wait_s: how long to wait for another local bench on this host.
         build: what makes the device's sides: ``module:function`` or ``file.py:function``, with
             the signature of :func:`bench.devices.registry.build`.
-    """
+        nics: by link, the physical interfaces of patient and doctor side, of which somebody else
+            has custody; nobody plays a device then.
 
-    name = "local"
+    Attributes:
+        nics: as given; may be filled in until the first session.
+        t0_ns: start of the last session, CLOCK_MONOTONIC.
+    """
 
     def __init__(
         self,
@@ -59,12 +66,20 @@ class LocalBench:
         *,
         wait_s: float = 0.0,
         build: str = "bench.devices.registry:build",
+        nics: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
+        self.nics = nics
+        self.t0_ns = 0
         self._wanted = backend
         self._build = build
         self._lease = Lease(wait_s)
         self._host: _HostProcess | None = None
         self._backend: Backend | None = None
+
+    @property
+    def name(self) -> str:
+        """``local``, or ``lab`` with physical interfaces."""
+        return "local" if self.nics is None else "lab"
 
     @property
     def backend(self) -> str:
@@ -104,7 +119,7 @@ class LocalBench:
     def _running(self) -> _HostProcess:
         """The host process, started anew where the last one was given up."""
         if self._host is None:
-            self._host = _HostProcess()
+            self._host = _HostProcess(here=self.nics is not None)
             problem = self._host.wait_up()["netem"]
             if self._wanted == "netem" and problem:
                 raise InputError(
@@ -153,11 +168,16 @@ class LocalBench:
             BenchError: a process of the bench failed; its traceback is in the message.
             OSError: a capture file could not be written.
         """
-        check_device(session.device)
+        nics = () if self.nics is None else _ends(self.nics, session)
+        if not nics:
+            check_device(session.device)
         host = self._running()
         backend = self._backend_for(session)
         try:
-            return _carry_out(host, session, sink, backend, self._build, conductor)
+            recording, self.t0_ns = _carry_out(
+                host, session, sink, backend, self._build, conductor, nics
+            )
+            return recording
         except BaseException:
             self._drop_host()
             raise
@@ -189,8 +209,10 @@ def _carry_out(
     backend: Backend,
     build: str,
     conductor: Conductor | None,
-) -> Recording:
-    channels = ATTACKED if attacks_of(session.schedule().actions) else CHANNELS
+    nics: tuple[tuple[str, str], ...],
+) -> tuple[Recording, int]:
+    attacked = bool(attacks_of(session.schedule().actions))
+    channels: tuple[str, ...] = BETWEEN if nics else ATTACKED if attacked else CHANNELS
     with contextlib.ExitStack() as stack:
         near: dict[str, socket.socket] = {}
         far: dict[str, socket.socket] = {}
@@ -207,11 +229,28 @@ def _carry_out(
                     captures[side] = sent.enter_context(open(path, "wb", buffering=0))
                     captures[side].write(_capture_header(session, side))
             live = None if conductor is None else conductor.live
-            request = Request(session, backend, build, channels, tuple(captures), live)
+            request = Request(session, backend, build, channels, tuple(captures), live, nics)
             fds = [sock.fileno() for sock in far.values()]
             fds += [file.fileno() for file in captures.values()]
             send_request(host.control, request, fds)
-        return Collector(session, sink, host, near, backend, conductor).run()
+        bench = "lab" if nics else "local"
+        collector = Collector(session, sink, host, near, backend, conductor, bench)
+        return collector.run(), collector.t0_ns
+
+
+def _ends(nics: Mapping[str, tuple[str, str]], session: Session) -> tuple[tuple[str, str], ...]:
+    """The interfaces of a session's links.
+
+    Raises:
+        BenchError: it has a link without interfaces, or asks for hands that nobody has here.
+    """
+    missing = [link for link in session.scenario.links if link not in nics]
+    if missing:
+        raise BenchError(f"no network interfaces are named for the link {', '.join(missing)}")
+    actions = sorted({action.name for action in session.scenario.actions})
+    if actions:
+        raise BenchError(f"nobody here can do to a real device: {', '.join(actions)}")
+    return tuple(nics[link] for link in session.scenario.links)
 
 
 def _capture_header(session: Session, side: Side) -> bytes:
@@ -222,7 +261,7 @@ def _capture_header(session: Session, side: Side) -> bytes:
 class _HostProcess:
     """The host process, from the main process's side."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, here: bool = False) -> None:
         self.privilege = ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self.control, theirs = socket.socketpair()
@@ -235,6 +274,7 @@ class _HostProcess:
                     "bench.benches.local",
                     str(theirs.fileno()),
                     str(os.getpid()),
+                    *(["here"] if here else []),
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

@@ -54,6 +54,7 @@ class Collector:
         channels: this end of the channel to every process of the session, by name.
         backend: what emulates the links.
         conductor: commands changes while the session runs; when it did is told at the end.
+        bench: as the recording says.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class Collector:
         channels: Mapping[str, socket.socket],
         backend: str,
         conductor: Conductor | None = None,
+        bench: str = "local",
     ) -> None:
+        self._bench = bench
         self._conductor = conductor
         self._orders = Sender(channels["emulator"]) if conductor is not None else None
         self._session = session
@@ -87,6 +90,12 @@ class Collector:
         for name, sock in channels.items():
             self._selector.register(sock, selectors.EVENT_READ, name)
         self._selector.register(host.control, selectors.EVENT_READ, None)
+
+    @property
+    def t0_ns(self) -> int:
+        """The session's start, CLOCK_MONOTONIC; once it has started."""
+        assert self._t0_ns is not None, "it has not started"
+        return self._t0_ns
 
     def run(self) -> Recording:
         """Wait for everything, with a deadline.
@@ -216,7 +225,7 @@ class Collector:
         return Recording(
             session_id=self._session.id,
             scenario=self._session.scenario.name,
-            bench="local",
+            bench=self._bench,
             backend=self._backend,
             device=self._session.device,
             schedule=self._schedule,

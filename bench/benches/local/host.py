@@ -29,6 +29,7 @@ from bench.benches.local.carriage.credentials import identities
 from bench.benches.local.channel import Sender
 from bench.benches.local.emulation import emulate, link_plans, netem_problem
 from bench.benches.local.layout import SIDES
+from bench.benches.local.nics import Nics
 from bench.benches.local.protocol import Request, receive_request
 from bench.benches.local.ring import PacketRing
 from bench.benches.local.tap import Streams, Tap, TapPoint
@@ -73,11 +74,11 @@ class Host:
         self._ipr = IPRoute()
         self._serial = 0
 
-    def serve(self, privilege: str) -> None:
+    def serve(self, privilege: str, *, here: bool = False) -> None:
         """Say what this host can do, then carry out requests."""
         try:
-            # Some hosts grant a user namespace and then none of its rights.
-            Topology(self._ipr, 1, self._serial).close()
+            if not here:  # Some hosts grant a user namespace and then none of its rights.
+                Topology(self._ipr, 1, self._serial).close()
         except Exception as error:
             self._say({"refused": f"{type(error).__name__}: {error}"})
             return
@@ -150,12 +151,16 @@ class _Session:
         self._schedule: Schedule = request.session.schedule()
         self._attacks = attacks_of(self._schedule.actions)
         links = len(self._schedule.links)
-        self._topology = Topology(ipr, links, serial, attacked=bool(self._attacks))
+        self._topology: Topology | Nics = (
+            Nics(request.nics)
+            if request.nics
+            else Topology(ipr, links, serial, attacked=bool(self._attacks))
+        )
         self._rings: dict[Side, list[PacketRing]] = {
             side: self._topology.rings(side) for side in SIDES
         }
         # Made before the fork, and gone with the session: no file ever holds a private key.
-        self._identities = identities(request.session.device.name)
+        self._identities = {} if request.nics else identities(request.session.device.name)
         self._t0_ns = 0
         self.pids: dict[int, str] = {}
 
@@ -165,6 +170,11 @@ class _Session:
         Returns:
             The session's start, CLOCK_MONOTONIC in ns.
         """
+        if self._request.nics:
+            self._t0_ns = time.monotonic_ns() + LEAD_NS
+            self._fork("tap", self._tap)
+            self._fork("emulator", self._emulate)
+            return self._t0_ns
         build = load(self._request.build)
         hands = self._start_hands() if self._attacks else None
         slow = carriage.load(s.carriage for s in self._request.session.device.active_streams)
@@ -243,8 +253,9 @@ class _Session:
         attacking.run(self._schedule.end_ns)
 
     def _tap(self, sender: Sender) -> None:
+        nic = bool(self._request.nics)
         points = [
-            TapPoint(ring, TAPS.index(side), link, link, self._captures.get(side))
+            TapPoint(ring, TAPS.index(side), link, link, self._captures.get(side), nic)
             for side in SIDES
             for link, ring in enumerate(self._rings[side])
         ]
@@ -252,7 +263,7 @@ class _Session:
         known = [(s.name, s.port, s.code, s.carriage) for s in device.streams]
         if self._attacks:  # further clients have no session of a carriage with the device
             known += [(*each[:3], PLAIN) for each in known if each[3] == "dtls"]
-        streams = Streams.of(known)
+        streams = Streams.of(known) if device.simulated else Streams.declared(device)
         Tap(points, streams, sender, self._t0_ns).run(self._schedule.end_ns)
 
     def _emulate(self, sender: Sender) -> None:
@@ -282,7 +293,10 @@ class _Session:
         self._topology.close()
 
 
-def serve(control: socket.socket, privilege: str) -> None:
-    """Serve the main process at the other end of ``control`` until it is gone."""
+def serve(control: socket.socket, privilege: str, *, here: bool = False) -> None:
+    """Serve the main process at the other end of ``control`` until it is gone.
+
+    ``here``: in the network namespace of the host itself, for physical interfaces.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Host(control).serve(privilege)
+    Host(control).serve(privilege, here=here)

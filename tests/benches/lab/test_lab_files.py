@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,8 +25,8 @@ from bench.benches.lab.exposing import (
     span_of,
     way_at,
 )
-from bench.benches.lab.file import SHIPPED, Waveform, load_bench_file
-from bench.benches.lab_file import load_lab_links
+from bench.benches.lab.file import METHODS, PACKETS, SHIPPED, USES, Waveform, load_bench_file
+from bench.benches.lab_file import BENCH_TABLES, load_lab_links
 from bench.errors import InputError
 from bench.network.radio.spectrum import trace_dbm
 from bench.network.radio.state import Emission
@@ -91,6 +92,12 @@ def test_the_emulator_reads_the_links_of_the_same_file(tmp_path) -> None:
     path = written(tmp_path, ("[verification]", links))
     assert list(load_lab_links(path)) == ["primary"]
     assert not load_bench_file(path).wholly_simulated
+
+
+def test_the_documentation_names_every_key_and_use() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "lab.md").read_text(encoding="utf-8")
+    for key in (*BENCH_TABLES, *USES, *METHODS, *PACKETS):
+        assert key in text, key
 
 
 # ---- levels ----------------------------------------------------------------

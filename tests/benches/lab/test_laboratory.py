@@ -154,7 +154,7 @@ def test_a_taint_in_between_is_not_gone_over(tmp_path) -> None:
                 lab.sessions["supply"].query("VOLT? (@9)", 0.2)  # refused: no answer in time
 
         lab._switch_on = tainted  # type: ignore[method-assign]
-        with pytest.raises(Tainted, match=r"no answer"):
+        with pytest.raises(Tainted, match=r"supply: in VOLT"):
             lab.expose(LTE)
         assert is_safe(world_of(lab))
 
@@ -222,6 +222,10 @@ def test_a_killed_run_is_made_safe_by_the_next_which_waits_for_nobody_else(tmp_p
             assert hardware.state().emissions
             with pytest.raises(Busy, match=rf"in use by process {holder.pid}"):
                 laboratory(path, tmp_path).__enter__()
+            text, other = path.read_text(), tmp_path / "other.toml"
+            other.write_text(text)  # another bench, one of whose instruments is the same
+            with pytest.raises(Busy, match=rf"generator: .* in use by process {holder.pid}"):
+                laboratory(other, tmp_path).__enter__()
             assert hardware.state().emissions, "somebody else's exposure was taken away"
         finally:
             holder.send_signal(signal.SIGKILL)
@@ -231,3 +235,64 @@ def test_a_killed_run_is_made_safe_by_the_next_which_waits_for_nobody_else(tmp_p
         assert hardware.state().emissions, "a killed run cannot make anything safe"
         with laboratory(path, tmp_path):
             assert is_safe(hardware)
+
+
+# ---- cells -------------------------------------------------------------------
+
+CELLS = """
+[instruments.modem]
+kind = "modem"
+address = "simulated"
+manufacturer = "Quectel"
+model = "EG25*"
+reply = "5s"
+
+[instruments.tester]
+kind = "rohde-schwarz-cmw500-lte"
+address = "simulated"
+manufacturer = "Rohde&Schwarz"
+model = "CMW*"
+write_termination = "\\n"
+read_termination = "\\n"
+connect = "5s"
+reply = "5s"
+
+[[simulated.paths]]
+from = "tester:1"
+to = "modem"
+loss = "10dB"
+
+[simulated.cells."tester:1"]
+identity = 703489
+pci = 17
+tac = 5
+earfcn = 300
+band = 1
+
+[[simulated.paths]]"""
+
+
+def test_the_modem_of_a_laboratory_tells_its_cell(tmp_path) -> None:
+    path = written(
+        tmp_path,
+        ("[[simulated.paths]]", CELLS),
+        ('supply = "supply"', 'supply = "supply"\nmodem = "modem"\ncell = "tester"'),
+    )
+    with laboratory(path, tmp_path) as lab:
+        assert lab.modems["modem"].identity.model.startswith("EG25")
+        assert lab.serving_cells().cells == ()
+        world_of(lab).instruments["tester"].handle(b"SOUR:LTE:SIGN1:CELL:STAT ON")
+        seen = ()
+        for _ in range(200):
+            lab.sessions["tester"].query("SOUR:LTE:SIGN1:CELL:STAT:ALL?")  # each poll takes time
+            seen = lab.serving_cells().cells
+            if seen:
+                break
+        assert [cell.pci for cell in seen] == [17]
+    with (
+        pytest.raises(WrongIdentity),
+        laboratory(
+            written(tmp_path, ("[[simulated.paths]]", CELLS.replace("EG25*", "RM520*"))), tmp_path
+        ),
+    ):
+        pass

@@ -55,6 +55,26 @@ def test_a_level_over_visa_takes_the_link_and_gives_it_back(tmp_path) -> None:
 
 
 @pytest.mark.usefixtures("local_host")
+def test_an_attenuator_that_reboots_while_packets_flow_is_seen_before_the_end(tmp_path) -> None:
+    session = Session("x", ROBOT, one_exposure(RADIO, STRONG, 2.5, 0.5), 7)
+    with LabBench(written(tmp_path, LOCAL)) as bench:
+        lab, asked = bench.laboratory, []
+        holds = lab.holds
+
+        def rebooting() -> str:
+            asked.append(True)
+            if len(asked) == 3:  # the rehearsal, when it began, and now
+                assert lab._running is not None
+                lab._running.lab.instruments["attenuator"].power_on()
+            return holds()
+
+        lab.holds = rebooting  # type: ignore[method-assign]
+        recording = bench.run(session, Nowhere())
+    assert len(asked) == 3
+    assert any("the attenuation is 0 and was set to" in p for p in evidence_problems(recording))
+
+
+@pytest.mark.usefixtures("local_host")
 def test_an_instrument_that_fails_while_packets_flow_ends_the_session(tmp_path) -> None:
     session = Session("x", ROBOT, one_exposure(RADIO, STRONG, 1.0, 1.0), 7)
     with LabBench(written(tmp_path, LOCAL)) as bench:
