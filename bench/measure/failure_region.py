@@ -15,6 +15,7 @@ from bench.measure.likelihood import (
     likelihood_beside_all,
 )
 from bench.network.radio.exposure import Exposure, Radio
+from bench.network.radio.receivers import Reception
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,25 @@ class Met:
 
 
 @dataclass(frozen=True, slots=True)
+class Other:
+    """A receiver of another network: what it makes of its own signal, without and with the device.
+
+    Reckoned from declared levels, not measured.
+    """
+
+    name: str
+    technology: str
+    alone: Reception
+    beside: Reception
+
+
+@dataclass(frozen=True, slots=True)
 class Region:
     """Where a device fails beside other radios.
 
     ``plan``: title, standard, tier and method, in words. ``likelihood`` None where a column that
-    its surroundings name was not explored, for ``problem``.
+    its surroundings name was not explored, for ``problem``. ``others``: what the device does to
+    other networks.
     """
 
     plan: Mapping[str, str]
@@ -87,6 +102,7 @@ class Region:
     likelihood: Likelihood | None = None
     each: Mapping[str, Likelihood] = field(default_factory=dict)
     problem: str = ""
+    others: tuple[Other, ...] = ()
 
     @property
     def points(self) -> int:

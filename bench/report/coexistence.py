@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from bench.measure.failure_region import Column, Region, column_name
 from bench.measure.likelihood import Likelihood
+from bench.network.interference import describe
 from bench.report.data import ReportData
 from bench.report.plots import (
     COLOURS,
@@ -46,6 +47,10 @@ def coexistence_part(report: ReportData, watermark: str) -> dict[str, Any]:
             "svg": Markup(plot(region, _environment(report), watermark)),
             "columns": [_row(column, region) for column in region.columns],
             "likelihood": _likelihood(region),
+            "others": [
+                (one.name, one.technology, describe(one.alone), describe(one.beside))
+                for one in region.others
+            ],
         }
     }
 

@@ -25,12 +25,12 @@ ROBOT = find_device("tele-ultrasound-robot")
 QUICK = replace(
     ROBOT,
     streams=tuple(
-        s if s.name in ("control", "haptic-command", "video-4k", "ultrasound")
+        s if s.name in ("control", "haptic-command", "video-4k")
         else replace(s, option="off")
         for s in ROBOT.streams
     ),
 )  # fmt: skip
-"""With its large streams, and without the many small packets of the others."""
+"""With its largest stream, and without the many small packets of the others."""
 
 
 def play(scenario="coexistence", device=QUICK, seed=3, **defects):

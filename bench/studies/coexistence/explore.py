@@ -54,7 +54,8 @@ def explore(
     trials = Trials(device, radio, coexistence.recovery_s, bench, seed, scenario_of)
     columns = tuple(_column(each, plan, trials, say) for each in plan.columns)
     likelihood, each, problem = likelihood_of(columns, plan.met)
-    return Region(plan.words(), radio, columns, plan.points, likelihood, each, problem)
+    others = tuple(one.beside() for one in plan.others)
+    return Region(plan.words(), radio, columns, plan.points, likelihood, each, problem, others)
 
 
 def least_s(device: DeviceProfile) -> float:

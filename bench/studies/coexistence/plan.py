@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from bench.errors import InputError
-from bench.measure.failure_region import Met, column_name
+from bench.measure.failure_region import Met, Other, column_name
 from bench.measure.likelihood import Surroundings
-from bench.network.radio.exposure import Exposure, Radio
-from bench.network.radio.exposure_files import level_db, shape_from
+from bench.network.radio.exposure import Exposure, Radio, reception_of
+from bench.network.radio.exposure_files import exposure_from, level_db, radio_from, shape_from
 from bench.tables import Table, read_toml
 from bench.units import QUANTITIES
 
@@ -70,13 +70,29 @@ class GridColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherNetwork:
+    """A receiver of another network, and the device's own emission as it comes in there."""
+
+    name: str
+    radio: Radio
+    device: Exposure
+
+    def beside(self) -> Other:
+        """What it makes of its own signal, without the device and beside it."""
+        alone = reception_of(self.radio, ())
+        return Other(
+            self.name, self.radio.technology, alone, reception_of(self.radio, (self.device,))
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CoexistencePlan:
     """Everything that is settled before the first exposure.
 
     The functional wireless performance and its limits are the device's: what its profile states of
     each stream, held against the catalogue. ``exposed_s``: how long each exposure lasts, at least;
     ``confidence``: of the boundary's interval. ``met``: surroundings that the likelihood of
-    coexistence is reckoned for.
+    coexistence is reckoned for. ``others``: receivers of other networks.
     """
 
     title: str
@@ -88,6 +104,7 @@ class CoexistencePlan:
     confidence: float
     columns: tuple[GridColumn, ...]
     met: tuple[Met, ...]
+    others: tuple[OtherNetwork, ...] = ()
 
     @property
     def points(self) -> int:
@@ -124,7 +141,7 @@ def load_plan(path: Path) -> CoexistencePlan:
     """
     top = read_toml(path, "the coexistence plan").only(
         ("title", "environment", "standard", "tier", "method", "exposed", "confidence", "signals"),
-        ("surroundings",),
+        ("surroundings", "others"),
     )
     standard = top.table("standard").only(("name", "edition", "clause"))
     tier = top.table("tier").only(("name", "source", "risk"))
@@ -147,6 +164,7 @@ def load_plan(path: Path) -> CoexistencePlan:
         confidence=confidence,
         columns=columns,
         met=tuple(_met(table, columns) for table in top.tables("surroundings", "signal")),
+        others=tuple(_other(table) for table in top.tables("others", "name")),
     )
 
 
@@ -179,6 +197,15 @@ def _offset_hz(table: Table, text: str, key: str = "offsets") -> float:
     assert match is not None
     value = QUANTITIES["Hz"](match[2], field=table.field(key), file=table.file)
     return -value if match[1] in ("-", "−") else value
+
+
+def _other(table: Table) -> OtherNetwork:
+    table.only(("name", "radio", "device"))
+    radio = table.table("radio")
+    named = Table({"link": "other", **radio.data}, radio.where, radio.file)
+    device = table.table("device")
+    signal = Table({"signal": "device", **device.data}, device.where, device.file)
+    return OtherNetwork(table.text("name"), radio_from(named), exposure_from(signal))
 
 
 def _met(table: Table, columns: tuple[GridColumn, ...]) -> Met:
