@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from instruments.rf.generators import equals
-from instruments.visa.errors import InstrumentError
-from instruments.visa.properties import Command, Instrument, Number, on_off
+from instruments.visa.channels import Check
+from instruments.visa.errors import BadAnswer, InstrumentError
+from instruments.visa.properties import Choice, Command, Instrument, Number, on_off
 from instruments.visa.readings import Reading, number, numbers
 
 SWEEP_S = 60.0
@@ -15,6 +16,21 @@ SWEEP_S = 60.0
 def is_done(text: str) -> str:
     """Check the answer to ``*OPC?``."""
     return "" if text.strip() == "1" else "is not 1"
+
+
+def no_overload(role: str) -> Check:
+    """Check that no bit of an overload is set: 0 RF, 2 IF, 3 input or trace.
+
+    Bit 1, an underload (FSV), distorts nothing. Source: R&S FSW and FSV user manuals,
+    STATus:QUEStionable:POWer Register.
+    """
+
+    def check(text: str) -> str:
+        if not text.strip().isdigit():
+            raise BadAnswer(role, f"answers {text!r}, which is no register")
+        return "overload" if int(text) & 0b1101 else ""
+
+    return check
 
 
 class SpectrumAnalyser(Instrument):
@@ -30,6 +46,7 @@ class SpectrumAnalyser(Instrument):
     span_hz: Number
     resolution_hz: Number
     reference_dbm: Number
+    detector: Choice
 
     offset: ClassVar[Command]
     sweep: ClassVar[Command]
@@ -40,7 +57,7 @@ class SpectrumAnalyser(Instrument):
     peak_frequency: ClassVar[Command]
     trace: ClassVar[Command]
     overload: ClassVar[Command | None] = None
-    """A query that answers 0 unless the input is overloaded; None: the driver cannot tell."""
+    """A query of what has been overloaded, as bits; None: the driver cannot tell."""
 
     def _swept(self) -> None:
         """One new sweep, of which an overload is no result."""
@@ -50,7 +67,7 @@ class SpectrumAnalyser(Instrument):
         self.channel.command(self.unit.text)
         self.channel.confirm(self.sweep.text, is_done, "1", SWEEP_S)
         if self.overload is not None:
-            self.channel.confirm(self.overload.text, equals(0, self.channel.role), "0")
+            self.channel.confirm(self.overload.text, no_overload(self.channel.role), "no overload")
 
     def peak(self) -> tuple[Reading, Reading]:
         """Of one new sweep the highest point: level, dBm, and frequency, Hz.
@@ -113,6 +130,11 @@ class RohdeSchwarzFs(SpectrumAnalyser):
         tolerance=0.01,
         source=f"{_FSW}, Amplitude: DISPlay[:WINDow<n>]:TRACe<t>:Y[:SCALe]:RLEVel",
     )  # fmt: skip
+    detector = Choice(
+        "DET {value}", "DET?",
+        values={"rms": ("RMS",), "positive-peak": ("POS", "POSITIVE")},
+        source=f"{_FSW}, Traces: [SENSe:][WINDow<n>:]DETector<t>[:FUNCtion]",
+    )  # fmt: skip
     continuous = on_off(
         "INIT:CONT {value}", "INIT:CONT?",
         source=f"{_FSW}, Performing Measurements: INITiate<n>:CONTinuous",
@@ -165,6 +187,11 @@ class KeysightX(SpectrumAnalyser):
         ":DISP:WIND:TRAC:Y:RLEV {value}", ":DISP:WIND:TRAC:Y:RLEV?", unit="dBm", low=-170, high=30,
         tolerance=0.01,
         source=f"{_XSA}, AMPTD Y Scale: :DISPlay:WINDow[1]:TRACe:Y[:SCALe]:RLEVel",
+    )  # fmt: skip
+    detector = Choice(
+        ":DET {value}", ":DET?",
+        values={"rms": ("AVER", "AVERAGE"), "positive-peak": ("POS", "POSITIVE")},
+        source=f"{_XSA}, Trace/Detector: [:SENSe]:DETector[:FUNCtion]",
     )  # fmt: skip
 
     offset = Command(

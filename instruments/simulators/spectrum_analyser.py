@@ -5,12 +5,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-import numpy as np
-
-from bench.network.radio.spectrum import trace_dbm
+from instruments.simulators.analyser_sweeps import (
+    HIGHEST_HZ,
+    LOWEST_HZ,
+    MARKERS,
+    SpectrumAnalyser,
+)
 from instruments.simulators.place import Place
 from instruments.simulators.scpi_errors import ScpiError
-from instruments.simulators.scpi_instrument import Model, ScpiInstrument
+from instruments.simulators.scpi_instrument import Model
 from instruments.simulators.scpi_tree import Call, Command
 from instruments.simulators.scpi_values import (
     Boolean,
@@ -21,138 +24,6 @@ from instruments.simulators.scpi_values import (
     plain,
     scientific,
 )
-
-LOWEST_HZ, HIGHEST_HZ = 10.0, 13.6e9
-MARKERS = 16
-_RATIO = 100.0
-"""Span to resolution bandwidth while that is coupled."""
-
-
-class SpectrumAnalyser(ScpiInstrument):
-    """A spectrum analyser; what arrives at its input is what the world holds there.
-
-    A trace is taken by ``INITiate``; while the sweep is continuous, every query takes a new one.
-    """
-
-    noise_figure_db = 20.0
-
-    def __init__(self, model: Model, place: Place) -> None:
-        super().__init__(model, place)
-        self._trace: list[float] | None = None
-        self.binary = False
-
-    def power_on(self) -> None:
-        """As after the mains came back."""
-        super().power_on()
-        self._trace, self.binary = None, False
-
-    def reset(self) -> None:
-        """``*RST``; the trace is gone."""
-        super().reset()
-        self.binary = False
-        self._trace = None
-
-    @property
-    def start_hz(self) -> float:
-        """Of the sweep."""
-        return self.number("centre") - self.number("span") / 2
-
-    @property
-    def stop_hz(self) -> float:
-        """Of the sweep."""
-        return self.number("centre") + self.number("span") / 2
-
-    @property
-    def resolution_hz(self) -> float:
-        """−3 dB bandwidth, set or coupled to the span."""
-        if self.get("rbw_auto") and self.number("span"):
-            return min(10e6, max(1.0, self.number("span") / _RATIO))
-        return self.number("rbw")
-
-    def sweep(self) -> None:
-        """Measure what arrives, on the noise, with the offset of the display."""
-        came = [arrival.emission for arrival in self.place.arrivals()]
-        trace = trace_dbm(
-            came, self.start_hz, self.stop_hz, int(self.number("points")), self.resolution_hz,
-            self.noise_figure_db,
-        )  # fmt: skip
-        shown = np.round(trace + self.number("level_offset") + self.offset, 6)
-        if self._trace is not None:
-            before = np.array(self._trace)
-            held = {"MAXH": np.maximum(shown, before), "MINH": np.minimum(shown, before)}
-            held["VIEW"] = before
-            shown = held.get(str(self.get("trace_mode")), shown)
-        self._trace = [float(level) for level in shown]
-
-    def trace(self) -> list[float]:
-        """The trace in dBm.
-
-        Raises:
-            ScpiError: none has been taken since the settings changed (−230).
-        """
-        if self.get("continuous"):
-            self.sweep()
-        if self._trace is None:
-            raise ScpiError(-230, "no sweep")
-        return self._trace
-
-    def forget(self) -> None:
-        """A setting of the sweep has changed."""
-        self._trace = None
-
-    def frequencies(self) -> list[float]:
-        """Of the points of the trace."""
-        points = int(self.number("points"))
-        return [float(f) for f in np.linspace(self.start_hz, self.stop_hz, points)]
-
-    def set_range(self, start_hz: float, stop_hz: float) -> None:
-        """Set the sweep's range.
-
-        Raises:
-            ScpiError: it is not within the instrument's (−222).
-        """
-        if not LOWEST_HZ <= start_hz <= stop_hz <= HIGHEST_HZ:
-            raise ScpiError(-222)
-        self.put("centre", (start_hz + stop_hz) / 2)
-        self.put("span", stop_hz - start_hz)
-        self.forget()
-
-    def search(self, marker: int, *, low: float = 0.0, high: float = float("inf")) -> None:
-        """Put a marker on the highest point whose frequency lies between the two.
-
-        Raises:
-            ScpiError: there is none (−222).
-        """
-        pairs = [
-            (level, frequency)
-            for level, frequency in zip(self.trace(), self.frequencies(), strict=True)
-            if low < frequency < high
-        ]
-        if not pairs:
-            raise ScpiError(-222, "no peak")
-        self.put("marker", max(pairs)[1], marker)
-        self.put("marker_on", True, marker)
-
-    def marker_level(self, marker: int) -> float:
-        """Level of the trace at the marker."""
-        place = np.argmin(np.abs(np.array(self.frequencies()) - self.number("marker", marker)))
-        return self.trace()[int(place)]
-
-    def markers_off(self) -> None:
-        """Switch all markers off."""
-        for marker in range(1, MARKERS + 1):
-            self.put("marker_on", False, marker)
-
-    def channel_power_dbm(self, width_hz: float) -> float:
-        """Power of the trace within a channel at the centre."""
-        kept = [
-            10 ** (level / 10)
-            for level, frequency in zip(self.trace(), self.frequencies(), strict=True)
-            if abs(frequency - self.number("centre")) <= width_hz / 2
-        ]
-        step = self.number("span") / (self.number("points") - 1)
-        total = sum(kept) * step / self.resolution_hz
-        return 10 * float(np.log10(total)) if total > 0 else -400.0
 
 
 def _me(call: Call) -> SpectrumAnalyser:
@@ -201,7 +72,7 @@ def _auto_rbw(call: Call) -> None:
 
 def _trace_data(show: Callable[[float], str]) -> Callable[[Call], str]:
     def ask(call: Call) -> str:
-        trace = _me(call).trace()
+        trace = [_me(call).in_unit(level) for level in _me(call).trace()]
         if _me(call).binary:
             return definite_block(struct.pack(f"<{len(trace)}f", *trace))
         return ",".join(show(level) for level in trace)
@@ -217,6 +88,10 @@ def _set_format(call: Call) -> None:
     _me(call).binary = form == "REAL"
 
 
+def _level(show: Callable[[float], str]) -> Callable[[Call], str]:
+    return lambda call: show(_me(call).in_unit(_me(call).level_dbm(_marker(call))))
+
+
 def _marker(call: Call) -> int:
     return call.suffixes[-1]
 
@@ -230,7 +105,7 @@ def _next(side: int) -> Callable[[Call], None]:
             low, high = (at, float("inf")) if side > 0 else (0.0, at)
             me.search(_marker(call), low=low, high=high)
             return
-        level = me.marker_level(_marker(call))
+        level = me.level_dbm(_marker(call))
         peaks = [pair for pair in _peaks(me) if pair[0] < level]
         if not peaks:
             raise ScpiError(-222, "no peak")
@@ -348,7 +223,7 @@ def _commands(show: Callable[[float], str]) -> tuple[Command, ...]:
         Command(f"{marker}:MAXimum:RIGHt", do=_next(1)),
         Command(f"{marker}:MAXimum:LEFT", do=_next(-1)),
         Command(f"{marker}:X", "marker", hz, 6.8e9, limits=_marker_x),
-        Command(f"{marker}:Y", ask=lambda call: show(_me(call).marker_level(_marker(call)))),
+        Command(f"{marker}:Y", ask=_level(show)),
         Command(f"{marker}:TRACe", "marker_trace", Number(1, 6, "", 1, 1, whole=True), 1),
         Command(f"{marker}:AOFF", do=lambda call: _me(call).markers_off()),
         Command(
@@ -359,11 +234,27 @@ def _commands(show: Callable[[float], str]) -> tuple[Command, ...]:
             f"{marker}:FUNCtion:POWer:RESult",
             asks=(Choice(("CPOWer", "ACPower")),),
             ask=lambda call: show(
-                round(_me(call).channel_power_dbm(_me(call).number("channel_width")), 6)
+                _me(call).in_unit(_me(call).channel_power_dbm(_me(call).number("channel_width")))
             ),
         ),
         Command(":SYSTem:NAME", "host_name", Text(), "analyser", retained=True),
     )  # fmt: skip
+
+
+_UNIT = Choice(("DBM", "DBUV"))
+"""Of levels in traces and markers; further ones are not there."""
+
+_FSW_COMMANDS = (
+    Command(":CALCulate<1>:UNIT:POWer", "unit", _UNIT, "DBM"),
+    Command(":STATus:QUEStionable:POWer[:EVENt]", ask=lambda call: str(_me(call).take_overloads())),
+    Command(
+        ":STATus:QUEStionable:POWer:CONDition", ask=lambda call: str(_me(call).overload_bits())
+    ),
+)
+"""R&S FSW user manual, CALCulate:UNIT:POWer; STATus:QUEStionable:POWer register."""
+
+_X_COMMANDS = (Command(":UNIT:POWer", "unit", _UNIT, "DBM"),)
+"""Keysight X-series reference, Y Axis Unit."""
 
 
 def fsw(place: Place) -> SpectrumAnalyser:
@@ -371,7 +262,7 @@ def fsw(place: Place) -> SpectrumAnalyser:
     model = Model(
         "spectrum-analyser",
         "Rohde&Schwarz,FSW-13,1331.5003K13/000001,6.10",
-        _commands(plain),
+        (*_commands(plain), *_FSW_COMMANDS),
         "B8",
         "R&S FSW user manual 1173.9411.02, chapter 'Remote commands'",
     )
@@ -383,7 +274,7 @@ def x_series(place: Place) -> SpectrumAnalyser:
     model = Model(
         "spectrum-analyser",
         "Keysight Technologies,N9020B,MY00000001,A.33.05",
-        _commands(scientific),
+        (*_commands(scientific), *_X_COMMANDS),
         "513",
         "Keysight X-series spectrum analyser mode user's and programmer's reference",
     )

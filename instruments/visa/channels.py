@@ -98,6 +98,7 @@ class Dialect:
     ``errors``: the query of the error queue; empty where there is none: then the model is asked
     again after each step, to see that answers still belong to their questions.
     ``blank_lines``: whether empty lines may stand before an answer.
+    ``compound``: whether two queries may stand in one message (IEEE 488.2-1992, 7.3.2).
     """
 
     name: str
@@ -105,7 +106,21 @@ class Dialect:
     identity: Callable[[tuple[str, ...], str], Identity]
     errors: str = ""
     blank_lines: bool = False
+    compound: bool = False
     source: str = ""
+
+    def guards(self, text: str) -> bool:
+        """Whether a query can carry the question for errors behind it.
+
+        Common queries stand alone: nothing may follow ``*IDN?`` (IEEE 488.2-1992, 8.7.11), and
+        compound messages are taken as they were written.
+        """
+        plain = ";" not in text and not text.startswith("*")
+        return self.compound and bool(self.errors) and "?" in text and plain
+
+    def guarded(self, text: str) -> str:
+        """A query with the question for errors behind it, in one message."""
+        return f"{text};:{self.errors.removeprefix(':')}"
 
 
 def _idn(answers: tuple[str, ...], role: str) -> Identity:
@@ -120,5 +135,6 @@ SCPI = Dialect(
     ("*IDN?",),
     _idn,
     "SYST:ERR?",
+    compound=True,
     source="IEEE 488.2-1992, 10.14 (*IDN?); SCPI-99 vol. 2, 21.8 (SYSTem:ERRor[:NEXT]?)",
 )

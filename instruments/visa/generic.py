@@ -88,7 +88,10 @@ def load_generic(path: Path) -> type[Generic]:
         "manufacturer": table.text("manufacturer"),
         "models": table.texts("models"),
         "dialect": replace(
-            SCPI, name=table.text("title"), errors=table.text("error_query", SCPI.errors)
+            SCPI,
+            name=table.text("title"),
+            errors=table.text("error_query", SCPI.errors),
+            compound=False,  # whether it takes two queries in a message is not known
         ),
         "measurements": {
             name: _measurement(item, manual) for name, item in table.named("measurements").items()

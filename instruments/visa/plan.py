@@ -55,7 +55,7 @@ class Plan:
         return self._step()
 
     @contextmanager
-    def _step(self) -> Iterator[None]:
+    def _step(self, drain_after: bool = True) -> Iterator[None]:
         outermost = not self._depth
         if outermost:
             self._drain(_NO_ERROR)
@@ -64,8 +64,14 @@ class Plan:
             yield
         finally:
             self._depth -= 1
-        if outermost:
+        if outermost and drain_after:
             self._drain(_NO_ERROR)
+
+    def _ask(self, text: str, wanted: str, guarded: bool) -> None:
+        """As a session asks: with the question for errors behind it, or without."""
+        if guarded:
+            text, wanted = self.dialect.guarded(text), f"{wanted};{_NO_ERROR}"
+        self._say(f"{text} -> {wanted}")
 
     def command(self, text: str) -> None:
         """Would send a command."""
@@ -78,8 +84,9 @@ class Plan:
         Raises:
             NoAnswer: always.
         """
-        with self._step():
-            self._say(f"{text} -> ?")
+        lone = not self._depth and self.dialect.guards(text)
+        with self._step(drain_after=not lone):
+            self._ask(text, "?", lone)
         raise NoAnswer(self.role, f"a plan has no answer to {text}")
 
     def confirm(self, text: str, check: Check, shown: str, within_s: float | None = None) -> None:
@@ -96,8 +103,9 @@ class Plan:
         within_s: float | None = None,
     ) -> Reading:
         """Would measure; the reading has no value."""
-        with self._step():
-            self._say(f"{text} -> {what} in {unit}")
+        guarded = self.dialect.guards(text)
+        with self._step(drain_after=not (guarded and not self._depth)):
+            self._ask(text, f"{what} in {unit}", guarded)
         return Reading(self.role, what, None, unit, "only planned")
 
     def poll(self, text: str, check: Check, shown: str, every_s: float, within_s: float) -> None:

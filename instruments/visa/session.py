@@ -1,8 +1,7 @@
 """A session with one instrument: every transaction locked, checked and recorded.
 
-A late answer would be taken for the next question's. So a timeout ends the connection: the session
-is opened anew, the instrument's identity verified, its declared state set again, and the step in
-which it happened is *tainted*: nothing measured in it gives a number.
+After a timeout nothing is gone on with: the session is made anew (``instruments.visa.reopening``)
+and the step in which it happened is *tainted*: nothing measured in it gives a number.
 """
 
 from __future__ import annotations
@@ -29,26 +28,19 @@ from instruments.visa.errors import (
     NotAResult,
     Reported,
     Tainted,
-    Unreachable,
-    WrongIdentity,
 )
+from instruments.visa.lines import Line
 from instruments.visa.locks import ResourceLock
 from instruments.visa.readings import Reading, Taint
+from instruments.visa.reopening import Reopening
 from instruments.visa.resources import Identity, Resource
 from instruments.visa.transcript import Transcript
-from instruments.visa.wires import (
-    Connector,
-    Wire,
-    WireFault,
-    WireTimeout,
-    connect,
-    http_body,
-    http_request,
-)
+from instruments.visa.wires import Connector, connect
 
-_ERROR = re.compile(r'^([+-]?\d+)\s*,\s*"(.*)"$', re.DOTALL)
+_ENTRY = r'([+-]?\d+)\s*,\s*"((?:[^"]|"")*)"'
+_ERROR = re.compile(f"{_ENTRY}$", re.DOTALL)
+_WITH_ERROR = re.compile(f"(.*?);({_ENTRY})$", re.DOTALL)
 _MOST_ERRORS = 64
-_MOST_BLANK = 8
 _THREADS_WAIT_S = 60.0
 
 
@@ -66,7 +58,6 @@ class Session:
         sleep: waits between polls, s.
 
     Attributes:
-        identity: who answered.
         found: what the error queue held when it was opened: of an earlier session.
     """
 
@@ -81,18 +72,14 @@ class Session:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.resource, self.dialect = resource, dialect
-        self.identity = Identity("", "")
         self.found: tuple[str, ...] = ()
-        self._transcript, self._connector, self._sleep = transcript, connector, sleep
+        self._sleep = sleep
         self._lock = ResourceLock(resource.role, resource.lock_name, resource.wait_s, lock_folder)
         self._owner = threading.RLock()
-        self._wire: Wire | None = None
-        self._broken = "is not open"
-        self._recovering = False
+        self._line = Line(resource, transcript, dialect, connector)
+        self._anew = Reopening(self._line, self._errors)
         self._steps: list[str] = []
-        self._taints: list[Taint] = []
         self._step_from = 0
-        self._declared: dict[str, tuple[bool, Callable[[], None]]] = {}
 
     @property
     def role(self) -> str:
@@ -100,14 +87,19 @@ class Session:
         return self.resource.role
 
     @property
+    def identity(self) -> Identity:
+        """Who answered."""
+        return self._anew.identity
+
+    @property
     def taints(self) -> tuple[Taint, ...]:
         """Every taint since the session was opened."""
-        return tuple(self._taints)
+        return tuple(self._anew.taints)
 
     @property
     def declared(self) -> tuple[str, ...]:
         """The keys of the declared state, in the order in which it would be set again."""
-        return tuple(sorted(self._declared, key=lambda key: not self._declared[key][0]))
+        return self._anew.declared
 
     def __enter__(self) -> Self:
         """Take the instrument, open it, verify who it is and empty its error queue.
@@ -119,13 +111,13 @@ class Session:
             Busy, Unreachable, WrongIdentity, Reported: it cannot be used; it is let go again.
         """
         self._lock.__enter__()
-        self.identity = Identity("", "")
+        self._anew.identity = Identity("", "")
         try:
-            self._open()
             with self._owner:
+                self._anew.open()
                 self.found = self._errors()
             for text in self.found:
-                self._record("note", f"error queue when opened: {text}")
+                self._line.record("note", f"error queue when opened: {text}")
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -137,8 +129,7 @@ class Session:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close()
-        self._broken = "is not open"
+        self._line.close("is not open")
         self._lock.__exit__(kind, value, trace)
 
     # ---- steps -------------------------------------------------------------
@@ -147,15 +138,25 @@ class Session:
         """One transaction; see :class:`~instruments.visa.channels.Channel`."""
         return self._step(name)
 
-    @contextmanager
-    def _step(self, name: str) -> Iterator[None]:
+    def _take(self) -> None:
+        """Take the session for this thread; whoever takes it releases ``_owner``."""
         if not self._owner.acquire(timeout=_THREADS_WAIT_S):
             raise Busy(self.role, f"another thread has held it for {_THREADS_WAIT_S:g} s")
-        outermost = not self._steps and not self._recovering
+
+    @property
+    def _outside(self) -> bool:
+        """No step is open, nor is the session being made anew."""
+        return not self._steps and not self._anew.active
+
+    @contextmanager
+    def _step(self, name: str, drain_after: bool = True) -> Iterator[None]:
+        """``drain_after``: False where the body itself asks for errors, with its only question."""
+        self._take()
+        outermost = self._outside
         self._steps.append(name)
         try:
             if outermost:
-                self._step_from = len(self._taints)
+                self._step_from = len(self._anew.taints)
                 self._refuse_errors(f"before {name}")
             try:
                 yield
@@ -163,7 +164,7 @@ class Session:
                 if outermost:
                     self._note_errors(error, name)
                 raise
-            if outermost:
+            if outermost and drain_after:
                 self._refuse_errors(f"after {name}")
         finally:
             self._steps.pop()
@@ -176,7 +177,7 @@ class Session:
 
     def _note_errors(self, error: BaseException, name: str) -> None:
         """What the instrument reports about a step that failed goes with that failure."""
-        if self._wire is None:
+        if not self._line.is_open:
             return
         try:
             found = self._errors()
@@ -193,12 +194,11 @@ class Session:
             return ()
         entries: list[str] = []
         while len(entries) < _MOST_ERRORS:
-            answer = self._ask(self.dialect.errors, None)
+            answer = self._exchange(self.dialect.errors, None)
             match = _ERROR.match(answer.strip())
             if match is None:
-                self._fault(f"{self.dialect.errors} was answered with {answer!r}")
-                raise Desynchronised(
-                    self.role, f"answers {self.dialect.errors} with {answer!r}: no error entry"
+                raise self._slipped(
+                    f"answers {self.dialect.errors} with {answer!r}: no error entry"
                 )
             if int(match[1]) == 0:
                 return tuple(entries)
@@ -207,15 +207,13 @@ class Session:
 
     def _see_identity(self) -> None:
         try:
-            found = self._who()
+            found = self.dialect.identity(
+                tuple(self._exchange(text, None) for text in self.dialect.identify), self.role
+            )
         except BadAnswer as error:
-            problem = error.problem
-        else:
-            if found == self.identity:
-                return
-            problem = f"now answers as {found.model!r}, {found.serial!r}"
-        self._fault(problem)
-        raise Desynchronised(self.role, problem)
+            raise self._slipped(error.problem) from error
+        if found != self.identity:
+            raise self._slipped(f"now answers as {found.model!r}, {found.serial!r}")
 
     # ---- transactions ------------------------------------------------------
 
@@ -226,9 +224,14 @@ class Session:
 
     def query(self, text: str, within_s: float | None = None) -> str:
         """Send a query; its answer."""
-        with self._step(text):
-            self._refuse_tainted(text)
-            return self._ask(text, within_s)
+        self._take()
+        try:
+            lone = self._outside and self.dialect.guards(text)
+            with self._step(text, drain_after=not lone):
+                self._refuse_tainted(text)
+                return self._guarded(text, within_s) if lone else self._exchange(text, within_s)
+        finally:
+            self._owner.release()
 
     def confirm(self, text: str, check: Check, shown: str, within_s: float | None = None) -> None:
         """Send a query whose answer must pass ``check``."""
@@ -248,14 +251,21 @@ class Session:
     ) -> Reading:
         """Measure; what goes wrong is in the reading."""
         value, missing = None, ""
-        with self._step(f"{what} ({text})"):
-            from_here = self._step_from
-            try:
-                self._refuse_stray()
-                value = parse(self._ask(text, within_s), self.role)
-            except (DeadlinePassed, LinkLost, Desynchronised, NotAResult, BadAnswer) as error:
-                missing = error.problem
-            return Reading(self.role, what, value, unit, missing, tuple(self._taints[from_here:]))
+        self._take()
+        try:
+            guarded = self.dialect.guards(text)
+            with self._step(f"{what} ({text})", drain_after=not (guarded and self._outside)):
+                from_here = self._step_from
+                try:
+                    self._refuse_stray()
+                    ask = self._guarded if guarded else self._exchange
+                    value = parse(ask(text, within_s), self.role)
+                except (DeadlinePassed, LinkLost, Desynchronised, NotAResult, BadAnswer) as error:
+                    missing = error.problem
+                taints = tuple(self._anew.taints[from_here:])
+                return Reading(self.role, what, value, unit, missing, taints)
+        finally:
+            self._owner.release()
 
     def poll(self, text: str, check: Check, shown: str, every_s: float, within_s: float) -> None:
         """Ask until the answer passes ``check``: every ``every_s``, as often as fits."""
@@ -275,7 +285,7 @@ class Session:
     def settle(self) -> None:
         """Make ready for the safe state; see :class:`~instruments.visa.channels.Channel`."""
         with self._owner:
-            if self._wire is None:
+            if not self._line.is_open:
                 self.revive()
                 return
             try:
@@ -283,10 +293,10 @@ class Session:
             except Broken:
                 self.revive()
             except Reported as error:
-                self._record("note", f"before the safe state: {error.problem}")
+                self._line.record("note", f"before the safe state: {error.problem}")
             else:
                 for text in found:
-                    self._record("note", f"before the safe state: {text}")
+                    self._line.record("note", f"before the safe state: {text}")
 
     def force(self, text: str) -> None:
         """Send a command whatever the error queue holds."""
@@ -296,166 +306,66 @@ class Session:
     def declare(self, key: str, apply: Callable[[], None] | None, first: bool = False) -> None:
         """Say how a state is reached again; see :class:`~instruments.visa.channels.Channel`."""
         with self._owner:
-            if self._recovering:
-                return
-            self._declared.pop(key, None)
-            if apply is not None:
-                self._declared[key] = (first, apply)
-
-    def _refuse_stray(self) -> None:
-        """Before a measurement: what has come unasked would be taken for its answer."""
-        stray = self._usable().stray()
-        if stray:
-            self._record("rx", stray)
-            problem = f"{stray!r} came unasked"
-            self._fault(problem)
-            raise Desynchronised(self.role, problem)
-
-    def _refuse_tainted(self, text: str) -> None:
-        taints = self._taints[self._step_from :]
-        if taints and not self._recovering:
-            raise Tainted(self.role, f"{text} not asked in this step: {taints[0].cause}")
-
-    def _ask(self, text: str, within_s: float | None) -> str:
-        return self._exchange(text, within_s, answered=True)
-
-    def _exchange(self, text: str, within_s: float | None, answered: bool) -> str:
-        wire = self._usable()
-        try:
-            raw = self._encoded(text)
-            self._record("tx", raw)
-            wire.send(raw)
-            if not answered:
-                return ""
-            return self._received(wire, self.resource.reply_s if within_s is None else within_s)
-        except WireFault as fault:
-            failed = self._recorded(fault, text)
-        except InstrumentError:
-            raise
-        except BaseException:  # interrupted: the answer may still come, for another question
-            self._close()
-            self._broken = "is broken: interrupted within a transaction"
-            raise
-        self._fault(failed.problem)
-        raise failed
-
-    def _received(self, wire: Wire, within_s: float) -> str:
-        for _ in range(_MOST_BLANK):
-            raw = wire.receive(within_s)
-            self._record("rx", raw)
-            text = self._decoded(raw)
-            if text or self.resource.is_http or not self.dialect.blank_lines:
-                return text
-        raise Desynchronised(self.role, f"sent {_MOST_BLANK} empty lines instead of an answer")
-
-    def _encoded(self, text: str) -> bytes:
-        if self.resource.is_http:
-            return http_request(text, self.resource.address)
-        return (text + self.resource.write_termination).encode("latin-1")
-
-    def _decoded(self, raw: bytes) -> str:
-        if self.resource.is_http:
-            try:
-                return http_body(raw)
-            except ValueError as error:
-                raise BadAnswer(self.role, f"the answer {error}") from error
-        return raw.decode("latin-1").removesuffix(self.resource.read_termination).strip("\r\n ")
-
-    def _record(self, kind: str, data: bytes | str = b"") -> None:
-        self._transcript.add(self.role, kind, data)
-
-    def _recorded(self, fault: WireFault, text: str) -> InstrumentError:
-        """Write a fault down; what it means is the same when it is played back."""
-        if isinstance(fault, WireTimeout):
-            self._record("timeout", fault.partial)
-            half = " (half of one came)" if fault.partial else ""
-            return DeadlinePassed(self.role, f"{text}: {fault.cause}{half}")
-        self._record("lost", fault.partial)
-        self._record("note", fault.cause)
-        return LinkLost(self.role, f"{text}: the connection is gone")
-
-    # ---- opening, and opening anew -----------------------------------------
-
-    def _usable(self) -> Wire:
-        if self._wire is None:
-            raise Broken(self.role, self._broken)
-        return self._wire
-
-    def _open(self) -> None:
-        try:
-            self._wire = self._connector(self.resource)
-        except Unreachable as error:
-            self._record("lost")
-            self._record("note", error.problem)
-            raise
-        self._record("open")
-        try:
-            found = self._who()
-        except (DeadlinePassed, LinkLost, Broken) as error:
-            raise Unreachable(self.role, f"does not say who it is ({error.problem})") from error
-        differs = self.resource.identity.differs(found)
-        if not differs and self.identity.model and found != self.identity:
-            differs = f"it is {found}, it was {self.identity}"
-        if differs:
-            raise WrongIdentity(self.role, f"another instrument answers: {differs}")
-        self.identity = found
-
-    def _who(self) -> Identity:
-        answers = tuple(self._ask(text, None) for text in self.dialect.identify)
-        return self.dialect.identity(answers, self.role)
-
-    def _close(self) -> None:
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
-            self._record("close")
-
-    def _fault(self, cause: str) -> None:
-        """Taint the step and make the session anew.
-
-        Raises:
-            Broken: it cannot be, or this happened while it was.
-        """
-        step = self._steps[0] if self._steps else "opening"
-        t_ns = int(self._transcript.entries[-1]["t_ns"])
-        self._taints.append(Taint(self.role, t_ns, step, cause))
-        self._close()
-        self._broken = f"is broken: {cause}"
-        if self._recovering or not self._steps:
-            raise Broken(self.role, self._broken)
-        self.revive()
+            self._anew.declare(key, apply, first)
 
     def revive(self) -> None:
-        """Open again, verify the identity, drop old errors and set the declared state again.
-
-        Raises:
-            Broken: it is not possible; so is every further transaction until this succeeds.
-        """
+        """Make the session anew. Raises: Broken: it is not possible."""
         with self._owner:
-            was = self._recovering
-            self._recovering = True
-            try:
-                self._close()
-                self._open()
-                for text in self._errors():
-                    self._record("note", f"error queue after opening anew: {text}")
-                for key in self.declared:
-                    self._declared[key][1]()
-                self._refuse_errors("after the state was set again")
-            except InstrumentError as error:
-                self._close()
-                self._broken = f"is broken: could not be made anew ({error.problem})"
-                raise Broken(self.role, self._broken) from error
-            finally:
-                self._recovering = was
+            self._anew.revive()
 
     def mark(self) -> int:
         """A place in :attr:`taints`, for :meth:`since`."""
-        return len(self._taints)
+        return len(self._anew.taints)
 
     def since(self, mark: int) -> tuple[Taint, ...]:
         """The taints since a mark: those of a measurement of several steps."""
-        return tuple(self._taints[mark:])
+        return tuple(self._anew.taints[mark:])
+
+    # ---- asking ------------------------------------------------------------
+
+    def _refuse_stray(self) -> None:
+        """What has come unasked would be taken for the next question's answer."""
+        stray = self._line.stray()
+        if stray:
+            raise self._slipped(f"{stray!r} came unasked")
+
+    def _refuse_tainted(self, text: str) -> None:
+        taints = self._anew.taints[self._step_from :]
+        if taints and not self._anew.active:
+            raise Tainted(self.role, f"{text} not asked in this step: {taints[0].cause}")
+
+    def _exchange(self, text: str, within_s: float | None, answered: bool = True) -> str:
+        try:
+            return self._line.exchange(text, within_s, answered)
+        except (DeadlinePassed, LinkLost) as failed:
+            for entry in self._fault(failed.problem):
+                failed.add_note(f"{self.role}: error queue after opening anew: {entry}")
+            raise
+
+    def _guarded(self, text: str, within_s: float | None) -> str:
+        """Ask, and for errors in the same message: one round trip instead of two.
+
+        The answer must end with an error entry: one that has slipped does not.
+        """
+        answer = self._exchange(self.dialect.guarded(text), within_s)
+        match = _WITH_ERROR.match(answer)
+        if match is None:
+            raise self._slipped(f"answers {text} with {answer!r}: no error entry behind it")
+        if int(match[3]) != 0:
+            raise Reported(self.role, f"after {text}", (match[2], *self._errors()))
+        if len(self._steps) == 1:  # no further question of this step would show one too many
+            self._refuse_stray()
+        return match[1]
+
+    def _slipped(self, problem: str) -> Desynchronised:
+        """Answers may not belong to their questions: make the session anew."""
+        error = Desynchronised(self.role, problem)
+        for entry in self._fault(problem):
+            error.add_note(f"{self.role}: error queue after opening anew: {entry}")
+        return error
+
+    def _fault(self, cause: str) -> tuple[str, ...]:
+        return self._anew.fault(cause, self._steps[0] if self._steps else "")
 
 
 Sessions = Mapping[str, Session]

@@ -23,11 +23,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import Any, Self
 
 from bench.errors import InputError
+
+_quoted = json.encoder.encode_basestring_ascii
 
 KINDS = ("open", "tx", "rx", "timeout", "lost", "close", "note")
 
@@ -83,7 +86,7 @@ class Transcript:
             raise ValueError(f"unknown kind of entry: {kind}")
         text = data if isinstance(data, str) else data.decode("latin-1")
         with self._lock:
-            fields = {
+            fields: dict[str, Any] = {
                 "n": len(self.entries),
                 "t_ns": self._clocks[0](),
                 "utc_ns": self._clocks[1](),
@@ -91,12 +94,11 @@ class Transcript:
                 "kind": kind,
                 "data": text,
             }
-            self._last = _chained(self._last, fields)
-            entry = {**fields, "sha256": self._last}
+            body = _body(fields)
+            self._last = _chained(self._last, body)
             if self._file is not None:
-                self._file.write(json.dumps(entry) + "\n")
-                self._file.flush()
-            self.entries.append(entry)
+                self._file.write(f'{body[:-1]},"sha256":"{self._last}"}}\n'.encode("ascii"))
+            self.entries.append({**fields, "sha256": self._last})
 
     def close(self) -> None:
         """Close the file."""
@@ -116,17 +118,29 @@ class Transcript:
         self.close()
 
 
-def _create(path: Path) -> TextIO:
+def _create(path: Path) -> FileIO:
+    """Without a buffer: each line is in the file at once."""
     try:
-        return path.open("x", encoding="ascii", newline="\n")
+        return path.open("xb", buffering=0)
     except FileExistsError as error:
         raise InputError(
             "there is a transcript already", remedy="name a new file", file=path
         ) from error
 
 
-def _chained(last: str, fields: Mapping[str, Any]) -> str:
-    body = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+def _body(fields: Mapping[str, Any]) -> str:
+    """An entry without its hash, as it is chained and written: JSON, keys sorted, no spaces.
+
+    Put together by hand: ``json.dumps`` took a third of the time of a transaction.
+    """
+    text = {key: _quoted(fields[key]) for key in ("data", "kind", "role")}
+    return (
+        f'{{"data":{text["data"]},"kind":{text["kind"]},"n":{fields["n"]},"role":{text["role"]},'
+        f'"t_ns":{fields["t_ns"]},"utc_ns":{fields["utc_ns"]}}}'
+    )
+
+
+def _chained(last: str, body: str) -> str:
     return hashlib.sha256((last + body).encode("ascii")).hexdigest()
 
 
@@ -174,7 +188,7 @@ def _checked(entries: Iterable[tuple[int, Mapping[str, Any]]], file: object) -> 
             raise _broken("has other keys than a transcript", number, file) from error
         plain = asdict(entry)
         del plain["sha256"]
-        last = _chained(last, plain)
+        last = _chained(last, _body(plain))
         if entry.sha256 != last or entry.n != number - 1 or entry.kind not in KINDS:
             raise _broken("breaks the hash chain", number, file)
         yield entry

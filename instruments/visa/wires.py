@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -110,6 +111,7 @@ class VisaWire:
             opened.close()
             raise Unreachable(resource.role, f"{resource.address} carries no messages")
         self._session: Any = opened
+        self._timeout_ms = -1
         try:
             opened.read_termination = resource.read_termination
             if resource.baud is not None:
@@ -144,14 +146,32 @@ class VisaWire:
 
     def stray(self) -> bytes:
         """As :class:`Wire`."""
+        if self._silent():
+            return b""
         try:
             return self._chunk(_STRAY_S, _STRAY_S, b"")
         except WireFault:
             return b""
 
+    def _silent(self) -> bool:
+        """Whether it is known that nothing is there; a read would wait for it.
+
+        Known for a TCP socket of pyvisa-py only, which keeps what it has read beyond a terminator.
+        """
+        below = getattr(self._session.visalib, "sessions", {}).get(self._session.session)
+        sock, kept = getattr(below, "interface", None), getattr(below, "_pending_buffer", None)
+        if not isinstance(sock, socket.socket) or not isinstance(kept, bytearray):
+            return False
+        try:
+            return not kept and not select.select([sock], [], [], 0)[0]
+        except (OSError, ValueError):  # closed, or too many files for select
+            return False
+
     def _chunk(self, left_s: float, within_s: float, before: bytes) -> bytes:
         try:
-            self._session.timeout = max(1, round(left_s * 1000))
+            timeout_ms = max(1, round(left_s * 1000))
+            if timeout_ms != self._timeout_ms:
+                self._session.timeout = self._timeout_ms = timeout_ms
             data, _ = self._session.visalib.read(self._session.session, _CHUNK)
         except pyvisa.VisaIOError as error:
             if error.error_code in _LOST:

@@ -46,6 +46,7 @@ Answer = str | None | Late | Half | Drop
 class Script:
     """What the peer answers: ``table`` first, then its state; ``lines`` is what it was sent.
 
+    ``X?;:SYST:ERR?`` is answered like the two questions, one after the other.
     A command ``X value`` sets ``state["X"]``, which ``X?`` answers. ``once`` answers are used up.
     """
 
@@ -58,6 +59,13 @@ class Script:
     frozen: set[str] = field(default_factory=set)
 
     def __call__(self, line: str) -> Answer:
+        if line.endswith(";:SYST:ERR?"):
+            first = self(line.removesuffix(";:SYST:ERR?"))
+            if not isinstance(first, str):
+                self.lines.append("SYST:ERR?")
+                return first
+            first, *more = first.split("\n")
+            return "\n".join((f"{first};{self('SYST:ERR?')}", *more))
         self.lines.append(line)
         if line in self.errors_after:
             self.errors.append(self.errors_after[line])
