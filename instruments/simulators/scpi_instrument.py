@@ -144,7 +144,7 @@ class ScpiInstrument:
         After a command error the rest of the message is not carried out.
         """
         outcome = Outcome(struck=True)
-        error = strikes.error
+        due = strikes.error
         if message is None:
             self._fail(outcome, ScpiError(-363))
             return outcome
@@ -162,14 +162,14 @@ class ScpiInstrument:
                 if answer is not None:
                     struck = strikes.instead is not None and self._struck(unit, strikes.instead_on)
                     responses.append(str(strikes.instead) if struck else answer)
-                if error is not None and self._struck(unit, strikes.error_on):
-                    self.inject(*error)
-                    error = None
+                if due is not None and self._struck(unit, strikes.error_on):
+                    self.inject(*due)
+                    due = None
         except ScpiError as error:
             self._fail(outcome, error)
         self._pending = False
-        if error is not None:
-            self.inject(*error)
+        if due is not None:
+            self.inject(*due)
         if responses:
             outcome.response = ";".join(responses).encode("latin-1")
         return outcome
