@@ -1,4 +1,4 @@
-"""What a transaction costs against bare PyVISA, on loopback: ``python -m benchmarks.visa_overhead``.
+"""What a transaction costs against bare PyVISA on loopback: ``python -m benchmarks.visa_overhead``.
 
 A simulated signal generator runs in a process of its own (``bench simulate instrument``); the same
 query goes to it bare (PyVISA with pyvisa-py, ``query``), alone in a session, within a step, and as

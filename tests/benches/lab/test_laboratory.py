@@ -19,7 +19,7 @@ from bench.network.radio.exposure import Exposure, Radio, reception_of
 from instruments.simulators.lab import Lab
 from instruments.visa.errors import Busy, InstrumentError, Tainted, Unreachable, WrongIdentity
 from instruments.visa.transcript import Transcript, check_entries
-from tests.support.laboratory import served, written
+from tests.support.bench_files import served, written
 
 DAY = datetime.date(2026, 11, 30)
 RADIO = Radio("primary", "nr-100mhz", 3.5e9, -70.0, 9.0, 1250)
