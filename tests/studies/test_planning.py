@@ -118,10 +118,11 @@ def test_more_time_never_takes_anything_out(budget_s, more_s):
 def test_what_a_bench_offers(monkeypatch):
     everything = {"attacker", "listener", "interceptor"}
     assert capabilities(ROBOT, "virtual") == {*ROBOT.functions, *everything}
-    assert capabilities(ROBOT, "local") == {*ROBOT.functions, "real-packets", "attacker"}
-    streams = tuple(replace(stream, carriage="datagram") for stream in ROBOT.streams)
-    plain = capabilities(replace(ROBOT, streams=streams), "local")  # none of its sessions is DTLS
-    assert plain == {*ROBOT.functions, "real-packets", "attacker", "interceptor"}
+    real = {*ROBOT.functions, "real-packets", "attacker", "interceptor"}
+    assert capabilities(ROBOT, "local") == real
+    streams = tuple(replace(stream, carriage="dtls") for stream in ROBOT.streams)
+    sealed = replace(ROBOT, streams=streams)  # all of it is enciphered, so that somebody may listen
+    assert capabilities(sealed, "local") == {*real, "listener"}
     assert capabilities(ROBOT, "lab") == {*ROBOT.functions, "real-packets"}
     monkeypatch.setattr(planning, "find_spec", lambda name: None)  # without the extra
     assert capabilities(ROBOT, "local") == {*ROBOT.functions, "real-packets"}

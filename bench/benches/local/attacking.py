@@ -241,12 +241,13 @@ class Attacking:
     def _heard(self, said: dict[str, Any], payload: bytes) -> None:
         now_ns, link, way = said["t_ns"] - self._t0_ns, said["link"], said["way"]
         stream = self._by_port.get(said["port"])
-        if self._listens and stream is not None and CARRIAGES[stream.carriage].enciphered:
-            self._listen(stream, way, payload)
+        if stream is not None and said["is"] != "arrived":  # between the device's own sides
+            if self._listens and CARRIAGES[stream.carriage].enciphered:
+                self._listen(stream, way, payload)
+            if stream.code == self._control and link in self._interceptors:
+                self._interceptors[link].hear(SIDES[1 - way], payload)
         if said["is"] == "segment":
             return
-        if stream is not None and stream.code == self._control and link in self._interceptors:
-            self._interceptors[link].hear(SIDES[1 - way], payload)
         try:
             message = overheard(payload, self._by_port[said["port"]])
         except (KeyError, ValueError):

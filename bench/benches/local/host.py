@@ -179,7 +179,7 @@ class _Session:
         self._rings: dict[Side, list[PacketRing]] = {
             side: self._topology.rings(side) for side in SIDES
         }
-        # Made before the fork, and gone with the session: no file ever holds a private key.
+        # Made before the fork, and gone with the session: no disk ever holds a private key.
         self._identities = {} if request.nics else identities(request.session.device.name)
         self._t0_ns = 0
         self._handover = Handover() if request.nics else None

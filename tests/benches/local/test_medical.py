@@ -185,9 +185,9 @@ FAR = both(Impairment(delay=Delay(0.15)))
 def powerless(kit, local_host, tmp_path_factory):
     """An ICU bed that loses its power for a second while answers to it are on a long way."""
     names = ("control", "acknowledgement", "alarm", "monitor-records")
-    actions = (Action("only", 2.0, "patient", f"power-cut:{POWERLESS_S:g}s"),)
+    actions = (Action("only", 1.6, "patient", f"power-cut:{POWERLESS_S:g}s"),)
     folder = tmp_path_factory.mktemp("powerless")
-    session = session_of(find_device("icu-bed"), names, (("on", 5.5, FAR),), actions)
+    session = session_of(find_device("icu-bed"), names, (("on", 4.6, FAR),), actions)
     return played(kit, session, folder), folder
 
 

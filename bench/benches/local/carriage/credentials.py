@@ -1,8 +1,8 @@
 """Real certificates for the two sides of a simulated device: made for one session, kept nowhere.
 
 X.509 (RFC 5280) with ECDSA over P-256. The keys are made by the host process and live in its
-children's memory only; no file ever holds one. What the device itself thinks of certificates is
-its own business above this (:mod:`bench.devices.certificates`, a model).
+children's memory only; no file on a disk ever holds one. What the device itself thinks of
+certificates is its own business above this (:mod:`bench.devices.certificates`, a model).
 """
 
 from __future__ import annotations
