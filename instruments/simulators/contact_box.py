@@ -6,6 +6,7 @@ The protocol is that of ``docs/contact_box.ino``, which is written from its desc
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -65,6 +66,7 @@ class ContactBox:
         self.offset = 0.0
         self.on_output: Callable[[int, int], None] = lambda number, level: None
         self._edges: deque[tuple[int, int, int]] = deque()
+        self._moment = threading.Lock()  # levels and edges change together
         self._injected: list[str] = []
         self._began_ns = clock_ns()
         self.power_on()
@@ -93,11 +95,12 @@ class ContactBox:
 
     def drive(self, number: int, *levels: int) -> int:
         """An input goes through these levels, at once; when, monotonic, ns."""
-        now_ns = self._clock_ns()
-        for level in levels:
-            if level != self._inputs[number]:
-                self._inputs[number] = level
-                self._edges.append((self._us(now_ns), number, level))
+        with self._moment:
+            now_ns = self._clock_ns()
+            for level in levels:
+                if level != self._inputs[number]:
+                    self._inputs[number] = level
+                    self._edges.append((self._us(now_ns), number, level))
         return now_ns
 
     def lose(self, number: int, level: int) -> None:
@@ -118,6 +121,10 @@ class ContactBox:
         """Edges, and the heartbeat where it is due."""
         if self.silent:
             return b""
+        with self._moment:
+            return self._said()
+
+    def _said(self) -> bytes:
         found = b""
         while self._edges:
             t_us, number, level = self._edges.popleft()
