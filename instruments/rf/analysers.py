@@ -51,6 +51,8 @@ class SpectrumAnalyser(Instrument):
     offset: ClassVar[Command]
     sweep: ClassVar[Command]
     unit: ClassVar[Command]
+    fresh: ClassVar[tuple[Command, ...]]
+    """So that trace 1 shows the last sweep alone, whatever it was left at."""
     ascii: ClassVar[Command]
     peak_search: ClassVar[Command]
     peak_level: ClassVar[Command]
@@ -64,7 +66,8 @@ class SpectrumAnalyser(Instrument):
         if self.overload is not None:
             self.channel.confirm(self.overload.text, lambda _: "", "any (clears it)")
         self.channel.confirm(self.offset.text, equals(0, self.channel.role), "0")
-        self.channel.command(self.unit.text)
+        for one in (self.unit, *self.fresh):
+            self.channel.command(one.text)
         self.channel.confirm(self.sweep.text, is_done, "1", SWEEP_S)
         if self.overload is not None:
             self.channel.confirm(self.overload.text, no_overload(self.channel.role), "no overload")
@@ -149,6 +152,12 @@ class RohdeSchwarzFs(SpectrumAnalyser):
         f"{_FSW}, Performing Measurements: INITiate<n>:CONTinuous, INITiate<n>[:IMMediate]",
     )
     unit = Command("CALC:UNIT:POW DBM", f"{_FSW}, Amplitude: CALCulate<n>:UNIT:POWer")
+    fresh = (
+        Command(
+            "DISP:TRAC1:MODE WRIT",
+            f"{_FSW}, Traces: DISPlay[:WINDow<n>]:TRACe<t>:MODE (Clear Write)",
+        ),
+    )
     ascii = Command("FORM ASC", f"{_FSW}, Retrieving Results: FORMat[:DATA]")
     peak_search = Command(
         "CALC:MARK1:MAX", f"{_FSW}, Markers: CALCulate<n>:MARKer<m>:MAXimum[:PEAK]"
@@ -203,6 +212,10 @@ class KeysightX(SpectrumAnalyser):
         f"{_XSA}, Cont, Single: :INITiate:CONTinuous, :INITiate[:IMMediate]",
     )
     unit = Command(":UNIT:POW DBM", f"{_XSA}, AMPTD Y Scale: :UNIT:POWer")
+    fresh = (
+        Command(":TRAC1:TYPE WRIT", f"{_XSA}, Trace/Detector: :TRACe[1]|2|…|6:TYPE (Clear/Write)"),
+        Command(":TRAC1:UPD ON", f"{_XSA}, Trace/Detector: :TRACe[1]|2|…|6:UPDate[:STATe]"),
+    )
     ascii = Command(":FORM ASC", f"{_XSA}, Remote Measurement Functions: :FORMat[:TRACe][:DATA]")
     peak_search = Command(":CALC:MARK1:MAX", f"{_XSA}, Peak Search: :CALCulate:MARKer[1]:MAXimum")
     peak_level = Command(":CALC:MARK1:Y?", f"{_XSA}, Marker: :CALCulate:MARKer[1]:Y")

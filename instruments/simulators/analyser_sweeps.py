@@ -36,12 +36,13 @@ class SpectrumAnalyser(ScpiInstrument):
         super().__init__(model, place)
         self._trace: list[float] | None = None
         self.binary = False
+        self.updates = True
         self._overloaded = 0
 
     def power_on(self) -> None:
         """As after the mains came back."""
         super().power_on()
-        self._trace, self.binary = None, False
+        self._trace, self.binary, self.updates = None, False, True
 
     def clear(self) -> None:
         """``*CLS``; events are forgotten too."""
@@ -51,8 +52,7 @@ class SpectrumAnalyser(ScpiInstrument):
     def reset(self) -> None:
         """``*RST``; the trace is gone."""
         super().reset()
-        self.binary = False
-        self._trace = None
+        self._trace, self.binary, self.updates = None, False, True
 
     @property
     def start_hz(self) -> float:
@@ -84,7 +84,7 @@ class SpectrumAnalyser(ScpiInstrument):
             before = np.array(self._trace)
             held = {"MAXH": np.maximum(shown, before), "MINH": np.minimum(shown, before)}
             held["VIEW"] = before
-            shown = held.get(str(self.get("trace_mode")), shown)
+            shown = held.get(str(self.get("trace_mode")), shown) if self.updates else before
         self._trace = [float(level) for level in shown]
 
     def _came(self) -> list[Emission]:

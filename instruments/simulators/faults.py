@@ -12,7 +12,7 @@ from typing import Protocol
 from bench.errors import InputError
 from bench.network.radio.state import RadioState
 from bench.units import duration_s
-from instruments.simulators.outcome import Outcome
+from instruments.simulators.outcome import NOTHING, Outcome, Strikes
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ class Subject(Protocol):
     identity: str
     offset: float
 
-    def handle(self, message: bytes | None) -> Outcome:
-        """Carry out one message."""
+    def handle(self, message: bytes | None, strikes: Strikes = NOTHING) -> Outcome:
+        """Carry out one message; one that holds several commands is struck by itself."""
 
     def sorts(self, message: bytes) -> frozenset[str]:
         """What a message is: ``query``, ``measurement``, ``identity``, ``opc``."""
@@ -244,14 +244,15 @@ class FaultPlan:
             return Answer(close=True, refuse_s=_for_good(fault.number))
         if fault := take("drift"):
             subject.offset += fault.number or 0.0
-        outcome = self._carried_out(subject, message, take("identity"))
-        if fault := take("error"):
-            subject.inject(int(fault.number or 0), fault.text)
+        error, instead = take("error"), take("no-result")
+        outcome = self._carried_out(subject, message, take("identity"), _strikes(error, instead))
+        if error and not outcome.struck:
+            subject.inject(int(error.number or 0), error.text)
         answer = Answer(outcome, outcome.response)
         if outcome.response is None:
             return answer
-        if fault := take("no-result"):
-            answer.response = fault.text.encode("latin-1", "replace")
+        if instead and not outcome.struck:
+            answer.response = instead.text.encode("latin-1", "replace")
         if take("stuck") or take("mute"):
             answer.response = None
         answer.cut = take("half") is not None
@@ -261,12 +262,14 @@ class FaultPlan:
             answer.apart_s = _for_good(fault.number)
         return answer
 
-    def _carried_out(self, subject: Subject, message: bytes, fault: Fault | None) -> Outcome:
+    def _carried_out(
+        self, subject: Subject, message: bytes, fault: Fault | None, strikes: Strikes
+    ) -> Outcome:
         if fault is None:
-            return subject.handle(message)
+            return subject.handle(message, strikes)
         true, subject.identity = subject.identity, fault.text
         try:
-            return subject.handle(message)
+            return subject.handle(message, strikes)
         finally:
             subject.identity = true
 
@@ -292,6 +295,15 @@ class FaultPlan:
     def _strike(entry: list[Fault | int | None]) -> None:
         if isinstance(entry[1], int):
             entry[1] -= 1
+
+
+def _strikes(error: Fault | None, instead: Fault | None) -> Strikes:
+    return Strikes(
+        (int(error.number or 0), error.text) if error else None,
+        error.command if error else "",
+        instead.text if instead else None,
+        instead.command if instead else "",
+    )
 
 
 def _finite(text: str) -> float:

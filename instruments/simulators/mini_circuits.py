@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import floor
 
 from bench.network.radio.state import RadioState
-from instruments.simulators.outcome import Outcome
+from instruments.simulators.outcome import NOTHING, Outcome, Strikes
 from instruments.simulators.place import Place
 
 _Handler = Callable[[re.Match[str]], str]
@@ -46,7 +46,7 @@ class LineInstrument:
         """Its own: pattern and what answers."""
         return ()
 
-    def handle(self, message: bytes | None) -> Outcome:
+    def handle(self, message: bytes | None, strikes: Strikes = NOTHING) -> Outcome:
         """Answer one command; an unknown one with the text that the instrument has for it."""
         text = "" if message is None else message.decode("latin-1").strip().rstrip(";")
         if self._injected:

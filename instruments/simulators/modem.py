@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bench.network.radio.levels import THERMAL_DBM_HZ, dbm, milliwatts, overlap, summed_dbm
 from bench.network.radio.state import Cell, Emission, RadioState
 from bench.network.radio.world import NoPathLoss
-from instruments.simulators.outcome import Outcome
+from instruments.simulators.outcome import NOTHING, Outcome, Strikes
 from instruments.simulators.place import Place
 
 _NOISE_DBM = THERMAL_DBM_HZ + 10 * math.log10(15e3) + 7.0
@@ -63,6 +63,8 @@ class Modem:
     Args:
         place: where it stands.
     """
+
+    period_s = 0.25
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -140,7 +142,7 @@ class Modem:
 
     # ---- commands -----------------------------------------------------------
 
-    def handle(self, message: bytes | None) -> Outcome:
+    def handle(self, message: bytes | None, strikes: Strikes = NOTHING) -> Outcome:
         """Carry out a command line."""
         text = "" if message is None else message.decode("latin-1").strip()
         echo = f"{text}\r" if self._echo else ""

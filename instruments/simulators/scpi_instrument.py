@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from bench.network.radio.state import RadioState
 from bench.network.radio.world import NoPathLoss
-from instruments.simulators.outcome import Outcome
+from instruments.simulators.outcome import NOTHING, Outcome, Strikes
 from instruments.simulators.place import Place
 from instruments.simulators.scpi_errors import ErrorQueue, ScpiError, esr_bit
 from instruments.simulators.scpi_syntax import Argument, Expression, Unit, Word, units
@@ -138,12 +138,13 @@ class ScpiInstrument:
 
     # ---- messages -----------------------------------------------------------
 
-    def handle(self, message: bytes | None) -> Outcome:
+    def handle(self, message: bytes | None, strikes: Strikes = NOTHING) -> Outcome:
         """Carry out one message, without its terminator (None: one that was too long).
 
         After a command error the rest of the message is not carried out.
         """
-        outcome = Outcome()
+        outcome = Outcome(struck=True)
+        due = strikes.error
         if message is None:
             self._fail(outcome, ScpiError(-363))
             return outcome
@@ -159,10 +160,16 @@ class ScpiInstrument:
                     self._fail(outcome, error)
                     continue
                 if answer is not None:
-                    responses.append(answer)
+                    struck = strikes.instead is not None and self._struck(unit, strikes.instead_on)
+                    responses.append(str(strikes.instead) if struck else answer)
+                if due is not None and self._struck(unit, strikes.error_on):
+                    self.inject(*due)
+                    due = None
         except ScpiError as error:
             self._fail(outcome, error)
         self._pending = False
+        if due is not None:
+            self.inject(*due)
         if responses:
             outcome.response = ";".join(responses).encode("latin-1")
         return outcome
@@ -177,6 +184,14 @@ class ScpiInstrument:
     def inject(self, code: int, text: str) -> None:
         """Report an error that nothing caused."""
         self.complain(ScpiError(code, text=text or None))
+
+    def _struck(self, unit: Unit, command: str) -> bool:
+        """Whether a fault strikes this one of a message's commands."""
+        own = self.tree.find(unit.header)[0]
+        if not command:
+            return own not in COMMON
+        wanted = self._commands(command.encode("latin-1", "replace"))
+        return any(one is own and (unit.query or not query) for one, query in wanted)
 
     def sorts(self, message: bytes) -> frozenset[str]:
         """What a message is: ``query``, ``measurement``, ``identity``, ``opc``."""

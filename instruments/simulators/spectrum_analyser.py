@@ -195,10 +195,6 @@ def _commands(show: Callable[[float], str]) -> tuple[Command, ...]:
             f"{amplitude}:OFFSet", "level_offset",
             Number(-200, 200, "DB", 0.01, 0, format=show), 0.0, then=_forget,
         ),
-        Command(
-            ":DISPlay[:WINDow<1>]:TRACe<1>:MODE", "trace_mode",
-            Choice(("WRITe", "MAXHold", "MINHold", "VIEW")), "WRIT",
-        ),
         Command(":INPut:ATTenuation", "attenuation", Number(0, 75, "DB", 1, 10, format=show), 10.0),
         Command(":INPut:ATTenuation:AUTO", "attenuation_auto", Boolean(), True),
         Command(":INITiate<1>:CONTinuous", "continuous", Boolean(), True),
@@ -245,6 +241,12 @@ _UNIT = Choice(("DBM", "DBUV"))
 """Of levels in traces and markers; further ones are not there."""
 
 _FSW_COMMANDS = (
+    Command(
+        ":DISPlay[:WINDow<1>]:TRACe<1>:MODE",
+        "trace_mode",
+        Choice(("WRITe", "MAXHold", "MINHold", "VIEW")),
+        "WRIT",
+    ),
     Command(":CALCulate<1>:UNIT:POWer", "unit", _UNIT, "DBM"),
     Command(":STATus:QUEStionable:POWer[:EVENt]", ask=lambda call: str(_me(call).take_overloads())),
     Command(
@@ -253,8 +255,22 @@ _FSW_COMMANDS = (
 )
 """R&S FSW user manual, CALCulate:UNIT:POWer; STATus:QUEStionable:POWer register."""
 
-_X_COMMANDS = (Command(":UNIT:POWer", "unit", _UNIT, "DBM"),)
-"""Keysight X-series reference, Y Axis Unit."""
+
+def _set_updates(call: Call) -> None:
+    _me(call).updates = bool(call.values[0])
+
+
+_X_COMMANDS = (
+    Command(":UNIT:POWer", "unit", _UNIT, "DBM"),
+    Command(
+        ":TRACe<1>:TYPE", "trace_mode", Choice(("WRITe", "MAXHold", "MINHold")), "WRIT",
+    ),
+    Command(
+        ":TRACe<1>:UPDate[:STATe]", takes=(Boolean(),), do=_set_updates,
+        ask=lambda call: Boolean().show(_me(call).updates),
+    ),
+)  # fmt: skip
+"""Keysight X-series reference, Y Axis Unit; Trace Type; Trace Update."""
 
 
 def fsw(place: Place) -> SpectrumAnalyser:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from instruments.visa.errors import BadAnswer
+from instruments.visa.guards import Guard
 from instruments.visa.readings import Reading, Taint
 from instruments.visa.resources import Identity
 
@@ -109,18 +110,20 @@ class Dialect:
     compound: bool = False
     source: str = ""
 
-    def guards(self, text: str) -> bool:
-        """Whether a query can carry the question for errors behind it.
+    def guard(self, text: str, alone: bool, turn: int) -> Guard | None:
+        """The questions for errors that a query can carry along; None: it must stand for itself.
 
-        Common queries stand alone: nothing may follow ``*IDN?`` (IEEE 488.2-1992, 8.7.11), and
-        compound messages are taken as they were written.
+        Common queries do: nothing may follow ``*IDN?`` (IEEE 488.2-1992, 10.14.3). So do those for
+        errors. Compound messages are sent as they were written.
+
+        Args:
+            alone: no step is around it: errors are asked for before it, too.
+            turn: how many guarded messages there were.
         """
-        plain = ";" not in text and not text.startswith("*")
-        return self.compound and bool(self.errors) and "?" in text and plain
-
-    def guarded(self, text: str) -> str:
-        """A query with the question for errors behind it, in one message."""
-        return f"{text};:{self.errors.removeprefix(':')}"
+        plain = "?" in text and ";" not in text and not text.startswith("*")
+        if not (self.compound and self.errors and plain) or "ERR" in text.upper():
+            return None
+        return Guard(self.errors, alone, 1 + turn % 2)
 
 
 def _idn(answers: tuple[str, ...], role: str) -> Identity:

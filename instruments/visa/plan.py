@@ -32,6 +32,7 @@ class Plan:
         self.lines: list[str] = [] if lines is None else lines
         self.taints: tuple[Taint, ...] = ()
         self._depth = 0
+        self._turn = 0
 
     def opening(self, identity: Identity) -> None:
         """What entering a session would send."""
@@ -55,23 +56,26 @@ class Plan:
         return self._step()
 
     @contextmanager
-    def _step(self, drain_after: bool = True) -> Iterator[None]:
+    def _step(self, drains: bool = True) -> Iterator[None]:
         outermost = not self._depth
-        if outermost:
+        if outermost and drains:
             self._drain(_NO_ERROR)
         self._depth += 1
         try:
             yield
         finally:
             self._depth -= 1
-        if outermost and drain_after:
+        if outermost and drains:
             self._drain(_NO_ERROR)
 
     def _ask(self, text: str, wanted: str, guarded: bool) -> None:
-        """As a session asks: with the question for errors behind it, or without."""
-        if guarded:
-            text, wanted = self.dialect.guarded(text), f"{wanted};{_NO_ERROR}"
-        self._say(f"{text} -> {wanted}")
+        """As a session asks: with the questions for errors around it, or without."""
+        guard = self.dialect.guard(text, not self._depth, self._turn) if guarded else None
+        with self._step(drains=guard is None):
+            if guard is not None:
+                self._turn += 1
+                text, wanted = guard.message(text), guard.answer(wanted, _NO_ERROR)
+            self._say(f"{text} -> {wanted}")
 
     def command(self, text: str) -> None:
         """Would send a command."""
@@ -84,9 +88,7 @@ class Plan:
         Raises:
             NoAnswer: always.
         """
-        lone = not self._depth and self.dialect.guards(text)
-        with self._step(drain_after=not lone):
-            self._ask(text, "?", lone)
+        self._ask(text, "?", guarded=not self._depth)
         raise NoAnswer(self.role, f"a plan has no answer to {text}")
 
     def confirm(self, text: str, check: Check, shown: str, within_s: float | None = None) -> None:
@@ -103,9 +105,7 @@ class Plan:
         within_s: float | None = None,
     ) -> Reading:
         """Would measure; the reading has no value."""
-        guarded = self.dialect.guards(text)
-        with self._step(drain_after=not (guarded and not self._depth)):
-            self._ask(text, f"{what} in {unit}", guarded)
+        self._ask(text, f"{what} in {unit}", guarded=True)
         return Reading(self.role, what, None, unit, "only planned")
 
     def poll(self, text: str, check: Check, shown: str, every_s: float, within_s: float) -> None:

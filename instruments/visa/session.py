@@ -6,7 +6,6 @@ and the step in which it happened is *tainted*: nothing measured in it gives a n
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +28,7 @@ from instruments.visa.errors import (
     Reported,
     Tainted,
 )
+from instruments.visa.guards import Guard, entry_code
 from instruments.visa.lines import Line
 from instruments.visa.locks import ResourceLock
 from instruments.visa.readings import Reading, Taint
@@ -37,9 +37,6 @@ from instruments.visa.resources import Identity, Resource
 from instruments.visa.transcript import Transcript
 from instruments.visa.wires import Connector, connect
 
-_ENTRY = r'([+-]?\d+)\s*,\s*"((?:[^"]|"")*)"'
-_ERROR = re.compile(f"{_ENTRY}$", re.DOTALL)
-_WITH_ERROR = re.compile(f"(.*?);({_ENTRY})$", re.DOTALL)
 _MOST_ERRORS = 64
 _THREADS_WAIT_S = 60.0
 
@@ -80,6 +77,7 @@ class Session:
         self._anew = Reopening(self._line, self._errors)
         self._steps: list[str] = []
         self._step_from = 0
+        self._turn = 0
 
     @property
     def role(self) -> str:
@@ -149,14 +147,15 @@ class Session:
         return not self._steps and not self._anew.active
 
     @contextmanager
-    def _step(self, name: str, drain_after: bool = True) -> Iterator[None]:
-        """``drain_after``: False where the body itself asks for errors, with its only question."""
+    def _step(self, name: str, drains: bool = True) -> Iterator[None]:
+        """``drains``: False where its only question itself asks for errors, before and behind."""
         self._take()
         outermost = self._outside
         self._steps.append(name)
         try:
             if outermost:
                 self._step_from = len(self._anew.taints)
+            if outermost and drains:
                 self._refuse_errors(f"before {name}")
             try:
                 yield
@@ -164,7 +163,7 @@ class Session:
                 if outermost:
                     self._note_errors(error, name)
                 raise
-            if outermost and drain_after:
+            if outermost and drains:
                 self._refuse_errors(f"after {name}")
         finally:
             self._steps.pop()
@@ -195,12 +194,12 @@ class Session:
         entries: list[str] = []
         while len(entries) < _MOST_ERRORS:
             answer = self._exchange(self.dialect.errors, None)
-            match = _ERROR.match(answer.strip())
-            if match is None:
+            code = entry_code(answer)
+            if code is None:
                 raise self._slipped(
                     f"answers {self.dialect.errors} with {answer!r}: no error entry"
                 )
-            if int(match[1]) == 0:
+            if code == 0:
                 return tuple(entries)
             entries.append(answer.strip())
         raise Reported(self.role, "does not become empty", tuple(entries))
@@ -226,10 +225,10 @@ class Session:
         """Send a query; its answer."""
         self._take()
         try:
-            lone = self._outside and self.dialect.guards(text)
-            with self._step(text, drain_after=not lone):
+            guard = self.dialect.guard(text, True, self._turn) if self._outside else None
+            with self._step(text, drains=guard is None):
                 self._refuse_tainted(text)
-                return self._guarded(text, within_s) if lone else self._exchange(text, within_s)
+                return self._ask(text, within_s, guard)
         finally:
             self._owner.release()
 
@@ -253,13 +252,13 @@ class Session:
         value, missing = None, ""
         self._take()
         try:
-            guarded = self.dialect.guards(text)
-            with self._step(f"{what} ({text})", drain_after=not (guarded and self._outside)):
+            alone = self._outside
+            guard = self.dialect.guard(text, alone, self._turn)
+            with self._step(f"{what} ({text})", drains=not (alone and guard is not None)):
                 from_here = self._step_from
                 try:
                     self._refuse_stray()
-                    ask = self._guarded if guarded else self._exchange
-                    value = parse(ask(text, within_s), self.role)
+                    value = parse(self._ask(text, within_s, guard), self.role)
                 except (DeadlinePassed, LinkLost, Desynchronised, NotAResult, BadAnswer) as error:
                     missing = error.problem
                 taints = tuple(self._anew.taints[from_here:])
@@ -342,20 +341,22 @@ class Session:
                 failed.add_note(f"{self.role}: error queue after opening anew: {entry}")
             raise
 
-    def _guarded(self, text: str, within_s: float | None) -> str:
-        """Ask, and for errors in the same message: one round trip instead of two.
-
-        The answer must end with an error entry: one that has slipped does not.
-        """
-        answer = self._exchange(self.dialect.guarded(text), within_s)
-        match = _WITH_ERROR.match(answer)
-        if match is None:
-            raise self._slipped(f"answers {text} with {answer!r}: no error entry behind it")
-        if int(match[3]) != 0:
-            raise Reported(self.role, f"after {text}", (match[2], *self._errors()))
-        if len(self._steps) == 1:  # no further question of this step would show one too many
+    def _ask(self, text: str, within_s: float | None, guard: Guard | None) -> str:
+        """Ask; with a guard, for errors in the same message."""
+        if guard is None:
+            return self._exchange(text, within_s)
+        self._turn += 1
+        answer = self._exchange(guard.message(text), within_s)
+        found = guard.split(answer)
+        if found is None:
+            raise self._slipped(f"answers {guard.message(text)} with {answer!r}")
+        for when, entries in (("before", found.before), ("after", found.after)):
+            if entries:
+                further = found.after if when == "before" else ()
+                raise Reported(self.role, f"{when} {text}", (*entries, *further, *self._errors()))
+        if guard.first:  # no further question of this step would show an answer too many
             self._refuse_stray()
-        return match[1]
+        return found.answer
 
     def _slipped(self, problem: str) -> Desynchronised:
         """Answers may not belong to their questions: make the session anew."""

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.support.laboratory import served, written
+from tests.support.bench_files import served, written
 
 FAULTS = "[[simulated.paths]]"
 

@@ -118,6 +118,10 @@ def test_a_fault_is_read():
                for name, kind in FAULTS.items() if name != "drift")  # fmt: skip
 
 
+GUARDED = b"SYST:ERR?;:FREQ?;:SYST:ERR?"
+"""A query with those for errors around it: a fault strikes the query alone."""
+
+
 def answers(faults, *messages):
     plan, generator = FaultPlan([read_fault(text) for text in faults]), smw(PLACE)
     return [plan.answer(generator, message) for message in messages], generator
@@ -151,6 +155,11 @@ def test_each_fault_does_what_its_line_says():
     assert one.response == b"9.9E37"
     assert two.response.startswith(b"Rohde")
     assert three.response == b'0,"No error"'
+    (one, two), _ = answers(["no-result@FREQ?", "error=-310@FREQ?"], GUARDED, b"SYST:ERR?")
+    assert one.response == b'0,"No error";9.9E37;-310,"System error"'
+    assert two.response == b'0,"No error"'
+    (one,), _ = answers(["no-result", "error=-310"], b"*OPC?;:SOUR1:FREQ?;POW?;:SYST:ERR?")
+    assert one.response == b'1;9.9E37;9.9E37;-310,"System error"'
     (one,), generator = answers(["reboot=3s@*OPC?"], b"*OPC?")
     assert (one.close, one.refuse_s) == (True, 3.0)
     (_, _, three), generator = answers(["drift=0.5x2"], b"POW -3", b"OUTP ON", b"POW?")

@@ -46,7 +46,7 @@ Answer = str | None | Late | Half | Drop
 class Script:
     """What the peer answers: ``table`` first, then its state; ``lines`` is what it was sent.
 
-    ``X?;:SYST:ERR?`` is answered like the two questions, one after the other.
+    ``SYST:ERR?;:X?;:SYST:ERR?`` is answered like the questions in it, one after the other.
     A command ``X value`` sets ``state["X"]``, which ``X?`` answers. ``once`` answers are used up.
     """
 
@@ -59,13 +59,8 @@ class Script:
     frozen: set[str] = field(default_factory=set)
 
     def __call__(self, line: str) -> Answer:
-        if line.endswith(";:SYST:ERR?"):
-            first = self(line.removesuffix(";:SYST:ERR?"))
-            if not isinstance(first, str):
-                self.lines.append("SYST:ERR?")
-                return first
-            first, *more = first.split("\n")
-            return "\n".join((f"{first};{self('SYST:ERR?')}", *more))
+        if ";:SYST:ERR?" in line:
+            return self._guarded(line.split(";"))
         self.lines.append(line)
         if line in self.errors_after:
             self.errors.append(self.errors_after[line])
@@ -88,6 +83,21 @@ class Script:
             key, _, channel = value.partition(",(@")
             self.state[f"{head} (@{channel}" if channel else head] = key
         return None
+
+    def _guarded(self, parts: list[str]) -> Answer:
+        """As an instrument answers several questions in one message; a fault strikes them all."""
+        found = [self(self._written(part)) for part in parts]
+        faults = [one for one in found if not isinstance(one, str)]
+        if faults:
+            return faults[0]
+        texts = [str(one).split("\n") for one in found]
+        more = [line for lines in texts for line in lines[1:]]
+        return "\n".join((";".join(lines[0] for lines in texts), *more))
+
+    def _written(self, part: str) -> str:
+        """With the colon before it, or without, as the script knows it."""
+        known = {*self.table, *self.once, *self.errors_after, *(f"{key}?" for key in self.state)}
+        return part if part in known else part.removeprefix(":")
 
 
 class Peer:

@@ -349,8 +349,9 @@ def some_work(live: Session) -> list[object]:
 
 
 def sent_lines(text: str) -> list[str]:
-    """Messages as the peer's script has them: the question for errors on a line of its own."""
-    return text.replace(";:SYST:ERR?", "\nSYST:ERR?").splitlines()
+    """Messages as the peer's script has them: the questions for errors on lines of their own."""
+    text = text.replace(";:SYST:ERR?", "\nSYST:ERR?").replace("SYST:ERR?;:", "SYST:ERR?\n")
+    return text.splitlines()
 
 
 def test_a_run_is_played_back_to_the_same_transcript(tmp_path) -> None:
@@ -447,6 +448,6 @@ def test_a_plan_prints_what_a_session_sends(tmp_path) -> None:
         seen = len(script.lines)
         work(live)
     planned = [line.removeprefix("generator: ").partition(" -> ")[0] for line in plan.lines]
-    assert "FREQ?;:SYST:ERR?" in planned
+    assert "SYST:ERR?;:FREQ?;:SYST:ERR?" in planned
     assert sent_lines("\n".join(planned)) == script.lines[seen:]
     assert plan.lines[2] == "generator: POW? -> -10"

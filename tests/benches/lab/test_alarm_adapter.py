@@ -11,7 +11,7 @@ from bench.benches.base import BenchError
 from bench.benches.lab.alarms import Alarms, AlarmSource
 from bench.benches.lab.file import load_bench_file
 from bench.errors import InputError
-from tests.support.laboratory import written
+from tests.support.bench_files import written
 
 SELF = AlarmSource("127.0.0.1", 0, "patient", "self-reported")
 ON = b'{"alarm": "network-loss", "priority": "medium", "on": true}\n'

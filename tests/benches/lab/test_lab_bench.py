@@ -17,7 +17,7 @@ from bench.sessions.exposing import presented_at
 from bench.sessions.instruments import not_certifiable
 from bench.sessions.recording import Recording, Session
 from instruments.visa.transcript import check_entries
-from tests.support.laboratory import written
+from tests.support.bench_files import written
 
 ROBOT = find_device("tele-ultrasound-robot")
 RADIO = ROBOT.radio

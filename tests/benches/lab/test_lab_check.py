@@ -14,7 +14,7 @@ from bench.benches.lab.laboratory import Laboratory
 from bench.devices.registry import find_device
 from bench.errors import InputError
 from instruments.visa.transcript import Transcript
-from tests.support.laboratory import served, written
+from tests.support.bench_files import served, written
 
 DAY = datetime.date(2026, 11, 30)
 ROBOT = find_device("tele-ultrasound-robot")

@@ -30,7 +30,7 @@ from bench.benches.lab_file import BENCH_TABLES, load_lab_links
 from bench.errors import InputError
 from bench.network.radio.spectrum import trace_dbm
 from bench.network.radio.state import Emission
-from tests.support.laboratory import written
+from tests.support.bench_files import written
 
 DAY = datetime.date(2026, 11, 30)
 GENERATOR, ATTENUATOR = Range(-100, 10), Range(0, 90, 0.25)

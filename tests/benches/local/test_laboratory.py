@@ -13,7 +13,7 @@ from bench.network.library.coexistence import one_exposure
 from bench.network.radio.exposure import Exposure
 from bench.sessions.exposing import presented_at
 from bench.sessions.recording import Session
-from tests.support.laboratory import written
+from tests.support.bench_files import written
 
 ROBOT = find_device("tele-ultrasound-robot")
 RADIO = ROBOT.radio
