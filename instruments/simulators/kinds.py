@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from bench.errors import InputError
+from instruments.simulators.contact_box import ContactBox, LineWire
 from instruments.simulators.faults import Subject
 from instruments.simulators.mini_circuits import Attenuator, Switch
 from instruments.simulators.modem import AtWire, Modem
@@ -58,6 +59,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "power-supply": Kind({"e36312a": e36312a}, ScpiWire, {}),
         "oscilloscope": Kind({"infiniivision": infiniivision}, ScpiWire, {}),
+        "contact-box": Kind({"lines-1": ContactBox}, LineWire, {}, terminal=True),
         "modem": Kind({"quectel-lte": Modem}, AtWire, {"receives": ("1",)}, terminal=True),
     }
 )

@@ -15,9 +15,8 @@ from bench.network.radio.state import RadioState, joined
 from bench.network.radio.world import World, arrivals
 from instruments.simulators.faults import Fault, FaultPlan, Subject
 from instruments.simulators.kinds import KINDS, kind_of, make
-from instruments.simulators.modem import Modem
 from instruments.simulators.place import Place
-from instruments.simulators.server import PtyServer, Served, TcpServer, Tell
+from instruments.simulators.server import Chatty, PtyServer, Served, TcpServer, Tell
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class Lab:
         for role, served in self.served.items():
             one = self._described[role]
             try:
-                if isinstance(served.instrument, Modem):
+                if isinstance(served.instrument, Chatty):
                     found[role] = PtyServer(served, served.instrument)
                 else:
                     found[role] = TcpServer(served, host, one.port)

@@ -64,6 +64,8 @@ class Modem:
         place: where it stands.
     """
 
+    period_s = 0.25
+
     def __init__(self, place: Place) -> None:
         self.place = place
         self.identity = "EG25-G"

@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from instruments.simulators.faults import Answer, FaultPlan, Subject
 from instruments.simulators.wires import Wire
@@ -194,8 +194,11 @@ def _bound(host: str, port: int) -> socket.socket:
     return sock
 
 
+@runtime_checkable
 class Chatty(Protocol):
-    """An instrument that also speaks without being asked."""
+    """An instrument that also speaks without being asked; it is asked every ``period_s``."""
+
+    period_s: float
 
     def news(self) -> bytes:
         """What it says now of its own accord; empty: nothing."""
@@ -206,13 +209,11 @@ class PtyServer:
 
     Args:
         served: the instrument.
-        chatty: asked four times a second for what it says unasked.
+        chatty: asked again and again for what it says unasked.
 
     Raises:
         OSError: the host has no more pseudo terminals.
     """
-
-    PERIOD_S = 0.25
 
     def __init__(self, served: Served, chatty: Chatty) -> None:
         if sys.platform == "win32":
@@ -261,7 +262,7 @@ class PtyServer:
 
     async def _talk(self) -> None:
         while True:
-            await asyncio.sleep(self.PERIOD_S)
+            await asyncio.sleep(self._chatty.period_s)
             if news := self._chatty.news():
                 self._write(news)
 

@@ -84,6 +84,10 @@ class Excess(InstrumentError):
     """A port would get more power than it bears."""
 
 
+class NotWitnessed(InstrumentError):
+    """An input cannot say whether anything happened: unplugged, stuck, silent, or not complete."""
+
+
 class NoAnswer(InstrumentError):
     """A plan only prints what would be sent: there is no instrument to answer."""
 

@@ -23,7 +23,8 @@ def test_a_reader_connects_a_generator_by_editing_one_file(tmp_path, monkeypatch
     monkeypatch.setenv("TELEMED_BENCH_STATE", str(tmp_path / "state"))
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / "instruments.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
+    compile(blocks[2], "instruments.md", "exec")
     state = {":OUTP1": "1", ":SOUR1:POW:OFFS": "0", ":SOUR1:BB:ARB:STAT": "0"}
     script = Script(state=state, table={"*IDN?": "Rohde&Schwarz,SMW200A,101234,5.0"})
     with Peer(script) as peer:

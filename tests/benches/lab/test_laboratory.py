@@ -16,6 +16,7 @@ from bench.benches.lab.file import SHIPPED, load_bench_file
 from bench.benches.lab.laboratory import Laboratory
 from bench.errors import InputError
 from bench.network.radio.exposure import Exposure, Radio, reception_of
+from instruments.power.supplies import E36312A
 from instruments.simulators.lab import Lab
 from instruments.visa.errors import Busy, InstrumentError, Tainted, Unreachable, WrongIdentity
 from instruments.visa.transcript import Transcript, check_entries
@@ -192,6 +193,30 @@ def test_one_instrument_of_its_own_address_joins_the_simulated_others(tmp_path) 
             assert lab.holds() == ""
             assert lab.reception(RADIO).interference_dbm == pytest.approx(-60, abs=0.01)
         assert not hardware.state().emissions
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_everything_is_safe_however_a_laboratory_is_left(tmp_path, error) -> None:
+    with served(tmp_path) as (path, hardware):
+
+        def supply_is_on() -> bool:
+            answer = hardware.instruments["supply"].handle(b"OUTP? (@2)").response
+            return answer is not None and answer.strip() == b"1"
+
+        def used(lab: Laboratory) -> None:
+            supply = lab.instruments["supply"]
+            assert isinstance(supply, E36312A)
+            supply.voltage_v = 5
+            supply.switch_on()
+            lab.expose(LTE)
+            assert supply_is_on()
+            assert hardware.state().emissions
+            raise error
+
+        with pytest.raises(error), laboratory(path, tmp_path) as lab:
+            used(lab)
+        assert is_safe(hardware)
+        assert not supply_is_on()
 
 
 _HOLDER = """

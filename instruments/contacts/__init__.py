@@ -1,0 +1,1 @@
+"""Contact outputs and inputs: the hand on the stop button, the witness of motion, light, sound."""
