@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import os
 import signal
+import sys
 import time
 
 import typer
@@ -20,6 +21,8 @@ app = typer.Typer(
 )
 
 _END_WITHIN_S = 1.7
+_SAFE_WITHIN_S, _LOOK_S = 30.0, 0.1
+"""With instruments in hand the end waits until they are safe: RF off comes first."""
 
 for name, function in (
     ("run", runs.run_),
@@ -51,7 +54,7 @@ def main() -> None:
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """End the command in order, and within 2 s also where that hangs."""
+    """End the command in order, and also where that hangs: in 2 s, once instruments are safe."""
     for again in (signal.SIGINT, signal.SIGTERM):
         signal.signal(again, signal.SIG_IGN)
     _thread.start_new_thread(_end_in_any_case, ())
@@ -60,7 +63,16 @@ def _interrupt(number: int, frame: object) -> None:
 
 def _end_in_any_case() -> None:
     time.sleep(_END_WITHIN_S)
+    until = time.monotonic() + _SAFE_WITHIN_S
+    while _instruments_held() and time.monotonic() < until:
+        time.sleep(_LOOK_S)
     os._exit(130)
+
+
+def _instruments_held() -> bool:
+    """Whether instruments are on their way to the safe state; not imported: nobody has them."""
+    safety = sys.modules.get("instruments.safety")
+    return safety is not None and bool(safety.entered())
 
 
 if __name__ == "__main__":

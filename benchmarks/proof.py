@@ -4,6 +4,7 @@
 * ``suite``: all plans on every device, quick, on the virtual bench (``benchmarks.suite``).
 * ``repeat``: one seed twice, every scenario; the content hashes must be equal.
 * ``floor``: noise floor of the local bench.
+* ``coexistence``: random faults of the simulated laboratory (``benchmarks.coexistence_faults``).
 * ``instruments``: random faults of simulated instruments in random programs of the drivers
   (``benchmarks.instrument_faults``); no number may be wrong.
 * ``kills``: SIGKILL of a local run at a random moment; nothing of it may stay on the host.
@@ -40,6 +41,7 @@ from bench.network import library
 from bench.runs.content import recording_hash
 from bench.sessions.recording import Recording, Session
 from benchmarks import instrument_faults, prove, suite
+from benchmarks.coexistence_faults import faults
 from benchmarks.emulate_kills import kill_emulate
 
 WHERE = Path(__file__).resolve().parents[1] / "results" / "proof.jsonl"
@@ -108,7 +110,9 @@ def processes_with(entry: str) -> list[int]:
     return found
 
 
-PARTS = ("repeat", "prove", "suite", "instruments", "floor", "kills", "emulate-kills")
+PARTS = (
+    "repeat", "prove", "suite", "coexistence", "instruments", "floor", "kills", "emulate-kills",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -116,6 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--runs", type=int, default=1000, help="of the part coexistence")
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--publish", action="store_true", help="the table also into docs/prove.md")
@@ -124,6 +129,7 @@ def main() -> None:
         "repeat": (repeat, 0, len(library.SCENARIOS) - 1),
         "prove": (prove.part(arguments.publish), arguments.seeds, 0),
         "suite": (lambda _, tick: suite.suite(names(), tick), 0, len(names())),
+        "coexistence": (faults, arguments.runs, arguments.runs),
         "instruments": (instrument_faults.proof, arguments.faults, arguments.faults),
         "floor": (floor, 0, 1),
         "kills": (kills, arguments.kills, arguments.kills),

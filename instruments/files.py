@@ -86,9 +86,16 @@ def load_instruments(path: Path) -> dict[str, Configured]:
             than the driver's.
     """
     table = read_toml(path, "the bench file").only(("instruments",), ("ports", "paths"))
-    return {
-        role: _configured(role, item, path) for role, item in table.named("instruments").items()
-    }
+    return instruments_of(table.named("instruments"), path)
+
+
+def instruments_of(tables: Mapping[str, Table], path: Path) -> dict[str, Configured]:
+    """The instruments of ``[instruments.ROLE]`` tables, by role; ``path``: their file.
+
+    Raises:
+        InputError: as :func:`load_instruments`.
+    """
+    return {role: _configured(role, item, path) for role, item in tables.items()}
 
 
 def _configured(role: str, table: Table, path: Path) -> Configured:

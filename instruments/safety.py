@@ -14,6 +14,12 @@ from instruments.visa.channels import Channel
 from instruments.visa.errors import InstrumentError, NotSafe
 
 _ATTEMPTS = 2
+_entered = 0
+
+
+def entered() -> int:
+    """How many safe states are entered: what ends a process by force waits for these."""
+    return _entered
 
 
 class Safeable(Protocol):
@@ -43,7 +49,13 @@ class SafeState:
         Raises:
             NotSafe: one could not be, or not be verified; the others are.
         """
-        self.make_safe()
+        global _entered
+        _entered += 1
+        try:
+            self.make_safe()
+        except BaseException:
+            _entered -= 1
+            raise
         return self
 
     def __exit__(
@@ -57,7 +69,11 @@ class SafeState:
         Raises:
             NotSafe: as on entering; what ended the block is its context.
         """
-        self.make_safe()
+        global _entered
+        try:
+            self.make_safe()
+        finally:
+            _entered -= 1
 
     def make_safe(self) -> None:
         """Make every one safe, also where another cannot be, also when interrupted meanwhile.

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.benches.base import Bench
 from bench.benches.virtual import VirtualBench
 from bench.errors import InputError
 
-NAMES = ("auto", "virtual", "local")
+NAMES = ("auto", "virtual", "local", "simulated-lab")
+"""Besides, the path of a bench file (``FILE.toml``)."""
 
 
 def make_bench(name: str) -> Bench:
     """The bench of that name; ``auto`` is the best one that this host offers.
 
     Raises:
-        InputError: unknown name, or this host cannot carry it.
+        InputError: unknown name, a broken bench file, or this host cannot carry it.
     """
     if name == "auto":
         from bench.benches.check import best_bench
@@ -25,6 +28,27 @@ def make_bench(name: str) -> Bench:
         from bench.benches.local.bench import LocalBench
 
         return LocalBench()
+    if name == "simulated-lab" or name.endswith(".toml"):
+        from bench.benches.lab.bench import LabBench
+        from bench.benches.lab.file import SHIPPED
+
+        return LabBench(SHIPPED if name == "simulated-lab" else Path(name))
     raise InputError(
-        "unknown bench", remedy=f"use one of {', '.join(NAMES)}", field="--bench", value=name
+        "unknown bench",
+        remedy=f"use one of {', '.join(NAMES)}, or FILE.toml",
+        field="--bench",
+        value=name,
     )
+
+
+def packets_of(name: str) -> str:
+    """What the packets of that bench are, ``virtual`` or ``local``, without taking it.
+
+    Raises:
+        InputError: as :func:`make_bench`.
+    """
+    if name == "auto":
+        from bench.benches.check import best_bench
+
+        return best_bench()[0]
+    return make_bench(name).name

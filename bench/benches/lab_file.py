@@ -20,6 +20,13 @@ from bench.errors import InputError
 from bench.tables import Table, read_toml
 from instruments.emulators.rtnetlink import Link, links
 
+BENCH_TABLES = (
+    "arming", "calibration", "corrections", "device", "instruments", "links", "method", "packets",
+    "paths", "ports", "roles", "shielded_enclosure", "simulated", "title", "verification",
+    "victim", "waveforms",
+)  # fmt: skip
+"""What may stand in a bench file; :mod:`bench.benches.lab.file` reads what is not read here."""
+
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -82,7 +89,15 @@ def load_lab_links(path: Path) -> Mapping[str, LabLink]:
     Raises:
         InputError: a broken file; names file, field, value and remedy.
     """
-    table = read_toml(path, "the bench file").only(("links",), ("title",))
+    return links_of(read_toml(path, "the bench file").only(("links",), BENCH_TABLES))
+
+
+def links_of(table: Table) -> Mapping[str, LabLink]:
+    """The links of a bench file that is read already; other tables are left alone.
+
+    Raises:
+        InputError: as :func:`load_lab_links`.
+    """
     found = {
         name: LabLink(*(_end(item.only(("left", "right")), side) for side in ("left", "right")))
         for name, item in table.named("links").items()

@@ -24,6 +24,7 @@ from bench.network.attacks import attack_of, attacks_of
 from bench.network.impairment import DIRECTIONS
 from bench.network.laws import FATES, DirectionLaw
 from bench.network.scenario import Schedule, Side
+from bench.sessions.exposing import exposure_events
 from bench.sessions.packets import NO_LINK, ROW, TAPS, PacketTable, merge
 from bench.sessions.recording import AppliedChange, Event, Health, Recording, Session
 from bench.units import NS_PER_S
@@ -143,6 +144,8 @@ class _World:
             value = {"name": window.name, "role": window.role}
             step = Event(window.start_ns, "bench", "bench", "step", value)
             self.at(window.start_ns, lambda _, step=step: self.event(step))  # type: ignore[misc]
+        for event in exposure_events(self.session, self.schedule):
+            self.at(event.t_ns, lambda _, event=event: self.event(event))  # type: ignore[misc]
         for action in self.schedule.actions:
             self.at(action.t_ns, lambda now, a=action: self._act(now, a.side, a.name))  # type: ignore[misc]
         self.at(_FLUSH_NS, self._tick)

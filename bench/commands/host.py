@@ -1,23 +1,52 @@
-"""The host: what it can do, and what that means for each bench."""
+"""The host and the laboratory: what they can do, and what that means for each bench."""
 
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.commands.shared import Json, command
+from bench.errors import InputError
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from bench.benches.lab.checking import Checked
+    from bench.benches.lab.file import BenchFile
+    from bench.benches.lab.laboratory import Laboratory
 
 
 @command
 def check(
+    file: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[FILE]", help="A laboratory's bench file, or simulated-lab; else this host."
+        ),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Whose radio says where paths are verified; FILE only."),
+    ] = None,
+    accept: Annotated[
+        bool, typer.Option("--accept", help="Site acceptance: record what was verified of FILE.")
+    ] = False,
     clean: Annotated[
         bool, typer.Option("--clean", help="Remove and restore what dead runs left, and only that.")
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """What this host can do, what that means for each bench, and the remedy."""
+    """What this host or a laboratory can do, what that means for each bench, and the remedy."""
+    if file is not None:
+        return _laboratory(file, device, accept, clean, as_json)
+    for option, given in (("--device", device is not None), ("--accept", accept)):
+        if given:
+            raise InputError(
+                "is for a laboratory", remedy="name its bench file before it", field=option
+            )
     from bench.benches.check import best_bench, check_host, clean_leftovers
     from instruments.emulators.custody import leftovers
 
@@ -47,3 +76,64 @@ def check(
             print(f"restored {line}")
         print(f"best bench here: {name} ({reason})")
     return 0
+
+
+def _laboratory(file: str, device: str | None, accepting: bool, clean: bool, as_json: bool) -> int:
+    """``bench check FILE``: 0 where nothing is missing, else 3."""
+    from bench.benches.lab.acceptance import acceptance_path
+    from bench.benches.lab.checking import check_laboratory
+    from bench.benches.lab.file import SHIPPED, load_bench_file, today
+    from bench.devices.registry import find_device
+
+    if clean:
+        raise InputError("is for the host", remedy="leave FILE or --clean out", field="--clean")
+    path = SHIPPED if file == "simulated-lab" else Path(file)
+    bench_file = load_bench_file(path)
+    profile = None if device is None else find_device(device)
+    checked, laboratory = check_laboratory(bench_file, profile, exercise=accepting)
+    accepted = _accepted(bench_file, checked, laboratory, today()) if accepting else ()
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "file": str(path),
+                    "title": bench_file.title,
+                    "findings": [finding.to_json() for finding in checked.findings],
+                    "instruments": list(checked.standing),
+                    "complete": checked.complete,
+                    "accepted": list(accepted),
+                    "acceptance_file": str(acceptance_path(path)) if accepted else None,
+                }
+            )
+        )
+    else:
+        from bench.report.terminal import findings_table
+
+        print(f"{bench_file.title} ({path})")
+        findings_table(checked.findings)
+        for role in accepted:
+            print(f"accepted {role}: recorded in {acceptance_path(path)}")
+    return 0 if checked.complete else 3
+
+
+def _accepted(
+    bench_file: BenchFile, checked: Checked, laboratory: Laboratory | None, on: date
+) -> tuple[str, ...]:
+    """Accept what was verified on hardware.
+
+    Raises:
+        InputError: something is missing, or nothing here is hardware.
+    """
+    from bench.benches.lab.acceptance import accept
+
+    if laboratory is None or not checked.complete:
+        return ()
+    seen = {r: s for r, s in checked.verified.items() if r not in bench_file.simulated}
+    if not seen:
+        raise InputError(
+            "nothing here is hardware",
+            remedy="give an instrument its address; what is simulated is never accepted",
+            field="--accept",
+            file=bench_file.path,
+        )
+    return tuple(one.role for one in accept(bench_file.path, laboratory, seen, on))

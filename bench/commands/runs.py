@@ -23,7 +23,9 @@ from bench.commands.shared import (
 def run_(
     plans: Plans,
     device: Annotated[str, typer.Option(help="NAME, FILE.toml or FILE.py:NAME.")],
-    bench: Annotated[str, typer.Option(help="auto, virtual, local or FILE.toml.")] = "auto",
+    bench: Annotated[
+        str, typer.Option(help="auto, virtual, local, simulated-lab or FILE.toml.")
+    ] = "auto",
     seed: Annotated[str, typer.Option(help="Seed of the run.")] = "7",
     results: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("results"),
     only: Annotated[list[str] | None, typer.Option(help="Judge only this requirement.")] = None,
@@ -39,6 +41,9 @@ def run_(
     allow_inconclusive: Annotated[
         bool, typer.Option("--allow-inconclusive", help="INCONCLUSIVE does not fail the run.")
     ] = False,
+    coexistence: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Coexistence plan; default the shipped one.")
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Run plans on a device, judge it, write a sealed report."""
@@ -60,6 +65,7 @@ def run_(
             rule=rule,
             confidence=confidence,
             budget=budget,
+            coexistence=coexistence,
             display="json" if as_json else "live",
         )
     )
@@ -69,7 +75,7 @@ def run_(
 def plan_(
     plans: Plans,
     device: Annotated[str, typer.Option(help="NAME, FILE.toml or FILE.py:NAME.")],
-    bench: Annotated[str, typer.Option(help="auto, virtual or local.")] = "auto",
+    bench: Annotated[str, typer.Option(help="auto, virtual, local or FILE.toml.")] = "auto",
     only: Annotated[list[str] | None, typer.Option(help="Only this requirement.")] = None,
     option: Annotated[list[str] | None, typer.Option(help="An option of the device.")] = None,
     full: Full = False,

@@ -19,6 +19,7 @@ from bench.devices.figures import (
     SUFFIX,
 )
 from bench.devices.files import absolute, is_reference
+from bench.devices.load_radio import radio_of
 from bench.devices.profile import (
     FUNCTIONS,
     AlarmProfile,
@@ -46,7 +47,10 @@ def load_profile(path: Path) -> DeviceProfile:
             the message names file, field, value and remedy.
     """
     top = read_toml(path, "the device profile")
-    top.only(["device", "streams"], ["limits", "declares", "alarms", "declarations"])
+    top.only(
+        ["device", "streams"],
+        ["limits", "declares", "alarms", "declarations", "radio", "coexistence"],
+    )
     device = top.table("device")
     device.only(
         ["name", "title", "class", "manufacturer", "model", "version"],
@@ -71,6 +75,7 @@ def load_profile(path: Path) -> DeviceProfile:
         top.fail("streams", "describe their wire", "leave it out: a simulated device has its own")
     if not machine and any(stream.carriage != PLAIN for stream in streams):
         top.fail("streams", "name a carriage", "leave it out: a real device brings its own")
+    radio, coexistence = radio_of(top, "radio" in _functions(device, "functions"))
     if len(streams) > 255:
         top.fail("streams", "are more than 255", "describe the device with fewer streams")
     return DeviceProfile(
@@ -91,6 +96,8 @@ def load_profile(path: Path) -> DeviceProfile:
         declarations={
             name: _declaration(table) for name, table in top.named("declarations").items()
         },
+        radio=radio,
+        coexistence=coexistence,
     )
 
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from bench.devices.carriages import PLAIN
 from bench.errors import InputError
 from bench.network.impairment import Direction
+from bench.network.radio.exposure import Exposure, Radio
 from bench.network.scenario import Side
 
 Priority = Literal["high", "medium", "low"]
@@ -48,6 +49,7 @@ FUNCTIONS: Mapping[str, str] = {
     "access-wifi": "reaches the network by Wi-Fi",
     "access-wired": "reaches the network by wire",
     "mobile": "is used on the move",
+    "radio": "has a radio whose link, channel and surroundings its maker declares",
 }
 """What a device may be able to do, as far as tests need it: by name, in words."""
 
@@ -180,6 +182,19 @@ class Declaration:
 
 
 @dataclass(frozen=True, slots=True)
+class Coexistence:
+    """What a device bears of other radios, as its maker declares it.
+
+    ``recovery_s``: its performance is back so long after an interferer has gone, at the latest.
+    ``environment``: the largest interference that is expected where it is used, signal by signal,
+    at its antenna port.
+    """
+
+    recovery_s: float
+    environment: tuple[Exposure, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceProfile:
     """A device as its manufacturer describes it.
 
@@ -191,6 +206,7 @@ class DeviceProfile:
     ``limits``: thresholds on which the device acts, SI. ``declares``: promises (``D:x``), SI.
     ``declarations``: reports by requirement (``EMC-1``).
     ``defects``: deliberate defects and their sizes, for proving that the bench can fail a device.
+    ``radio``, ``coexistence``: of a device with the function ``radio``.
     """
 
     name: str
@@ -210,6 +226,8 @@ class DeviceProfile:
     options: tuple[str, ...] = ()
     defects: Mapping[str, float] | None = None
     declarations: Mapping[str, Declaration] = field(default_factory=dict)
+    radio: Radio | None = None
+    coexistence: Coexistence | None = None
 
     @property
     def simulated(self) -> bool:
@@ -220,6 +238,7 @@ class DeviceProfile:
     def fingerprint(self) -> str:
         """SHA-256 of everything in the profile."""
         data = asdict(self)
+        without_radio(data)
         for stream in data["streams"]:
             without_unstated(stream)
         text = json.dumps(data, sort_keys=True)
@@ -275,6 +294,13 @@ class DeviceProfile:
     def with_defects(self, defects: Mapping[str, float]) -> DeviceProfile:
         """The same device with deliberate defects, name to size."""
         return replace(self, defects=dict(sorted(defects.items())) or None)
+
+
+def without_radio(device: dict[str, Any]) -> None:
+    """Take the tables of a radio that is not declared out of a device's data, as below."""
+    for key in ("radio", "coexistence"):
+        if device[key] is None:
+            del device[key]
 
 
 def without_unstated(stream: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ from bench.devices.store import StoreTraits
 from bench.devices.studio import StudioTraits
 from bench.devices.supervision import NervesTraits
 from bench.devices.transfer import TransferTraits
+from bench.network.radio.exposure import RadioFlaws
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +61,4 @@ class Traits:
     security: SecurityTraits = field(default_factory=SecurityTraits)
     transfer: TransferTraits = field(default_factory=TransferTraits)
     backup: BackupTraits = field(default_factory=BackupTraits)
+    radio: RadioFlaws = field(default_factory=RadioFlaws)

@@ -18,6 +18,7 @@ from bench.measure.kpi import METRICS, evidence_problems, measure_kpi
 from bench.measure.measurement import Measurement
 from bench.measure.stimulus import StepStimulus, health_problems, stall_problems
 from bench.requirements.model import Reading, Requirement
+from bench.sessions.instruments import not_certifiable
 from bench.sessions.recording import Recording
 
 CONFIDENCE = 0.95
@@ -44,7 +45,7 @@ def assess(
         recordings: one per trial, at least one.
         stimulus: what :func:`bench.measure.stimulus.achieved` found, per session id.
         planned_n: samples or trials that the run set out to collect.
-        certify: refuse what only the device itself observed.
+        certify: refuse what only the device itself observed, and instruments that certify nothing.
         rule: chosen for the run (see :func:`bench.judge.specify.specify`).
         confidence: of the bounds.
         documents: the catalogue, for behaviours that rest on what the profile says each stream
@@ -81,6 +82,8 @@ def assess(
         against = shared
         if certify and not found.independent:
             against = (*against, "certification needs an independent observation")
+        if certify:
+            against = (*against, *not_certifiable(recordings))
         spec = specify(
             requirement, profile, stream,
             planned_n=planned, confidence=confidence, alarm=alarm, reading=reading, rule=rule,

@@ -29,6 +29,7 @@ EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
     "rogue-network": ("network-intrusion",),
     "update": ("network-intrusion",),
     "flood": ("network-intrusion",),
+    "interferer": ("network-interrupted", "network-delay", "network-loss", "link-lost"),
     "connections": (),
     "network-state": (),
     "capacity": (),

@@ -14,6 +14,7 @@ from bench.devices.profile import AlarmProfile, DeviceProfile
 from bench.measure import events as ev
 from bench.measure.alarming import EXPECTED_ALARMS, expected_alarms, mob_1, mon_2
 from bench.measure.auditing import WITNESS_SIDE, log_1, log_2, mon_4, ops_2, ops_3
+from bench.measure.coexisting import coex_1
 from bench.measure.device_log import DEVICE_CLOCK, clock_term
 from bench.measure.displaying import mon_1, mon_3
 from bench.measure.floor import NoiseFloor
@@ -46,6 +47,7 @@ from bench.measure.standby import sw_2, sw_3
 from bench.measure.stimulus import timer_lateness_s
 from bench.measure.takeover import loc_2
 from bench.measure.worst_case import wc_1
+from bench.sessions.instruments import ALARMS
 from bench.sessions.recording import Recording
 
 __all__ = ["BEHAVIOURS", "EXPECTED_ALARMS", "Behaviour", "expected_alarms", "measure_behaviour"]
@@ -138,8 +140,26 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "MOB-2": Behaviour(
         mob_2, "fault-signal", ("alarm-signal", *IMAGE_EVENTS), alarm=True, stream_limits=True
     ),
+    "COEX-1": Behaviour(coex_1, "none", ("exposure",), unit="count", stream_limits=True),
     "US-2": Behaviour(us_2, "none", ("action", "record", "archive")),
 }
+
+
+BY_ALARMS = ("MON-2", "MOB-1", "MON-3")
+"""What packets and alarms alone show: all that is observed of a device that no bench plays."""
+
+
+def unobserved(requirement: str, recording: Recording) -> str:
+    """Why nothing here saw what a behaviour rests on; empty where it did.
+
+    Of a device at the far ends of physical interfaces there are its packets, and its alarms where
+    an adapter is connected. That nothing was heard of what nobody listens to says nothing.
+    """
+    if recording.bench != "lab":
+        return ""
+    if requirement not in BY_ALARMS:
+        return f"nobody observes what {requirement} rests on: the bench does not play the device"
+    return "" if recording.named(ALARMS) else "no adapter is connected to the device's alarms"
 
 
 def measure_behaviour(
@@ -174,6 +194,7 @@ def measure_behaviour(
     own_word = False
     for recording in recordings:
         trouble = [*evidence_problems(recording), *(unsound or {}).get(recording.session_id, ())]
+        trouble += filter(None, [unobserved(requirement, recording)])
         try:
             trouble += flow_problems(recording, ev.watched(recording), profile.watched)
             value, found = behaviour.trial(recording, alarm)

@@ -195,6 +195,9 @@ def visit_of(device: DeviceProfile) -> Visit:
         delay_s=declares.get("site_delay_s", math.inf),
         loss=declares.get("site_loss", 1.0),
         rate_bps=declares.get("site_rate_bps", 0.0),
+        radio=device.radio,
+        environment=device.coexistence.environment if device.coexistence else (),
+        recovery_s=device.coexistence.recovery_s if device.coexistence else 1.0,
     )
 
 

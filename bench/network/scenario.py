@@ -7,22 +7,34 @@ nanoseconds from the start of the session.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 
+from bench.errors import InputError
 from bench.network.drawn import Drawn as Drawn
 from bench.network.effects import Effect
 from bench.network.impairment import CLEAN, DIRECTIONS, Direction, Impairment
+from bench.network.interference import effects_of
+from bench.network.radio.exposure import (
+    FLAWLESS,
+    Exposure,
+    Radio,
+    RadioFlaws,
+    receives_nothing,
+    reception_of,
+)
+from bench.network.radio.receivers import Reception
+from bench.network.schedule import Change as Change
+from bench.network.schedule import Role as Role
+from bench.network.schedule import Schedule as Schedule
+from bench.network.schedule import ScheduledAction as ScheduledAction
+from bench.network.schedule import ScheduledExposure as ScheduledExposure
+from bench.network.schedule import Side as Side
+from bench.network.schedule import Window as Window
 from bench.network.seeds import generator
 from bench.units import ns
-
-Role = Literal["within", "at", "beyond"]
-"""Where a step lies against the device's limits. KPI verdicts come from ``within`` and ``at``."""
-
-Side = Literal["patient", "doctor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +88,23 @@ class Disturbance(Segment):
 
 
 @dataclass(frozen=True, slots=True)
+class Interference(Segment):
+    """A segment in which a radio receives beside unintended signals; none: it is left alone.
+
+    ``links``, where given, says what the links are from here on, the radio apart. The radio's link
+    gets what the radio makes of it (:func:`bench.network.interference.impairment_of`), and
+    returns when the segment ends.
+    """
+
+    radio: Radio | None = None
+    exposures: tuple[Exposure, ...] = ()
+
+
+SEARCHING = "searching"
+"""The phase in which a radio with that flaw receives nothing after an interferer has gone."""
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One named step of a scenario.
 
@@ -119,97 +148,36 @@ class Scenario:
     links: tuple[str, ...] = ("primary", "standby")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """When a step, or a phase of it, holds."""
-
-    name: str
-    kind: str
-    role: Role
-    judged: bool
-    start_ns: int
-    end_ns: int
-    phases: tuple[tuple[str, int, int], ...] = ()
-
-    def phase(self, name: str) -> tuple[int, int]:
-        """Start and end of the named phase.
-
-        Raises:
-            KeyError: the step has no such phase.
-        """
-        for phase, start, end in self.phases:
-            if phase == name:
-                return start, end
-        raise KeyError(name)
+def interferences(scenario: Scenario) -> tuple[Interference, ...]:
+    """The segments of a scenario in which a radio is exposed or left alone, in order."""
+    segments = (segment for step in scenario.steps for segment in step.segments)
+    return tuple(segment for segment in segments if isinstance(segment, Interference))
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A link direction takes a new state at ``t_ns``."""
-
-    t_ns: int
-    link: str
-    direction: Direction
-    impairment: Impairment
-
-
-@dataclass(frozen=True, slots=True)
-class ScheduledAction:
-    """An action at its absolute time."""
-
-    t_ns: int
-    side: Side
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """What a scenario and a seed come to: all times in ns from the start of the session."""
-
-    windows: tuple[Window, ...]
-    changes: tuple[Change, ...]
-    actions: tuple[ScheduledAction, ...]
-    draws: tuple[tuple[str, float], ...]
-    end_ns: int
-    links: tuple[str, ...]
-
-    def of(self, link: str, direction: Direction) -> tuple[tuple[int, Impairment], ...]:
-        """The changes of one link direction, for a law or an emulator."""
-        return tuple(
-            (c.t_ns, c.impairment)
-            for c in self.changes
-            if c.link == link and c.direction == direction
-        )
-
-    def window(self, name: str) -> Window:
-        """The window of the named step.
-
-        Raises:
-            KeyError: no such step.
-        """
-        for window in self.windows:
-            if window.name == name:
-                return window
-        raise KeyError(name)
-
-    def at(self, t_ns: int) -> Window | None:
-        """The step that holds at ``t_ns``."""
-        for window in self.windows:
-            if window.start_ns <= t_ns < window.end_ns:
-                return window
-        return None
-
-
-def compile_scenario(scenario: Scenario, seed: int) -> Schedule:
+def compile_scenario(
+    scenario: Scenario,
+    seed: int,
+    receptions: Sequence[Reception] = (),
+    flaws: RadioFlaws = FLAWLESS,
+) -> Schedule:
     """Draw and lay out a scenario.
 
+    Args:
+        scenario: its steps.
+        seed: of the draws.
+        receptions: of the device's radio, one for each of :func:`interferences`, where a
+            laboratory knows them; without, they are reckoned.
+        flaws: of the device's radio.
+
     Returns:
-        The schedule; the same scenario and seed always give the same one.
+        The schedule; the same arguments always give the same one.
 
     Raises:
-        InputError: an effect that a link cannot have (half of no rate).
+        InputError: an effect that a link cannot have (half of no rate), or a radio whose link the
+            scenario does not have.
     """
-    layout = _Layout(scenario, generator(seed, "scenario", scenario.name))
+    known = _receptions(scenario, receptions, flaws)
+    layout = _Layout(scenario, generator(seed, "scenario", scenario.name), known, flaws)
     starts = {step.name: layout.add(step).start_ns for step in scenario.steps}
     actions = sorted(
         (ScheduledAction(starts[a.step] + ns(a.after_s), a.side, a.name) for a in scenario.actions),
@@ -222,7 +190,29 @@ def compile_scenario(scenario: Scenario, seed: int) -> Schedule:
         tuple(layout.draws),
         layout.now,
         scenario.links,
+        tuple(layout.exposures),
     )
+
+
+def _receptions(
+    scenario: Scenario, given: Sequence[Reception], flaws: RadioFlaws
+) -> list[Reception]:
+    """One for each of :func:`interferences`."""
+    segments = interferences(scenario)
+    if given and len(given) != len(segments):
+        raise ValueError(f"{len(given)} receptions for {len(segments)} segments")
+    found = []
+    for number, segment in enumerate(segments):
+        if segment.radio is None or segment.radio.link not in scenario.links:
+            raise InputError(
+                "the radio carries no link of this scenario",
+                remedy=f"give it one of {', '.join(scenario.links)}",
+                field="radio.link",
+                value=segment.radio.link if segment.radio else None,
+            )
+        own = reception_of(segment.radio, segment.exposures, flaws)
+        found.append(given[number] if given else own)
+    return found
 
 
 _Key = tuple[str, Direction]
@@ -235,8 +225,17 @@ class _Layout:
     that does not last is over. ``first``: whether a step begins.
     """
 
-    def __init__(self, scenario: Scenario, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        rng: np.random.Generator,
+        receptions: Sequence[Reception] = (),
+        flaws: RadioFlaws = FLAWLESS,
+    ) -> None:
         self.rng = rng
+        self.receptions = list(receptions)
+        self.flaws = flaws
+        self.exposures: list[ScheduledExposure] = []
         self.state: dict[_Key, Impairment] = {
             (link, direction): CLEAN for link in scenario.links for direction in DIRECTIONS
         }
@@ -257,17 +256,50 @@ class _Layout:
                 duration_s = duration_s.draw(self.rng)
                 self.draws.append((label, duration_s))
             end = self.now + ns(duration_s)
+            if isinstance(segment, Interference):
+                segment = self._interfered(segment, step.name, end)
             if isinstance(segment, Disturbance):
                 self._disturb(segment, label, end)
             else:
                 self._set(segment, end)
-            phases.append((segment.phase, self.now, end))
+            searching = [t for t in self._searching(segment) if t < end]
+            phases += [(SEARCHING, self.now, t) for t in searching]
+            phases.append((segment.phase, searching[0] if searching else self.now, end))
             self.now = end
         window = Window(
             step.name, step.kind, step.role, step.judged, start, self.now, tuple(phases)
         )
         self.windows.append(window)
         return window
+
+    def _interfered(self, segment: Interference, step: str, end_ns: int) -> Disturbance:
+        """What the radio receives as a disturbance of its link; a flawed one recovers late."""
+        radio, reception = segment.radio, self.receptions[len(self.exposures)]
+        assert radio is not None
+        self.exposures.append(
+            ScheduledExposure(self.now, end_ns, step, radio, segment.exposures, reception)
+        )
+        gone = next((e for e in reversed(self.exposures) if e.exposures), None)
+        first = reception
+        then: tuple[tuple[float, Mapping[Direction, Effect]], ...] = ()
+        if gone is not None and not segment.exposures:
+            late_s = self.flaws.recovers_after_s - (self.now - gone.end_ns) / 1e9
+            if late_s > 0:
+                first = receives_nothing(reception)
+                then = ((late_s, effects_of(reception, radio)),)
+        return Disturbance(
+            segment.phase, segment.duration_s, segment.links, on=(radio.link,),
+            effects=effects_of(first, radio), then=then,
+        )  # fmt: skip
+
+    def _searching(self, segment: Segment) -> list[int]:
+        """When a flawed radio that searches for its network has found it again, within a segment.
+
+        Its phase begins only there: before it the state is another one.
+        """
+        if not self.flaws.recovers_after_s or not isinstance(segment, Disturbance):
+            return []
+        return [self.now + ns(after_s) for after_s, _ in segment.then]
 
     def _set(self, segment: Segment, end_ns: int) -> None:
         """Named links take their state; the others return to their own."""

@@ -14,9 +14,12 @@ from bench.network.effects import Effect
 from bench.network.impairment import CLEAN, DIRECTIONS, Direction, Impairment
 from bench.network.impairment_files import fields_from, impairment_from
 from bench.network.profiles import directions_from, find_profile
+from bench.network.radio.exposure import Radio
+from bench.network.radio.exposure_files import exposure_from, radio_from
 from bench.network.scenario import (
     Action,
     Disturbance,
+    Interference,
     LinkState,
     Role,
     Scenario,
@@ -59,6 +62,7 @@ class _Place:
     on: tuple[str, ...]
     directions: tuple[Direction, ...]
     base: Mapping[str, LinkState]
+    radio: Radio | None = None
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -69,10 +73,11 @@ def load_scenario(path: Path) -> Scenario:
             file, field, value and remedy.
     """
     table = read_toml(path, "the scenario").only(
-        ("name", "title", "steps"), ("source", "links", "actions")
+        ("name", "title", "steps"), ("source", "links", "actions", "radio")
     )
     base = _links(table)
-    steps, sources = _steps(table, base)
+    radio = _radio(table, base) if "radio" in table.data else None
+    steps, sources = _steps(table, base, radio)
     scenario = Scenario(
         table.text("name"),
         table.text("title"),
@@ -108,17 +113,26 @@ def _profile(table: Table, key: str) -> LinkState:
     return LinkState(profile.to_patient, profile.to_doctor)
 
 
+def _radio(table: Table, links: Mapping[str, LinkState]) -> Radio:
+    radio = radio_from(table.table("radio"))
+    if radio.link not in links:
+        table.table("radio").fail("link", "there is no such link", f"use {', '.join(links)}")
+    return radio
+
+
 # Steps
 
 
-def _steps(table: Table, base: Mapping[str, LinkState]) -> tuple[tuple[Step, ...], list[str]]:
+def _steps(
+    table: Table, base: Mapping[str, LinkState], radio: Radio | None
+) -> tuple[tuple[Step, ...], list[str]]:
     tables = table.tables("steps", "name")
     if not tables:
         table.fail("steps", "has no steps", "add [[steps]] with kind and duration")
     steps: list[Step] = []
     sources: list[str] = []
     for number, item in enumerate(tables, 1):
-        step, source = _step(item, number, base)
+        step, source = _step(item, number, base, radio)
         if step.name in [known.name for known in steps]:
             item.fail("name", "comes twice", "give each step a name of its own")
         if not steps:  # the links are in their state from the start, whatever the first step does
@@ -129,11 +143,13 @@ def _steps(table: Table, base: Mapping[str, LinkState]) -> tuple[tuple[Step, ...
     return tuple(steps), sources
 
 
-def _step(table: Table, number: int, base: Mapping[str, LinkState]) -> tuple[Step, str]:
+def _step(
+    table: Table, number: int, base: Mapping[str, LinkState], radio: Radio | None
+) -> tuple[Step, str]:
     kind = table.choice("kind", _KINDS, None)
     required, optional, make = _KINDS[kind]
     table.only(("kind", *required), (*_COMMON, *optional))
-    parts = make(table, _place(table, base))
+    parts = make(table, replace(_place(table, base), radio=radio))
     role = cast(Role, table.choice("role", get_args(Role), "within"))
     judged = table.flag("judged") if "judged" in table.data else True
     own = table.text("note") if "note" in table.data else ""
@@ -219,6 +235,20 @@ def _trace(table: Table, place: _Place) -> _Parts:
     return _Parts(segments, note, source=note)
 
 
+def _interferer(table: Table, place: _Place) -> _Parts:
+    """Without exposures the radio is alone with its wanted signal."""
+    for key in ("link", "direction"):
+        if key in table.data:
+            table.fail(key, "is that of the radio", "leave it out")
+    if place.radio is None:
+        table.fail("kind", "needs a radio", "add [radio] with link, technology and frequency")
+    exposures = tuple(exposure_from(one) for one in table.tables("exposures", "signal"))
+    phase = "exposed" if exposures else "alone"
+    segment = Interference(phase, duration_from(table), radio=place.radio, exposures=exposures)
+    said = ", ".join(one.describe() for one in exposures)
+    return _Parts((segment,), said or "the radio alone")
+
+
 _Maker = Callable[[Table, _Place], _Parts]
 
 _KINDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], _Maker]] = {
@@ -231,6 +261,7 @@ _KINDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], _Maker]] = {
     "blackout": (("duration",), ("mode",), _outage),
     "flap": (("count", "down", "up"), ("mode",), _flap),
     "handover": (("event",), ("phases",), _handover),
+    "interferer": (("duration",), ("exposures",), _interferer),
     "trace": (
         ("file", "format"),
         ("duration", "wrap", "interpolation", "increment", "window"),

@@ -112,7 +112,7 @@ def _labels(report: ReportData, entry: Entry) -> list[tuple[str, str]]:
         (LabelType.FRAMEWORK, "telemed-bench"),
         (LabelType.LANGUAGE, "python"),
         (LabelType.TAG, entry.outcome.value if entry.outcome is not None else "out of scope"),
-        (LabelType.TAG, "simulated device" if report.simulated else "real device"),
+        (LabelType.TAG, "simulated device" if report.simulated_device else "real device"),
         ("requirement", entry.requirement),
     ]
     return [(str(name), value) for name, value in pairs if value]

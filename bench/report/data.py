@@ -13,7 +13,7 @@ from bench.judge.verdict import Outcome, Verdict
 from bench.requirements.model import Requirement
 from bench.sessions.recording import Recording
 
-WATERMARK = "Simulated device — not a statement of conformity"
+WATERMARK = "Simulated device or instruments — not a statement of conformity"
 
 _OPEN_ENDS = (("FAIL", ""), ("ERROR", " (the bench failed, not the device)"), ("INCONCLUSIVE", ""))
 
@@ -59,6 +59,11 @@ class ReportData:
 
     @property
     def simulated(self) -> bool:
+        """True unless device and instruments are known to be real."""
+        return self.simulated_device or bool(self.simulated_instruments)
+
+    @property
+    def simulated_device(self) -> bool:
         """True unless the device is known to be real: the watermark errs on the safe side."""
         if self.recordings:
             return any(recording.device.simulated for recording in self.recordings)
@@ -68,6 +73,13 @@ class ReportData:
             known = device.get("simulated", device.get("machine"))
             known = bool(known) if known is not None else None
         return self.run.get("simulated", known) is not False
+
+    @property
+    def simulated_instruments(self) -> tuple[str, ...]:
+        """The instruments of the run's laboratory that were simulated, by role."""
+        laboratory = self.run.get("laboratory")
+        found = laboratory.get("simulated") if isinstance(laboratory, Mapping) else None
+        return tuple(str(role) for role in found) if isinstance(found, list) else ()
 
     @property
     def out_of_scope(self) -> tuple[Mapping[str, Any], ...]:

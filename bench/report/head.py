@@ -75,7 +75,7 @@ def device_facts(report: ReportData) -> Pairs:
         ("model", device.get("model")),
         ("version", device.get("version")),
         ("class", device.get("class") or device.get("device_class")),
-        ("kind", "simulated by the bench" if report.simulated else "real device"),
+        ("kind", "simulated by the bench" if report.simulated_device else "real device"),
         ("options", run.get("options") or "none"),
         ("deliberate defects", run.get("defects") or "none"),
     ]
@@ -142,10 +142,15 @@ def limitations(report: ReportData) -> list[str]:
     run = report.run
     kinds = {r.bench for r in report.recordings} or {plain(run.get("bench"))}
     lines = []
-    if report.simulated:
+    if report.simulated_device:
         lines.append(
             "The device is simulated by the bench. The results show that the requirements can be "
             "met and how they are judged; they say nothing about any real product."
+        )
+    if report.simulated_instruments:
+        lines.append(
+            f"Instruments are simulated: {', '.join(report.simulated_instruments)}. What they "
+            "emitted and measured is a model's; no radio signal was there."
         )
     if run.get("defects"):
         lines.append(

@@ -15,6 +15,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from bench.report import head, sessions, view
+from bench.report.coexistence import coexistence_part
 from bench.report.data import WATERMARK, ReportData
 from bench.report.trace import traced
 from bench.report.words import plain
@@ -81,6 +82,7 @@ def _context(report: ReportData) -> Mapping[str, Any]:
         "budgets": view.budgets(report.verdicts),
         "limitations": head.limitations(report),
         **sessions.bench_part(report),
+        **coexistence_part(report, watermark),
     }
 
 

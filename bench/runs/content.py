@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.devices.profile import without_unstated
+from bench.devices.profile import without_radio, without_unstated
 from bench.sessions.codec import to_json
 from bench.sessions.packets import ROW
 from bench.sessions.recording import Recording
@@ -38,7 +38,10 @@ def recording_hash(recording: Recording) -> str:
             "health": recording.health,
         }
     )
-    # What a profile need not say does not enter: runs stored before it could stay as they are.
+    # What need not be said does not enter: runs stored before it could be stay as they are.
+    if not head["schedule"]["exposures"]:
+        del head["schedule"]["exposures"]
+    without_radio(head["device"])
     for stream in head["device"]["streams"]:
         for optional in ("wire", "service"):
             if stream[optional] is None:

@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from bench.devices.defects import traits_of
 from bench.devices.profile import DeviceProfile
+from bench.network.radio.exposure import FLAWLESS, Presented
 from bench.network.scenario import Scenario, Schedule, compile_scenario
 from bench.sessions.packets import PacketTable
 
@@ -42,7 +44,9 @@ class Session:
     """One run of a device through a scenario, with a seed.
 
     ``attempt`` counts from 1: a session is repeated only where the bench failed to deliver its
-    stimulus, and every attempt is kept.
+    stimulus, and every attempt is kept. ``presented``: how the instruments of a laboratory
+    present what the scenario exposes the device's radio to
+    (:func:`bench.network.scenario.interferences`, one for each); empty where it is reckoned.
     """
 
     plan: str
@@ -51,6 +55,7 @@ class Session:
     seed: int
     trial: int = 0
     attempt: int = 1
+    presented: tuple[Presented, ...] = ()
 
     @property
     def id(self) -> str:
@@ -70,7 +75,10 @@ class Session:
 
     def schedule(self) -> Schedule:
         """The absolute schedule of this session."""
-        return compile_scenario(self.scenario, self.seed_of_trial)
+        flawed = self.device.radio is not None and self.device.defects
+        flaws = traits_of(self.device).radio if flawed else FLAWLESS
+        received = [one.reception for one in self.presented]
+        return compile_scenario(self.scenario, self.seed_of_trial, received, flaws)
 
 
 @dataclass(frozen=True, slots=True)

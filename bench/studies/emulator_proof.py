@@ -23,7 +23,7 @@ def prove_emulator(bench: Bench, seed: int) -> tuple[dict[str, Any] | None, str]
         can be trusted: empty, but where the emulator did something else than it was told. That it
         was late is no such reason: lateness is measured in every session.
     """
-    if bench.name != "local":
+    if bench.name == "virtual":
         return None, ""
     from bench.studies.certify import short_proof
 

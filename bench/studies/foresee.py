@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.benches.choose import NAMES
+from bench.benches.choose import packets_of
 from bench.devices.profile import DeviceProfile
 from bench.devices.registry import find_device
-from bench.errors import InputError
 from bench.judge.needs import (
     LONGEST_INTERRUPTION_S,
     TRIAL_SUCCESS,
@@ -139,7 +138,7 @@ def foresee(
     """
     folders, catalogue = plan_folders_of(plans, device), load_catalogue()
     wanted = [catalogue.get(name).id for name in only]
-    name = _bench(bench)
+    name = packets_of(bench)
     profile = find_device(device).with_options(tuple(options))
     candidates = [
         candidate
@@ -149,19 +148,6 @@ def foresee(
     settled = settle(candidates, device=profile, requirements=catalogue, bench=name, effort=effort)
     rows = rows_of(settled, profile, catalogue, effort)
     return Foreseen(" ".join(plans), profile.name, name, effort, rows, settled)
-
-
-def _bench(name: str) -> str:
-    """The bench that a run would take, as far as that can be told without trying it."""
-    if name == "auto":
-        from bench.benches.check import best_bench
-
-        return best_bench()[0]
-    if name not in NAMES:
-        raise InputError(
-            "unknown bench", remedy=f"use one of {', '.join(NAMES)}", field="--bench", value=name
-        )
-    return name
 
 
 def rows_of(

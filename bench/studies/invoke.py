@@ -18,6 +18,7 @@ from bench.judge.verdict import Outcome
 from bench.runs.reader import StoredRun
 
 TESTPLANS = Path(__file__).resolve().parents[2] / "testplans"
+COEXISTENCE, LABORATORY = "coexistence", "simulated-lab"
 ALL = "all"
 """The word for every plan that asks something of a device: its class's and every topic's."""
 
@@ -40,13 +41,18 @@ class Invocation:
     rule: str | None = None
     confidence: str | None = None
     budget: str | None = None
+    coexistence: Path | None = None
     display: str = "live"
 
     def arguments(self, folders: Sequence[Path]) -> list[str]:
         """The words for pytest."""
         words = [*map(str, folders), f"--rootdir={TESTPLANS.parent}", "--import-mode=importlib"]
         words += ["--strict-markers", "-p", "no:terminal", "-p", "no:cacheprovider", "-s"]
-        words += [f"--bench={self.bench}", f"--device={self.device}", f"--seed={self.seed}"]
+        words += [
+            f"--bench={bench_for(self.plans, self.bench)}",
+            f"--device={self.device}",
+            f"--seed={self.seed}",
+        ]
         words += [f"--results={self.results}", f"--bench-display={self.display}"]
         for option, values in (
             ("--only", self.only),
@@ -64,9 +70,15 @@ class Invocation:
             ("--rule", self.rule),
             ("--confidence", self.confidence),
             ("--budget", self.budget),
+            ("--coexistence", self.coexistence),
         ):
             words += [f"{option}={value}"] if value is not None else []
         return words
+
+
+def bench_for(plans: Sequence[str], bench: str) -> str:
+    """``auto`` is the simulated laboratory for a plan that needs instruments, and no other."""
+    return LABORATORY if bench == "auto" and set(plans) == {COEXISTENCE} else bench
 
 
 @dataclass

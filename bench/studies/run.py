@@ -134,7 +134,7 @@ class Run:
         """
         options = self.options
         bench = make_bench(options.bench)
-        _check_machine(options.device)
+        _check_machine(options.device, bench.name)
         self._take(bench)
         try:
             reason = self._settle_bench()
@@ -192,6 +192,7 @@ class Run:
             "budget_s": options.budget_s,
             "catalogue_sha256": self.catalogue.sha256,
             "command": [Path(options.command[0]).name, *options.command[1:]],
+            **_laboratory_of(bench),
         }
 
     def settle_scope(self, candidates: Iterable[Candidate]) -> None:
@@ -369,8 +370,16 @@ class Run:
             self._bench = None
 
 
-def _check_machine(device: DeviceProfile) -> None:
-    """Refuse a device that these benches cannot play, before anything is made."""
+def _laboratory_of(bench: Bench) -> dict[str, Any]:
+    """What stands around the packets, where it is the bench of a laboratory."""
+    describe = getattr(bench, "describe", None)
+    return {} if describe is None else {"laboratory": describe()}
+
+
+def _check_machine(device: DeviceProfile, bench: str) -> None:
+    """Refuse a device that a bench cannot play, before anything is made."""
+    if bench == "lab":
+        return  # it is at the far ends of the interfaces
     if not device.machine:
         raise InputError(
             "a real device needs the lab bench",

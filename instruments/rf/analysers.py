@@ -7,7 +7,7 @@ from typing import ClassVar
 from instruments.rf.generators import equals
 from instruments.visa.channels import Check
 from instruments.visa.errors import BadAnswer, InstrumentError
-from instruments.visa.properties import Command, Instrument, Number, on_off
+from instruments.visa.properties import Choice, Command, Instrument, Number, on_off
 from instruments.visa.readings import Reading, number, numbers
 
 SWEEP_S = 60.0
@@ -46,6 +46,7 @@ class SpectrumAnalyser(Instrument):
     span_hz: Number
     resolution_hz: Number
     reference_dbm: Number
+    detector: Choice
 
     offset: ClassVar[Command]
     sweep: ClassVar[Command]
@@ -132,6 +133,11 @@ class RohdeSchwarzFs(SpectrumAnalyser):
         tolerance=0.01,
         source=f"{_FSW}, Amplitude: DISPlay[:WINDow<n>]:TRACe<t>:Y[:SCALe]:RLEVel",
     )  # fmt: skip
+    detector = Choice(
+        "DET {value}", "DET?",
+        values={"rms": ("RMS",), "positive-peak": ("POS", "POSITIVE")},
+        source=f"{_FSW}, Traces: [SENSe:][WINDow<n>:]DETector<t>[:FUNCtion]",
+    )  # fmt: skip
     continuous = on_off(
         "INIT:CONT {value}", "INIT:CONT?",
         source=f"{_FSW}, Performing Measurements: INITiate<n>:CONTinuous",
@@ -190,6 +196,11 @@ class KeysightX(SpectrumAnalyser):
         ":DISP:WIND:TRAC:Y:RLEV {value}", ":DISP:WIND:TRAC:Y:RLEV?", unit="dBm", low=-170, high=30,
         tolerance=0.01,
         source=f"{_XSA}, AMPTD Y Scale: :DISPlay:WINDow[1]:TRACe:Y[:SCALe]:RLEVel",
+    )  # fmt: skip
+    detector = Choice(
+        ":DET {value}", ":DET?",
+        values={"rms": ("AVER", "AVERAGE"), "positive-peak": ("POS", "POSITIVE")},
+        source=f"{_XSA}, Trace/Detector: [:SENSe]:DETector[:FUNCtion]",
     )  # fmt: skip
 
     offset = Command(

@@ -1,7 +1,8 @@
 """Which generator reaches which port, through what: the part of a bench file that permits need.
 
-``[ports.NAME]`` with ``max_input_dbm``; ``[[paths]]`` with ``from``, ``to``, ``least_loss_db`` and
-``attenuators``; see ``docs/instruments.md``.
+``[ports.NAME]`` with ``max_input_dbm``; ``[[paths]]`` with ``from``, ``to``, ``least_loss_db``,
+``attenuators`` and ``calibration`` (the record of its loss, which permits do not look at); see
+``docs/instruments.md``.
 """
 
 from __future__ import annotations
@@ -71,7 +72,15 @@ def load_wiring(path: FilePath) -> Wiring:
         InputError: a broken file, a path from or to nothing that the file has, or an attenuator
             that is given two tolerances.
     """
-    table = read_toml(path, "the bench file").only((), ("instruments", "ports", "paths"))
+    return wiring_of(read_toml(path, "the bench file").only((), ("instruments", "ports", "paths")))
+
+
+def wiring_of(table: Table) -> Wiring:
+    """The wiring that the tables of a file describe; other tables are left alone.
+
+    Raises:
+        InputError: as :func:`load_wiring`.
+    """
     roles = tuple(table.table("instruments").data)
     ports = {
         name: Port(name, decibels(item.only(("max_input_dbm",)), "max_input_dbm"))
@@ -80,7 +89,7 @@ def load_wiring(path: FilePath) -> Wiring:
     paths: dict[str, tuple[Path, ...]] = {}
     fitted: dict[str, Fitted] = {}
     for item in table.tables("paths"):
-        item.only(("from", "to", "least_loss_db"), ("attenuators",))
+        item.only(("from", "to", "least_loss_db"), ("attenuators", "calibration"))
         generator = item.choice("from", roles)
         inside = item.named("attenuators")
         one = Path(ports[item.choice("to", ports)], decibels(item, "least_loss_db"), tuple(inside))

@@ -80,6 +80,7 @@ class Lab:
         world: what couples them.
         strict: what an instrument does not understand ends the connection.
         tell: is told, as an event, what was refused.
+        beside: what instruments that are not simulated do to the world.
 
     Raises:
         InputError: an instrument cannot be made.
@@ -92,8 +93,10 @@ class Lab:
         *,
         strict: bool = False,
         tell: Tell = lambda event: None,
+        beside: Callable[[], RadioState] = RadioState,
     ) -> None:
         self.world = world or World()
+        self._beside = beside
         self.instruments: dict[str, Subject] = {}
         self.served: dict[str, Served] = {}
         self._described = dict(described)
@@ -114,7 +117,7 @@ class Lab:
 
     def state(self) -> RadioState:
         """What all instruments do to the radio world now."""
-        return joined(one.radio() for one in self.instruments.values())
+        return joined([*(one.radio() for one in self.instruments.values()), self._beside()])
 
     def reception(self, receiver: str) -> Reception:
         """What a receiver makes of what arrives now.

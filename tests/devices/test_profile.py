@@ -258,6 +258,7 @@ def test_what_a_stream_needs_of_a_network_is_read_and_names_no_run_anew():
     changed = replace(robot, streams=(stated, *robot.streams[1:]))
     assert changed.fingerprint != robot.fingerprint
     data = asdict(robot)
+    assert (data.pop("radio"), data.pop("coexistence")) == (None, None)
     for stream in data["streams"]:
         assert (stream.pop("most_delay_s"), stream.pop("most_loss")) == (None, None)
         if stream["carriage"] == "datagram":

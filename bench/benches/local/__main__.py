@@ -1,6 +1,7 @@
 """``python -m bench.benches.local FD PID``: the host process of a :class:`LocalBench`.
 
-``FD`` is its control socket, ``PID`` the main process. Not for people.
+``FD`` is its control socket, ``PID`` the main process; with pairs of physical interfaces behind
+these (``eth1,eth2``) it stays in the present network namespace. Not for people.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ def main() -> None:
     """Enter the namespaces, then serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
     # The namespaces must be entered before numpy or pyroute2 may start a thread.
+    nics = [(pair.split(",")[0], pair.split(",")[1]) for pair in sys.argv[3:]]
     try:
-        privilege = kernel.enter_own_namespaces()
+        privilege = "root" if nics else kernel.enter_own_namespaces()
     except OSError as error:
         sender = Sender(control)
         sender.send({"refused": str(error)})
@@ -26,7 +28,7 @@ def main() -> None:
     kernel.die_with_parent(int(sys.argv[2]))
     from bench.benches.local.host import serve
 
-    serve(control, privilege)
+    serve(control, privilege, nics)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
@@ -15,6 +16,7 @@ from bench.benches.base import BenchError, Sink
 from bench.benches.local.carriage import OPENERS
 from bench.benches.local.channel import Receiver
 from bench.benches.local.collect import Collector
+from bench.benches.local.conductor import Conductor
 from bench.benches.local.emulation import netem_refusal
 from bench.benches.local.layout import LARGEST_PAYLOAD, SIDES, interface
 from bench.benches.local.lease import Lease
@@ -28,6 +30,8 @@ from bench.sessions.recording import Recording, Session
 
 CHANNELS = ("tap", "emulator", "patient", "doctor")
 """The processes of a session."""
+BETWEEN = ("tap", "emulator")
+"""Those between physical interfaces, at whose far ends a real device is."""
 ATTACKED = (*CHANNELS, "attacker")
 """Those of a session with attacks."""
 
@@ -48,9 +52,13 @@ class LocalBench:
         wait_s: how long to wait for another local bench on this host.
         build: what makes the device's sides: ``module:function`` or ``file.py:function``, with
             the signature of :func:`bench.devices.registry.build`.
-    """
+        nics: by link, the physical interfaces of patient and doctor side, of which somebody else
+            has custody; nobody plays a device then.
 
-    name = "local"
+    Attributes:
+        nics: as given; may be filled in until the first session.
+        t0_ns: start of the last session, CLOCK_MONOTONIC.
+    """
 
     def __init__(
         self,
@@ -58,12 +66,20 @@ class LocalBench:
         *,
         wait_s: float = 0.0,
         build: str = "bench.devices.registry:build",
+        nics: Mapping[str, tuple[str, str]] | None = None,
     ) -> None:
+        self.nics = nics
+        self.t0_ns = 0
         self._wanted = backend
         self._build = build
         self._lease = Lease(wait_s)
         self._host: _HostProcess | None = None
         self._backend: Backend | None = None
+
+    @property
+    def name(self) -> str:
+        """``local``, or ``lab`` with physical interfaces."""
+        return "local" if self.nics is None else "lab"
 
     @property
     def backend(self) -> str:
@@ -103,7 +119,7 @@ class LocalBench:
     def _running(self) -> _HostProcess:
         """The host process, started anew where the last one was given up."""
         if self._host is None:
-            self._host = _HostProcess()
+            self._host = _HostProcess((self.nics or {}).values())
             problem = self._host.wait_up()["netem"]
             if self._wanted == "netem" and problem:
                 raise InputError(
@@ -138,8 +154,13 @@ class LocalBench:
             self._host.kill()
             self._host = None
 
-    def run(self, session: Session, sink: Sink) -> Recording:
+    def run(self, session: Session, sink: Sink, conductor: Conductor | None = None) -> Recording:
         """Carry a session out; rows and events go to ``sink`` as they come.
+
+        Args:
+            session: what is carried out.
+            sink: where it is told.
+            conductor: commands the changes of a link while the session runs.
 
         Raises:
             InputError: the device cannot run on this bench, or netem, which was asked for, would
@@ -147,11 +168,16 @@ class LocalBench:
             BenchError: a process of the bench failed; its traceback is in the message.
             OSError: a capture file could not be written.
         """
-        check_device(session.device)
+        nics = () if self.nics is None else _ends(self.nics, session)
+        if not nics:
+            check_device(session.device)
         host = self._running()
         backend = self._backend_for(session)
         try:
-            return _carry_out(host, session, sink, backend, self._build)
+            recording, self.t0_ns = _carry_out(
+                host, session, sink, backend, self._build, conductor, nics
+            )
+            return recording
         except BaseException:
             self._drop_host()
             raise
@@ -177,9 +203,16 @@ def check_device(device: DeviceProfile) -> None:
 
 
 def _carry_out(
-    host: _HostProcess, session: Session, sink: Sink, backend: Backend, build: str
-) -> Recording:
-    channels = ATTACKED if attacks_of(session.schedule().actions) else CHANNELS
+    host: _HostProcess,
+    session: Session,
+    sink: Sink,
+    backend: Backend,
+    build: str,
+    conductor: Conductor | None,
+    nics: tuple[tuple[str, str], ...],
+) -> tuple[Recording, int]:
+    attacked = bool(attacks_of(session.schedule().actions))
+    channels: tuple[str, ...] = BETWEEN if nics else ATTACKED if attacked else CHANNELS
     with contextlib.ExitStack() as stack:
         near: dict[str, socket.socket] = {}
         far: dict[str, socket.socket] = {}
@@ -195,11 +228,29 @@ def _carry_out(
                 if path is not None:
                     captures[side] = sent.enter_context(open(path, "wb", buffering=0))
                     captures[side].write(_capture_header(session, side))
-            request = Request(session, backend, build, channels, tuple(captures))
+            live = None if conductor is None else conductor.live
+            request = Request(session, backend, build, channels, tuple(captures), live, nics)
             fds = [sock.fileno() for sock in far.values()]
             fds += [file.fileno() for file in captures.values()]
             send_request(host.control, request, fds)
-        return Collector(session, sink, host, near, backend).run()
+        bench = "lab" if nics else "local"
+        collector = Collector(session, sink, host, near, backend, conductor, bench)
+        return collector.run(), collector.t0_ns
+
+
+def _ends(nics: Mapping[str, tuple[str, str]], session: Session) -> tuple[tuple[str, str], ...]:
+    """The interfaces of a session's links.
+
+    Raises:
+        BenchError: it has a link without interfaces, or asks for hands that nobody has here.
+    """
+    missing = [link for link in session.scenario.links if link not in nics]
+    if missing:
+        raise BenchError(f"no network interfaces are named for the link {', '.join(missing)}")
+    actions = sorted({action.name for action in session.scenario.actions})
+    if actions:
+        raise BenchError(f"nobody here can do to a real device: {', '.join(actions)}")
+    return tuple(nics[link] for link in session.scenario.links)
 
 
 def _capture_header(session: Session, side: Side) -> bytes:
@@ -210,7 +261,7 @@ def _capture_header(session: Session, side: Side) -> bytes:
 class _HostProcess:
     """The host process, from the main process's side."""
 
-    def __init__(self) -> None:
+    def __init__(self, nics: Iterable[tuple[str, str]] = ()) -> None:
         self.privilege = ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self.control, theirs = socket.socketpair()
@@ -223,6 +274,7 @@ class _HostProcess:
                     "bench.benches.local",
                     str(theirs.fileno()),
                     str(os.getpid()),
+                    *(",".join(pair) for pair in nics),
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

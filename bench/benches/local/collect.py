@@ -14,9 +14,13 @@ from numpy.typing import NDArray
 
 from bench.benches.base import BenchError, Sink
 from bench.benches.live import LiveView
-from bench.benches.local.channel import Incoming, Receiver
+from bench.benches.local.channel import Incoming, Receiver, Sender
+from bench.benches.local.conductor import Conductor
 from bench.benches.local.summary import applied_changes, health
+from bench.network.impairment import Direction, Impairment
 from bench.network.scenario import Schedule
+from bench.sessions.codec import to_json
+from bench.sessions.exposing import exposure_events
 from bench.sessions.packets import NO_LINK, ROW, TAPS, merge
 from bench.sessions.recording import Event, Recording, Session
 from bench.units import NS_PER_S
@@ -49,6 +53,8 @@ class Collector:
         host: the host process that was asked.
         channels: this end of the channel to every process of the session, by name.
         backend: what emulates the links.
+        conductor: commands changes while the session runs; when it did is told at the end.
+        bench: as the recording says.
     """
 
     def __init__(
@@ -58,7 +64,12 @@ class Collector:
         host: HostLink,
         channels: Mapping[str, socket.socket],
         backend: str,
+        conductor: Conductor | None = None,
+        bench: str = "local",
     ) -> None:
+        self._bench = bench
+        self._conductor = conductor
+        self._orders = Sender(channels["emulator"]) if conductor is not None else None
         self._session = session
         self._schedule: Schedule = session.schedule()
         self._sink = sink
@@ -70,6 +81,7 @@ class Collector:
         self._rows: list[NDArray[np.void]] = []
         self._events: list[Event] = []
         self._steps = list(self._schedule.windows)
+        self._exposures = list(exposure_events(session, self._schedule))
         self._live = LiveView(session, self._schedule)
         self._t0_ns: int | None = None
         self._ended = False
@@ -78,6 +90,12 @@ class Collector:
         for name, sock in channels.items():
             self._selector.register(sock, selectors.EVENT_READ, name)
         self._selector.register(host.control, selectors.EVENT_READ, None)
+
+    @property
+    def t0_ns(self) -> int:
+        """The session's start, CLOCK_MONOTONIC; once it has started."""
+        assert self._t0_ns is not None, "it has not started"
+        return self._t0_ns
 
     def run(self) -> Recording:
         """Wait for everything, with a deadline.
@@ -101,7 +119,9 @@ class Collector:
 
     def _from_host(self, said: dict[str, Any]) -> None:
         if "started" in said:
-            self._t0_ns = said["started"]
+            self._t0_ns = int(said["started"])
+            if self._conductor is not None:
+                self._conductor.begin(self._t0_ns, self._order)
         elif "died" in said:
             self._died = (said["died"], said["status"], time.monotonic())
         elif "ended" in said:
@@ -135,6 +155,11 @@ class Collector:
         if "done" in data:
             self._done[name] = data["done"]
 
+    def _order(self, link: str, direction: Direction, at_ns: int, state: Impairment) -> None:
+        """Called by the conductor's thread, the only one that writes to the emulator."""
+        assert self._orders is not None
+        self._orders.send({"change": [link, direction, at_ns, to_json(state)]})
+
     def _packets(self, rows: NDArray[np.void]) -> None:
         rows = rows[(rows["t_ns"] >= 0) & (rows["t_ns"] <= self._schedule.end_ns)]
         if len(rows):
@@ -151,16 +176,24 @@ class Collector:
         if self._t0_ns is None:
             return
         now_ns = time.monotonic_ns() - self._t0_ns
-        while self._steps and self._steps[0].start_ns <= now_ns:
-            step = self._steps.pop(0)
-            value = {"name": step.name, "role": step.role}
-            self._event(Event(step.start_ns, "bench", "bench", "step", value))
+        if self._conductor is None:
+            self._tell_until(now_ns)
         progress = self._live.progress(now_ns)
         if progress is not None:
             self._sink.progress(progress)
 
+    def _tell_until(self, now_ns: int) -> None:
+        while self._steps and self._steps[0].start_ns <= now_ns:
+            step = self._steps.pop(0)
+            value = {"name": step.name, "role": step.role}
+            self._event(Event(step.start_ns, "bench", "bench", "step", value))
+        while self._exposures and self._exposures[0].t_ns <= now_ns:
+            self._event(self._exposures.pop(0))
+
     def _check(self, began: float) -> None:
         now = time.monotonic()
+        if self._conductor is not None and self._conductor.problem:
+            raise BenchError(self._conductor.problem)
         if self._died is not None and now - self._died[2] > _LAST_WORDS_S:
             name, status, _ = self._died
             how = f"signal {-status}" if status < 0 else f"status {status}"
@@ -182,12 +215,17 @@ class Collector:
             raise BenchError(f"the session did not end: no report from {', '.join(waiting)}")
 
     def _recording(self) -> Recording:
+        if self._conductor is not None:
+            self._session, self._schedule = self._conductor.end()
+            self._steps = list(self._schedule.windows)
+            self._exposures = list(exposure_events(self._session, self._schedule))
+            self._tell_until(self._schedule.end_ns)
         # Stable: what one side says about one instant stays in the order in which it said it.
         events = sorted(self._events, key=lambda event: (event.t_ns, event.side))
         return Recording(
             session_id=self._session.id,
             scenario=self._session.scenario.name,
-            bench="local",
+            bench=self._bench,
             backend=self._backend,
             device=self._session.device,
             schedule=self._schedule,

@@ -4,33 +4,47 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import time
 from collections.abc import Sequence
 
-from bench.benches.local.channel import Sender
+from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.layout import Wire
-from bench.benches.local.protocol import Backend
+from bench.benches.local.nics import Handover
+from bench.benches.local.protocol import Backend, Live
 from bench.errors import InputError
+from bench.network.impairment import Direction, Impairment
 from bench.network.scenario import Schedule
+from bench.sessions.codec import from_json
 from bench.units import NS_PER_S
 from instruments.emulators import timing
-from instruments.emulators.base import Emulator, EmulatorError, LinkPlan
+from instruments.emulators.base import Changes, Emulator, EmulatorError, LinkPlan
 from instruments.emulators.forwarder import Options
 from instruments.emulators.userspace import UserspaceEmulator
 
+_READ_BYTES = 1 << 16
 _PRIORITY = 2
 """Above the agents: a packet that is due must not wait for a device that computes."""
 
 
-def link_plans(wires: Sequence[Wire], schedule: Schedule, seed: int) -> tuple[LinkPlan, ...]:
-    """One plan per link."""
+def link_plans(
+    wires: Sequence[Wire], schedule: Schedule, seed: int, live: Live | None = None
+) -> tuple[LinkPlan, ...]:
+    """One plan per link; what is commanded ``live`` is not in it."""
+
+    def of(link: str, direction: Direction) -> Changes:
+        known = schedule.of(link, direction)
+        if live is None or link != live.link:
+            return known
+        return tuple(change for change in known if change[0] < live.from_ns)
+
     return tuple(
         LinkPlan(
             link=schedule.links[wire.link],
             patient_ifname=wire.patient_end,
             doctor_ifname=wire.doctor_end,
-            to_patient=schedule.of(schedule.links[wire.link], "to-patient"),
-            to_doctor=schedule.of(schedule.links[wire.link], "to-doctor"),
+            to_patient=of(schedule.links[wire.link], "to-patient"),
+            to_doctor=of(schedule.links[wire.link], "to-doctor"),
             seed=seed,
         )
         for wire in wires
@@ -65,9 +79,18 @@ def make_emulator(backend: Backend) -> Emulator:
 
 
 def emulate(
-    backend: Backend, plans: Sequence[LinkPlan], t0_ns: int, end_ns: int, sender: Sender
+    backend: Backend,
+    plans: Sequence[LinkPlan],
+    t0_ns: int,
+    end_ns: int,
+    sender: Sender,
+    orders: socket.socket | None = None,
+    handover: Handover | None = None,
 ) -> None:
     """Run the emulator for a whole session; messages ``ready``, then ``done`` with its report.
+
+    ``orders``: where messages ``change`` come from while it runs: link, direction, time, state.
+    ``handover``: with whoever joins the links before and after.
 
     Raises:
         EmulatorError: the emulator failed or lost one of its processes.
@@ -79,13 +102,40 @@ def emulate(
     emulator.start(plans, t0_ns)
     for pid in getattr(emulator, "pids", ()):
         timing.prefer_timing(_PRIORITY, pid)
+    if handover is not None:
+        handover.take()
     sender.send({"ready": time.monotonic_ns()})
-    _sleep_until(t0_ns + end_ns, getattr(emulator, "pids", ()))
+    follow = None if orders is None else _Orders(orders, emulator)
+    _sleep_until(t0_ns + end_ns, getattr(emulator, "pids", ()), follow)
+    if handover is not None:
+        handover.wait_released()
     sender.send({"done": emulator.stop().to_json()})
 
 
-def _sleep_until(end_ns: int, pids: Sequence[int]) -> None:
-    """Sleep until ``end_ns`` (CLOCK_MONOTONIC), or until one of the processes ends.
+class _Orders:
+    """Changes that are commanded while the emulator runs."""
+
+    def __init__(self, sock: socket.socket, emulator: Emulator) -> None:
+        self.sock, self._emulator, self._receiver = sock, emulator, Receiver()
+
+    def take(self) -> None:
+        """Carry out what has come.
+
+        Raises:
+            EmulatorError: whoever gives the orders is gone.
+            InputError: a change lies before one that is known.
+        """
+        data = self.sock.recv(_READ_BYTES)
+        if not data:
+            raise EmulatorError("nobody commands the changes any more")
+        for message in self._receiver.feed(data):
+            link, direction, at_ns, state = message.data["change"]
+            impairment = from_json(Impairment, state, file="the channel", field="change")
+            self._emulator.change(link, direction, impairment, at_ns)
+
+
+def _sleep_until(end_ns: int, pids: Sequence[int], orders: _Orders | None = None) -> None:
+    """Sleep until ``end_ns`` (CLOCK_MONOTONIC), follow orders; or until a process ends.
 
     Raises:
         EmulatorError: one of the processes ended.
@@ -95,8 +145,13 @@ def _sleep_until(end_ns: int, pids: Sequence[int]) -> None:
     try:
         for fd in fds:
             poll.register(fd, select.POLLIN)
+        if orders is not None:
+            poll.register(orders.sock, select.POLLIN)
         while (left_ns := end_ns - time.monotonic_ns()) > 0:
-            if poll.poll(left_ns * 1000 / NS_PER_S + 1):
+            came = [fd for fd, _ in poll.poll(left_ns * 1000 / NS_PER_S + 1)]
+            if orders is not None and orders.sock.fileno() in came:
+                orders.take()
+            if any(fd in fds for fd in came):
                 raise EmulatorError("a process of the emulator ended in the middle of the session")
     finally:
         for fd in fds:

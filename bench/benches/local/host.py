@@ -29,6 +29,7 @@ from bench.benches.local.carriage.credentials import identities
 from bench.benches.local.channel import Sender
 from bench.benches.local.emulation import emulate, link_plans, netem_problem
 from bench.benches.local.layout import SIDES
+from bench.benches.local.nics import Ends, Handover, Joined, Nics
 from bench.benches.local.protocol import Request, receive_request
 from bench.benches.local.ring import PacketRing
 from bench.benches.local.tap import Streams, Tap, TapPoint
@@ -37,6 +38,7 @@ from bench.devices.carriages import PLAIN
 from bench.network.attacks import attack_of, attacks_of
 from bench.network.scenario import Schedule, Side
 from bench.sessions.packets import TAPS
+from bench.units import NS_PER_S
 from instruments.emulators import timing
 
 LEAD_NS = 500_000_000
@@ -72,12 +74,16 @@ class Host:
         self._out = Sender(control)
         self._ipr = IPRoute()
         self._serial = 0
+        self._joined: Joined | None = None
 
-    def serve(self, privilege: str) -> None:
+    def serve(self, privilege: str, nics: Ends = ()) -> None:
         """Say what this host can do, then carry out requests."""
         try:
-            # Some hosts grant a user namespace and then none of its rights.
-            Topology(self._ipr, 1, self._serial).close()
+            if nics:
+                self._joined = Joined(nics)
+                self._joined.join()
+            else:  # Some hosts grant a user namespace and then none of its rights.
+                Topology(self._ipr, 1, self._serial).close()
         except Exception as error:
             self._say({"refused": f"{type(error).__name__}: {error}"})
             return
@@ -102,8 +108,12 @@ class Host:
         session = _Session(request, fds, self._ipr, self._serial, self._control)
         try:
             self._say({"started": session.start()})
+            if self._joined is not None and session.taken():
+                self._joined.leave()
             self._say({"ended": self._wait(session)})
         finally:
+            if self._joined is not None:
+                self._joined.join()
             session.close()
 
     def _wait(self, session: _Session) -> dict[str, int]:
@@ -114,7 +124,7 @@ class Host:
             poll.register(fd, select.EPOLLIN)
         statuses = {}
         while pids:
-            for fd, _ in poll.poll():
+            for fd, _ in poll.poll(self._pause_s(session)):
                 if fd not in pids:
                     # No request comes while one is carried out: the main process is gone.
                     os._exit(0)
@@ -126,6 +136,17 @@ class Host:
                     self._say({"died": name, "status": status})
         poll.close()
         return statuses
+
+    def _pause_s(self, session: _Session) -> float | None:
+        """How long to wait for children; at a session's end its links are joined again."""
+        if self._joined is None:
+            return None
+        left_s = session.left_s()
+        if left_s <= 0:
+            self._joined.join()
+            session.release()
+            return None
+        return left_s
 
 
 class _Session:
@@ -150,13 +171,18 @@ class _Session:
         self._schedule: Schedule = request.session.schedule()
         self._attacks = attacks_of(self._schedule.actions)
         links = len(self._schedule.links)
-        self._topology = Topology(ipr, links, serial, attacked=bool(self._attacks))
+        self._topology: Topology | Nics = (
+            Nics(request.nics)
+            if request.nics
+            else Topology(ipr, links, serial, attacked=bool(self._attacks))
+        )
         self._rings: dict[Side, list[PacketRing]] = {
             side: self._topology.rings(side) for side in SIDES
         }
         # Made before the fork, and gone with the session: no file ever holds a private key.
-        self._identities = identities(request.session.device.name)
+        self._identities = {} if request.nics else identities(request.session.device.name)
         self._t0_ns = 0
+        self._handover = Handover() if request.nics else None
         self.pids: dict[int, str] = {}
 
     def start(self) -> int:
@@ -165,6 +191,11 @@ class _Session:
         Returns:
             The session's start, CLOCK_MONOTONIC in ns.
         """
+        if self._request.nics:
+            self._t0_ns = time.monotonic_ns() + 2 * LEAD_NS
+            self._fork("tap", self._tap)
+            self._fork("emulator", self._emulate)
+            return self._t0_ns
         build = load(self._request.build)
         hands = self._start_hands() if self._attacks else None
         slow = carriage.load(s.carriage for s in self._request.session.device.active_streams)
@@ -243,8 +274,9 @@ class _Session:
         attacking.run(self._schedule.end_ns)
 
     def _tap(self, sender: Sender) -> None:
+        nic = bool(self._request.nics)
         points = [
-            TapPoint(ring, TAPS.index(side), link, link, self._captures.get(side))
+            TapPoint(ring, TAPS.index(side), link, link, self._captures.get(side), nic)
             for side in SIDES
             for link, ring in enumerate(self._rings[side])
         ]
@@ -252,13 +284,31 @@ class _Session:
         known = [(s.name, s.port, s.code, s.carriage) for s in device.streams]
         if self._attacks:  # further clients have no session of a carriage with the device
             known += [(*each[:3], PLAIN) for each in known if each[3] == "dtls"]
-        streams = Streams.of(known)
+        streams = Streams.of(known) if device.simulated else Streams.declared(device)
         Tap(points, streams, sender, self._t0_ns).run(self._schedule.end_ns)
 
     def _emulate(self, sender: Sender) -> None:
         seed = self._request.session.seed_of_trial
-        plans = link_plans(self._topology.wires, self._schedule, seed)
-        emulate(self._request.backend, plans, self._t0_ns, self._schedule.end_ns, sender)
+        live = self._request.live
+        plans = link_plans(self._topology.wires, self._schedule, seed, live)
+        orders = None if live is None else self._channels["emulator"]
+        end_ns, handover = self._schedule.end_ns, self._handover
+        emulate(self._request.backend, plans, self._t0_ns, end_ns, sender, orders, handover)
+
+    def taken(self) -> bool:
+        """Whether the session's emulator has the links, before its start."""
+        return self._handover is not None and self._handover.wait_taken(
+            (self._t0_ns - time.monotonic_ns()) / NS_PER_S
+        )
+
+    def left_s(self) -> float:
+        """Until its end, s."""
+        return (self._t0_ns + self._schedule.end_ns - time.monotonic_ns()) / NS_PER_S
+
+    def release(self) -> None:
+        """Somebody else has the links again; once is enough."""
+        if self._handover is not None:
+            self._handover.release()
 
     def reap(self, pid: int) -> tuple[str, int]:
         """Name and exit status of child ``pid``, which has ended or is about to."""
@@ -277,10 +327,15 @@ class _Session:
             channel.close()
         for fd in self._captures.values():
             os.close(fd)
+        if self._handover is not None:
+            self._handover.close()
         self._topology.close()
 
 
-def serve(control: socket.socket, privilege: str) -> None:
-    """Serve the main process at the other end of ``control`` until it is gone."""
+def serve(control: socket.socket, privilege: str, nics: Ends = ()) -> None:
+    """Serve the main process at the other end of ``control`` until it is gone.
+
+    ``nics``: physical interfaces of this namespace, by pairs, in the place of its own.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Host(control).serve(privilege)
+    Host(control).serve(privilege, nics)

@@ -20,12 +20,22 @@ _MOST_FDS = 64
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """A link whose changes from ``from_ns`` on are commanded while the session runs."""
+
+    link: str
+    from_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One session to carry out.
 
     ``build``: ``module:function`` or ``file.py:function`` that makes an endpoint. ``channels``:
     a process of the session for each, and the socket that comes with the request. ``captures``:
-    the sides whose capture files come behind them.
+    the sides whose capture files come behind them. ``live``: what the emulator is told later, as
+    messages ``change`` on its channel. ``nics``: per link the interfaces of patient and
+    doctor side, where these are physical: nobody plays the device then.
     """
 
     session: Session
@@ -33,6 +43,8 @@ class Request:
     build: str
     channels: tuple[str, ...]
     captures: tuple[Side, ...]
+    live: Live | None = None
+    nics: tuple[tuple[str, str], ...] = ()
 
 
 def send_request(sock: socket.socket, request: Request, fds: Sequence[int]) -> None:

@@ -68,9 +68,10 @@ def health(done: Mapping[str, Report]) -> Health:
     ``link/direction/figure`` or, of what a carriage met, ``side/stream/fault``.
     """
     tap, directions = done["tap"], done["emulator"]["directions"]
-    own = {side: done[side]["send_errors"] + done[side]["receive_drops"] for side in SIDES}
+    played = [side for side in SIDES if side in done]  # a real device reports nothing here
+    own = {side: done[side]["send_errors"] + done[side]["receive_drops"] for side in played}
     counters = {f"tap/{key}": value for key, value in tap.items()}
-    for side in SIDES:
+    for side in played:
         counters |= {f"{side}/{key}": done[side][key] for key in _AGENT_COUNTERS}
         counters |= {f"{side}/{key}": n for key, n in done[side].get("faults", {}).items()}
     for report in directions:
@@ -105,7 +106,7 @@ def _notes(done: Mapping[str, Report], own: Mapping[Side, int]) -> Iterable[str]
         for key, words in _ATTACKER_FAULTS:
             if done["attacker"][key]:
                 yield f"{done['attacker'][key]} {words}"
-    for side in SIDES:
+    for side in own:
         report = done[side]
         if own[side]:
             yield f"{own[side]} packets lost in the sockets of the {side} side"

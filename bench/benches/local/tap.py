@@ -21,7 +21,8 @@ from bench.captures.reader import SLACK
 from bench.captures.recognise import NO_RULE, recognise
 from bench.captures.rules import StreamRule
 from bench.devices.carriages import PLAIN
-from bench.devices.rules import overhead_rules, wire_rule
+from bench.devices.profile import DeviceProfile
+from bench.devices.rules import overhead_rules, rules_of, wire_rule
 from bench.sessions.packets import ROW, TAPS
 
 _READINGS, _MOST_READINGS, _TIGHT_NS = 5, 50, 100_000
@@ -39,7 +40,8 @@ class TapPoint:
     """One interface that is watched.
 
     ``capture``: descriptor of its capture file, or ``None``; ``interface``: its number in that
-    file; ``tap`` and ``link``: as in a row.
+    file; ``tap`` and ``link``: as in a row. ``nic``: a physical interface at which the bench itself
+    stands: what it receives comes from its side, and what it sends goes there.
     """
 
     ring: PacketRing
@@ -47,15 +49,20 @@ class TapPoint:
     link: int
     interface: int
     capture: int | None
+    nic: bool = False
 
 
 class Look(NamedTuple):
-    """What one look into one ring gave; ``epoch_ns``: the session's start on the stamps' clock."""
+    """What one look into one ring gave; ``epoch_ns``: the session's start on the stamps' clock.
+
+    ``nic``: as of the tap point.
+    """
 
     frames: Frames
     tap: int
     link: int
     epoch_ns: int
+    nic: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +89,12 @@ class Streams:
                 for rule in overhead_rules(name, port, carriage)
             ),
         )
+
+    @classmethod
+    def declared(cls, device: DeviceProfile) -> Streams:
+        """Those of a real device, from what its profile says of their packets on the wire."""
+        codes = np.array([stream.code for stream in device.streams], dtype=np.uint8)
+        return cls(rules_of(device), codes)
 
 
 class Seen(NamedTuple):
@@ -126,6 +139,11 @@ def rows_of(looks: Sequence[Look], streams: Streams) -> Seen:
     rows["link"] = np.repeat([look.link for look in looks], counts)[place]
     # The patient side is address 1 of every link, the doctor side 2.
     rows["direction"] = buffer[part.start[known] + _TO] != 1
+    nic = np.repeat([look.nic for look in looks], counts)[place]
+    if nic.any():
+        outgoing = np.concatenate([look.frames.outgoing for look in looks])[place]
+        to_doctor = (rows["tap"] == TAPS.index("patient")) != outgoing
+        rows["direction"] = np.where(nic, to_doctor, rows["direction"])
     rows["stream"] = streams.codes[rule[known]]
     rows["seq"] = number[known]
     rows["size"] = part.size[known]
@@ -257,7 +275,7 @@ class Tap:
             while (frames := point.ring.take()) is not None:
                 self._packets += len(frames.stamps_ns)
                 epoch = offset + self._t0_ns
-                self._looks.append(Look(frames, point.tap, point.link, epoch))
+                self._looks.append(Look(frames, point.tap, point.link, epoch, point.nic))
                 if point.capture is not None:
                     kept.setdefault(point.capture, []).append((point.interface, frames))
         for fd, taken in kept.items():

@@ -14,6 +14,7 @@ from bench.devices.defects import (
     motion,
     operation,
     picture,
+    radio,
     rates,
     records,
     security,
@@ -38,6 +39,7 @@ _TOPICS = (
     audit,
     security,
     imaging,
+    radio,
 )
 
 DEFECTS: Mapping[str, Defect] = {

@@ -12,6 +12,7 @@ from bench.errors import InputError
 from bench.network.library import (
     audit,
     basic,
+    coexistence,
     monitoring,
     operation,
     picture,
@@ -24,7 +25,6 @@ from bench.network.library import (
 from bench.network.library.basic import null_path as null_path
 from bench.network.library.basic import steady as steady
 from bench.network.library.parts import SETTLE_S as SETTLE_S
-from bench.network.library.places import VISITS as VISITS
 from bench.network.library.places import Visit as Visit
 from bench.network.scenario import Scenario
 
@@ -39,7 +39,11 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     **worst_case.SCENARIOS,
     **security.SCENARIOS,
     **places.SCENARIOS,
+    **coexistence.SCENARIOS,
 }
+
+VISITS: Mapping[str, Callable[[Visit], Scenario]] = {**places.VISITS, **coexistence.VISITS}
+"""Scenarios that suit themselves to what a device states."""
 
 
 def find_scenario(name: str) -> Scenario:

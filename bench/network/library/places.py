@@ -19,6 +19,7 @@ from bench.network.events import (
 from bench.network.impairment import DIRECTIONS
 from bench.network.library.parts import link_state, recover, settle, usual_links
 from bench.network.profiles import LinkProfile, load_profiles
+from bench.network.radio.exposure import Exposure, Radio
 from bench.network.scenario import Action, Disturbance, LinkState, Scenario, Segment, Step
 
 ACCESS = {
@@ -60,7 +61,9 @@ class Visit:
     ``use_s``: how long its slowest stream takes to show its limits, in s. ``rest_s``: until what
     was on its way at the end must have come, in s. ``methods``: the access methods that it has;
     empty for all. ``delay_s``, ``loss``, ``rate_bps``: the envelope of the sites that it is for;
-    a place outside of it is seen for the shortest time only.
+    a place outside of it is seen for the shortest time only. ``radio``, ``environment``,
+    ``recovery_s``: of the device, with the signals that it is expected to bear, and how long it
+    may take to recover from one.
     """
 
     use_s: float = USE_S
@@ -69,6 +72,9 @@ class Visit:
     delay_s: float = math.inf
     loss: float = 1.0
     rate_bps: float = 0.0
+    radio: Radio | None = None
+    environment: tuple[Exposure, ...] = ()
+    recovery_s: float = 1.0
 
     def holds(self, profile: LinkProfile) -> bool:
         """Whether both directions of a network lie within the envelope."""

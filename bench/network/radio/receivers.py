@@ -52,6 +52,7 @@ def _br(c_i_db: float, bits: float) -> float:
 
 
 _LTE_HZ = 18e6
+_NR_HZ = 273 * 12 * 30e3
 
 
 def _lte(sinr_db: float, bits: float) -> float:
@@ -87,6 +88,15 @@ TECHNOLOGIES: Mapping[str, Technology] = MappingProxyType(
             lambda sinr_db: _LTE_HZ * error_rates.lte_efficiency_bps_hz(sinr_db),
             1e-3,
         ),
+        "nr-100mhz": Technology(
+            _NR_HZ,
+            4.4 * _NR_HZ,
+            None,
+            _lte,
+            "3GPP TR 36.942, A.2, over 273 resource blocks of 30 kHz (3GPP TS 38.101-1, 5.3.2)",
+            lambda sinr_db: _NR_HZ * error_rates.lte_efficiency_bps_hz(sinr_db),
+            0.5e-3,
+        ),
     }
 )
 """The technologies whose published figures the tests hold."""
@@ -102,6 +112,7 @@ class Receiver:
         wanted: the source whose signal it wants.
         noise_figure_db: of the receiver.
         packet_bytes: of the packets that it receives.
+        excess_db: interference counts for so much more than in a receiver as it should be.
     """
 
     technology: str
@@ -109,6 +120,7 @@ class Receiver:
     wanted: str
     noise_figure_db: float = 6.0
     packet_bytes: int = 20
+    excess_db: float = 0.0
 
 
 class Came(Protocol):
@@ -171,7 +183,7 @@ def receive(receiver: Receiver, came: tuple[Came, ...]) -> Reception:
     noise = noise_dbm(technology.bandwidth_hz, receiver.noise_figure_db)
     wanted = [one.emission for one in came if one.source == receiver.wanted]
     others = [one.emission for one in came if one.source != receiver.wanted]
-    levels = [counted_dbm(technology, receiver, one) for one in others]
+    levels = [counted_dbm(technology, receiver, one) + receiver.excess_db for one in others]
     interference = summed_dbm(levels)
     if not wanted:
         return Reception(None, interference, noise, None, None, 1.0, 0.0)

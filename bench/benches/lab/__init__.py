@@ -1,0 +1,1 @@
+"""The lab bench: instruments of a bench file around sessions of packets."""

@@ -1,0 +1,217 @@
+"""The lab bench: a bench of packets, with the instruments of a bench file around it."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from bench.benches.base import BenchError, Sink
+from bench.benches.lab.acceptance import acceptances, standing
+from bench.benches.lab.alarms import Alarms
+from bench.benches.lab.chapters import Chapters
+from bench.benches.lab.file import BenchFile, load_bench_file
+from bench.benches.lab.laboratory import Laboratory
+from bench.benches.lab.presenting import present
+from bench.benches.virtual import VirtualBench
+from bench.errors import InputError
+from bench.network.scenario import interferences
+from bench.sessions.instruments import ALARMS, instruments_event
+from bench.sessions.recording import Event, Recording, Session
+from instruments.visa.errors import Busy, InstrumentError
+
+if TYPE_CHECKING:
+    from bench.benches.local.bench import LocalBench
+
+
+class LabBench:
+    """Runs sessions in a laboratory. ``name`` is that of the bench that carries the packets.
+
+    ``lab``: between physical interfaces, at whose far ends a real device is; its alarms come from
+    an adapter.
+
+    With packets on a virtual clock everything that a scenario exposes the device's radio to is
+    presented and measured before the session, step by step; the link then gets what the radio in
+    the laboratory's world received. Real packets are exposed while they flow: the same is rehearsed
+    before, and presented again when it is due (:mod:`bench.benches.lab.conducting`).
+
+    Args:
+        file: a bench file, or its path.
+    """
+
+    def __init__(self, file: BenchFile | Path) -> None:
+        self.file = load_bench_file(file) if isinstance(file, Path) else file
+        self._packets = _packet_bench(self.file)
+        self._transcript = Chapters()
+        self._laboratory: Laboratory | None = None
+        self._alarms: Alarms | None = None
+        self._stack = ExitStack()
+
+    @property
+    def name(self) -> str:
+        """``virtual``, ``local`` or ``lab``: what its packets are."""
+        return self._packets.name
+
+    @property
+    def backend(self) -> str:
+        """What emulates the network."""
+        return self._packets.backend
+
+    @property
+    def laboratory(self) -> Laboratory:
+        """The laboratory, while the bench is entered."""
+        assert self._laboratory is not None, "the bench is not entered"
+        return self._laboratory
+
+    def __enter__(self) -> Self:
+        """Take the laboratory and the bench of its packets.
+
+        Raises:
+            InputError: they cannot be had, or somebody else has them.
+            BenchError: an instrument cannot be used.
+        """
+        with ExitStack() as stack:
+            laboratory = Laboratory(self.file, self._transcript)
+            try:
+                stack.enter_context(laboratory)
+            except Busy as error:
+                raise InputError(
+                    f"cannot be taken: {error}", remedy="wait for the other run, or end it",
+                    field="--bench", value=str(self.file.path),
+                ) from error  # fmt: skip
+            except InstrumentError as error:
+                raise BenchError(f"the laboratory cannot be used: {error}") from error
+            self._join(stack)
+            self._laboratory = laboratory
+            self._stack = stack.pop_all()
+        return self
+
+    def _join(self, stack: ExitStack) -> None:
+        """Take what carries the packets: with physical interfaces these, and the alarms."""
+        if self.file.packets == "links":
+            from instruments.emulators.base import EmulatorError
+            from instruments.emulators.custody import Custody
+
+            found = {name: link.ifnames() for name, link in self.file.links.items()}
+            assert not isinstance(self._packets, VirtualBench)
+            self._packets.nics = found
+            names = [name for pair in found.values() for name in pair]
+            try:
+                stack.enter_context(Custody(names))
+            except EmulatorError as error:
+                raise BenchError(f"the interfaces cannot be used: {error}") from error
+        if self.file.alarms is not None:
+            self._alarms = stack.enter_context(Alarms(self.file.alarms))
+        stack.enter_context(self._packets)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Make the laboratory safe and give everything back.
+
+        Raises:
+            BenchError: an instrument could not be made safe.
+        """
+        self._laboratory = None
+        try:
+            self._stack.__exit__(kind, value, trace)
+        except InstrumentError as error:
+            raise BenchError(f"THE LABORATORY MAY NOT BE SAFE: {error}") from error
+
+    def describe(self) -> dict[str, Any]:
+        """The laboratory, for run.json: plain data, the same for every worker of a run."""
+        return {
+            "title": self.file.title,
+            "file": self.file.path.name,
+            "sha256": hashlib.sha256(self.file.path.read_bytes()).hexdigest(),
+            "method": self.file.method,
+            "shielded_enclosure": self.file.enclosure or None,
+            "simulated": sorted(self.file.simulated),
+            "instruments": self._instruments(),
+        }
+
+    def _instruments(self) -> list[dict[str, Any]]:
+        return standing(self.laboratory, acceptances(self.file.path))
+
+    def run(self, session: Session, sink: Sink) -> Recording:
+        """Carry a session out; see the class.
+
+        Raises:
+            InputError: the laboratory cannot present what the scenario asks for.
+            BenchError: an instrument or the bench of the packets failed.
+        """
+        self._refuse_unready(session)
+        if interferences(session.scenario):
+            recording = self._exposed(session, sink)
+        else:
+            recording = self._packets.run(session, sink)
+        told = (instruments_event(self._instruments()), *self._alarm_events(recording))
+        for event in told:
+            sink.event(event)
+        events = sorted((*told, *recording.events), key=lambda event: event.t_ns)
+        return replace(recording, events=tuple(events), transcript=self._transcript.cut())
+
+    def _alarm_events(self, recording: Recording) -> tuple[Event, ...]:
+        if self._alarms is None or isinstance(self._packets, VirtualBench):
+            return ()
+        came = self._alarms.events(self._packets.t0_ns, recording.schedule.end_ns)
+        return (Event(0, "bench", "bench", ALARMS), *came)
+
+    def _refuse_unready(self, session: Session) -> None:
+        """What a real device must not be asked for, or not yet.
+
+        Raises:
+            InputError: it moves, and nobody has armed it.
+            BenchError: its radio receives for itself: nothing here knows what.
+        """
+        if self.file.packets != "links":
+            return
+        if "motion" in session.device.functions:
+            now = datetime.datetime.now(datetime.UTC)
+            arming = self.file.arming
+            problem = "nobody has armed it" if arming is None else arming.problem(now)
+            if problem:
+                raise InputError(
+                    f"the device moves, and {problem}",
+                    remedy="see to phantom, clear area and hardware stop, and record [arming]",
+                    file=self.file.path,
+                    field="arming",
+                )
+        if interferences(session.scenario):
+            raise BenchError("exposing a real device's radio is not there yet")
+
+    def _exposed(self, session: Session, sink: Sink) -> Recording:
+        """A session with exposures: rehearsed, and presented again while real packets flow."""
+        try:
+            shown = present(self.laboratory, session.scenario, session.device)
+            session = replace(session, presented=shown)
+            if isinstance(self._packets, VirtualBench):
+                return self._packets.run(session, sink)
+            from bench.benches.lab.conducting import Conducting
+
+            conducting = Conducting(self.laboratory, session)
+            try:
+                return self._packets.run(session, sink, conducting)
+            finally:
+                conducting.stop()
+                self.laboratory.quiet()
+        except InstrumentError as error:
+            self._transcript.cut()
+            raise BenchError(f"an instrument failed: {error}") from error
+
+
+def _packet_bench(file: BenchFile) -> VirtualBench | LocalBench:
+    if file.packets == "virtual":
+        return VirtualBench()
+    from bench.benches.local.bench import LocalBench
+
+    if file.packets == "local":
+        return LocalBench()
+    return LocalBench("userspace", nics={})

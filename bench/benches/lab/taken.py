@@ -1,0 +1,199 @@
+"""The instruments of a bench file while somebody has them: leased, known, safe on every way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from bench.benches.lab.file import BenchFile
+from bench.errors import InputError
+from bench.network.radio.exposure import FLAWLESS, WANTED, Radio, RadioFlaws, receiver_of
+from bench.network.radio.receivers import Reception, receive
+from bench.network.radio.state import Emission, RadioState
+from bench.network.radio.world import Arrival, arrivals
+from instruments.files import Configured
+from instruments.modem.files import ConfiguredModem
+from instruments.modem.modem import Modem
+from instruments.modem.parsing import Sighting
+from instruments.safety import Safeable, SafeState
+from instruments.simulators.lab import Lab, RunningLab
+from instruments.visa.errors import InstrumentError, Tainted
+from instruments.visa.locks import ResourceLock
+from instruments.visa.properties import Instrument
+from instruments.visa.readings import Taint
+from instruments.visa.session import Session
+from instruments.visa.transcript import Transcript
+
+_SAFE_ORDER = ("signal-generator", "radio-tester", "attenuator", "power-supply")
+"""What emits first; then what holds back; then what feeds the device."""
+
+
+class Taken:
+    """The instruments of a bench file, as a context manager: safe on entering and on leaving.
+
+    Args:
+        file: the bench file.
+        transcript: where every byte goes.
+        lock_folder: where the leases are; None: the usual place.
+
+    Attributes:
+        instruments, modems: the drivers, by role.
+        sessions: their sessions.
+    """
+
+    def __init__(
+        self, file: BenchFile, transcript: Transcript, *, lock_folder: Path | None = None
+    ) -> None:
+        self.file = file
+        self.instruments: dict[str, Instrument] = {}
+        self.sessions: dict[str, Session] = {}
+        self.modems: dict[str, Modem] = {}
+        self._transcript, self._locks = transcript, lock_folder
+        self._stack = ExitStack()
+        self._running: RunningLab | None = None
+        self._beside = RadioState()
+        """What hardware does to a simulated world, as it has read back."""
+
+    # ---- taking and leaving --------------------------------------------------
+
+    def __enter__(self) -> Self:
+        """Take the bench and its instruments, see who they are, and make all safe.
+
+        Raises:
+            InputError: a simulated instrument cannot be served.
+            Busy, Unreachable, WrongIdentity, NotSafe: an instrument cannot be used; all are let
+                go again.
+        """
+        with ExitStack() as stack:
+            self._take(stack)
+            for role, one in self.file.instruments.items():
+                self._open(stack, role, one)
+            stack.enter_context(SafeState(self._safeable()))
+            for role, modem in self.file.modems.items():
+                self._open_modem(stack, role, modem)
+            self._stack = stack.pop_all()
+        return self
+
+    def enter_what_answers(self) -> Mapping[str, str]:
+        """As entering, but what cannot be used is left out; for checking.
+
+        Returns:
+            Why, by role; empty where everything can be used.
+
+        Raises:
+            InputError, Busy: the bench itself cannot be taken.
+        """
+        problems: dict[str, str] = {}
+        with ExitStack() as stack:
+            self._take(stack)
+            for role, one in self.file.instruments.items():
+                try:
+                    self._open(stack, role, one)
+                except InstrumentError as error:
+                    problems[role] = error.problem
+            for each in self._safeable():
+                try:
+                    stack.enter_context(SafeState([each]))
+                except InstrumentError as error:
+                    problems[each.channel.role] = error.problem
+            for role, modem in self.file.modems.items():
+                try:
+                    self._open_modem(stack, role, modem)
+                except InstrumentError as error:
+                    problems[role] = error.problem
+            self._stack = stack.pop_all()
+        return problems
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Make all safe and let it go.
+
+        Raises:
+            NotSafe: an instrument could not be made safe, or that could not be verified.
+        """
+        self._stack.__exit__(kind, value, trace)
+
+    def _take(self, stack: ExitStack) -> None:
+        """The lease of the bench, where there is hardware to share, and what is simulated."""
+        if not self.file.wholly_simulated:
+            name = f"bench {self.file.path.resolve()}"
+            stack.enter_context(ResourceLock("bench", name, folder=self._locks))
+        if self.file.described or self.file.world.paths:
+            lab = Lab(self.file.described, self.file.world, beside=lambda: self._beside)
+            self._running = stack.enter_context(RunningLab(lab))
+
+    def _address(self, role: str, given: str) -> str:
+        if role not in self.file.simulated:
+            return given
+        assert self._running is not None
+        return self._running.resources[role]
+
+    def _open(self, stack: ExitStack, role: str, one: Configured) -> None:
+        address = self._address(role, one.resource.address)
+        configured = replace(one, resource=replace(one.resource, address=address))
+        session = configured.session(self._transcript, lock_folder=self._locks)
+        self.sessions[role] = stack.enter_context(session)
+        self.instruments[role] = configured.make(session)
+
+    def _open_modem(self, stack: ExitStack, role: str, one: ConfiguredModem) -> None:
+        address = self._address(role, one.address)
+        port = address.removeprefix("ASRL").removesuffix("::INSTR")
+        configured = replace(one, address=port)
+        session = configured.session(self._transcript, self._locks)
+        self.modems[role] = stack.enter_context(session)
+
+    def _safeable(self) -> Sequence[Safeable]:
+        known = {family: number for number, family in enumerate(_SAFE_ORDER)}
+        found = [one for one in self.instruments.values() if type(one).family in known]
+        return sorted(found, key=lambda one: known[type(one).family])
+
+    @property
+    def taints(self) -> tuple[Taint, ...]:
+        """Every taint of every session since the laboratory was entered."""
+        found = [taint for session in self.sessions.values() for taint in session.taints]
+        return (*found, *(taint for modem in self.modems.values() for taint in modem.taints))
+
+    def _marks(self) -> dict[str, int]:
+        return {role: session.mark() for role, session in self.sessions.items()}
+
+    def _refuse_taints(self, marks: Mapping[str, int]) -> None:
+        for role, session in self.sessions.items():
+            for taint in session.since(marks.get(role, 0)):
+                raise Tainted(role, f"in {taint.step}: {taint.cause}")
+
+    # ---- the victim ----------------------------------------------------------
+
+    def reception(self, radio: Radio, flaws: RadioFlaws = FLAWLESS) -> Reception:
+        """What the device's radio makes of what arrives at its port in the simulated world.
+
+        Raises:
+            InputError: nothing here is simulated: a real radio receives for itself.
+        """
+        if self._running is None:
+            raise InputError(
+                "needs a simulated world",
+                remedy="let a real device tell its reception itself (packets over [links])",
+                file=self.file.path,
+                field="simulated",
+            )
+        lab = self._running.lab
+        wanted = Arrival(WANTED, Emission(radio.frequency_hz, radio.wanted_dbm))
+        came = arrivals(lab.world, lab.state(), f"{self.file.victim}:1")
+        return receive(receiver_of(radio, flaws=flaws), (wanted, *came))
+
+    def serving_cells(self) -> Sighting:
+        """The cells that serve the device's modem now.
+
+        Raises:
+            InputError: no modem is bound.
+            InstrumentError: it does not answer.
+        """
+        return self.modems[self.file.role("modem")].look()

@@ -1,0 +1,241 @@
+"""Random faults of the simulated laboratory, and the verdicts that coexistence runs end in.
+
+``./run proof --only coexistence [--runs 1000]``. Each run takes the shipped laboratory with one
+random fault of one instrument, exposes a healthy or a defective device to one signal, and judges
+COEX-1. A fault may end in the right verdict, or in INCONCLUSIVE or ERROR with the cause; never in
+a wrong verdict. One run in five has no fault: its verdict must be definite and right. Runs are
+kept in ``results/coexistence.jsonl`` as they end, so that an interrupted proof goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bench.benches.base import BenchError, Nowhere
+from bench.benches.lab.bench import LabBench
+from bench.benches.lab.file import SHIPPED, BenchFile, load_bench_file
+from bench.devices.profile import Coexistence, DeviceProfile
+from bench.devices.registry import find_device
+from bench.errors import InputError
+from bench.judge.assess import assess
+from bench.judge.verdict import Outcome
+from bench.measure.stimulus import achieved
+from bench.network.library import coexistence
+from bench.network.library.places import Visit
+from bench.requirements.loader import Catalogue, load_catalogue
+from bench.sessions.recording import Session
+from instruments.simulators.faults import read_fault
+
+TOP = Path(__file__).resolve().parents[1]
+CONTROLS_EVERY = 5
+PROCESSES = 2
+
+DEVICES = ({}, {"deaf-radio": 1.0}, {"radio-rescans": 1.5})
+"""The defects of the devices under test; without any it must pass, with one fail."""
+
+STREAMS = ("control", "haptic-command", "ultrasound", "video-4k")
+USE_S, RECOVERY_S = 2.2, 1.0
+
+COMMANDS = {
+    "generator": (
+        "", "*IDN?", "*OPC?", "SYST:ERR?", "FREQ", "FREQ?", "POW", "POW?", "OUTP", "OUTP?",
+    ),
+    "analyser": ("", "*IDN?", "*OPC?", "SYST:ERR?", "FREQ:CENT", "BAND:RES", "INIT", "TRAC?"),
+    "attenuator": ("", "MN?", "SETATT", "ATT?"),
+    "supply": ("", "*IDN?", "SYST:ERR?", "OUTP", "OUTP?"),
+}  # fmt: skip
+"""What a fault may be tied to; without a command it strikes whatever its kind strikes."""
+
+
+def fault_of(rng: random.Random) -> tuple[str, str]:
+    """An instrument and a fault of it, as ``--fault`` takes it."""
+    role = rng.choice(list(COMMANDS))
+    kind, values = rng.choice(
+        (
+            ("delay", ("50ms", "1.5s")), ("late", ("", "20ms", "1.2s")), ("half", ("",)),
+            ("mute", ("",)), ("drop", ("",)), ("refuse", ("", "1s")), ("reboot", ("", "1s")),
+            ("stuck", ("",)), ("error", ("", "-222", "-410")),
+            ("identity", ("", "Rohde&Schwarz,SMB100A,0,0")),
+            ("drift", ("0.02", "-0.02", "0.3", "-0.3", "5", "-5")),
+            ("no-result", ("", "NAN", "1e9")),
+        )
+    )  # fmt: skip
+    value = rng.choice(values)
+    text = f"{kind}={value}" if value else kind
+    command = rng.choice(COMMANDS[role])
+    if command and kind not in ("identity", "stuck", "refuse"):
+        text += f"@{command}"
+    count = rng.choice(("", "x1", "x2", "x5"))
+    return role, text + (count if kind not in ("refuse", "drift") else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one run ended. ``fault`` empty: a control. ``defect`` empty: a healthy device."""
+
+    number: int
+    fault: str
+    defect: str
+    verdict: str
+    reason: str
+
+    @property
+    def right(self) -> bool:
+        """Whether the verdict is definite, and that of this device."""
+        return self.verdict == ("FAIL" if self.defect else "PASS")
+
+    @property
+    def wrong(self) -> str:
+        """``false PASS`` or ``false FAIL``; empty where it is neither."""
+        if self.verdict == "PASS" and self.defect:
+            return "false PASS"
+        return "false FAIL" if self.verdict == "FAIL" and not self.defect else ""
+
+
+def device_under_test() -> DeviceProfile:
+    """The tele-ultrasound robot with few streams and one signal, 3 dB or more from any doubt."""
+    robot = find_device("tele-ultrasound-robot")
+    assert robot.coexistence is not None
+    signal = robot.coexistence.environment[0].at_level(-76.0)
+    streams = tuple(
+        s if s.name in STREAMS else replace(s, option="not-in-this-session") for s in robot.streams
+    )
+    return replace(robot, streams=streams, coexistence=Coexistence(RECOVERY_S, (signal,)))
+
+
+@cache
+def laboratory() -> BenchFile:
+    """The shipped laboratory with short deadlines, read once per process."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in SHIPPED.parent.glob("simulated-lab*.toml"):
+            text = file.read_text(encoding="utf-8")
+            text = text.replace('reply = "5s"', 'reply = "1s"')
+            text = text.replace('connect = "5s"', 'connect = "1s"')
+            (Path(folder) / file.name).write_text(text, encoding="utf-8")
+        found = load_bench_file(Path(folder) / SHIPPED.name)
+    return replace(found, path=SHIPPED)
+
+
+@cache
+def catalogue() -> Catalogue:
+    """Read once per process."""
+    return load_catalogue()
+
+
+def carry_out(number: int) -> Ended:
+    """One run; everything about it follows from its number."""
+    rng = random.Random(f"coexistence {number}")
+    role, text = fault_of(rng)
+    defects = rng.choice(DEVICES)
+    file = laboratory()
+    fault = ""
+    if number % CONTROLS_EVERY:
+        fault = f"{role}: {text}"
+        made = read_fault(text, field="faults", file=SHIPPED)
+        described = {**file.described, role: replace(file.described[role], faults=(made,))}
+        file = replace(file, described=described)
+    device = device_under_test().with_defects(defects)
+    verdict, reason = _judged(device, file, number)
+    return Ended(number, fault, next(iter(defects), ""), verdict, reason)
+
+
+def _judged(device: DeviceProfile, file: BenchFile, seed: int) -> tuple[str, str]:
+    assert device.radio is not None
+    assert device.coexistence is not None
+    scenario = coexistence.coexistence(
+        Visit(use_s=USE_S, radio=device.radio, environment=device.coexistence.environment,
+              recovery_s=RECOVERY_S)
+    )  # fmt: skip
+    try:
+        with LabBench(file) as bench:
+            recording = bench.run(Session("proof", device, scenario, seed), Nowhere())
+    except (BenchError, InputError) as error:
+        return str(Outcome.ERROR), str(error).splitlines()[0]
+    except Exception as error:
+        return "CRASH", f"{type(error).__name__}: {error}"
+    found = assess(
+        catalogue().get("COEX-1"), device, "", [recording],
+        stimulus={recording.session_id: achieved(recording, None)}, floor=None, planned_n=1,
+        test="proof", documents=catalogue().requirements.values(),
+    )  # fmt: skip
+    return str(found.verdict), found.reason
+
+
+# ---- many of them ----------------------------------------------------------------------------
+
+
+def state() -> str:
+    """A digest of everything that decides how a run ends."""
+    digest = hashlib.sha256(Path(__file__).read_bytes())
+    for folder in ("bench", "instruments"):
+        for path in sorted((TOP / folder).rglob("*")):
+            if path.suffix in (".py", ".toml"):
+                digest.update(path.relative_to(TOP).as_posix().encode() + b"\0")
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def kept_in(path: Path) -> dict[int, Ended]:
+    """The runs that ended before, in this state of the project; a file of another is begun anew."""
+    head = json.dumps({"state": state()})
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    if not lines or lines[0] != head:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(head + "\n", encoding="utf-8")
+        return {}
+    found = {}
+    for line in lines[1:]:
+        try:
+            ended = Ended(**json.loads(line))
+        except (ValueError, TypeError):
+            continue  # cut off when it was interrupted: carried out again
+        found[ended.number] = ended
+    return found
+
+
+def figures(ended: Iterable[Ended]) -> dict[str, Any]:
+    """What the runs come to."""
+    runs = list(ended)
+    controls = [one for one in runs if not one.fault]
+    faulty = [one for one in runs if one.fault]
+    right = sum(one.right for one in controls)
+    return {
+        "runs": len(runs),
+        "with_fault": len(faulty),
+        "false_pass": [asdict(one) for one in runs if one.wrong == "false PASS"],
+        "false_fail": [asdict(one) for one in runs if one.wrong == "false FAIL"],
+        "crashed": [asdict(one) for one in runs if one.verdict == "CRASH"],
+        "without_cause": [asdict(one) for one in runs if not one.reason],
+        "verdicts_with_fault": dict(Counter(one.verdict for one in faulty)),
+        "right_with_fault": sum(one.right for one in faulty),
+        "controls": len(controls),
+        "controls_right": right,
+        "controls_not_right": [asdict(one) for one in controls if not one.right],
+    }
+
+
+def faults(count: int, tick: Callable[[], None]) -> dict[str, Any]:
+    """So many runs, of which those are left out that ended before; the figures of all."""
+    path = TOP / "results" / "coexistence.jsonl"
+    done = kept_in(path)
+    for _ in range(len(done)):
+        tick()
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(PROCESSES) as pool, path.open("a", encoding="utf-8") as file:
+        wanted = [number for number in range(count) if number not in done]
+        for ended in pool.imap_unordered(carry_out, wanted):
+            done[ended.number] = ended
+            file.write(json.dumps(asdict(ended)) + "\n")
+            file.flush()
+            tick()
+    return figures(done[number] for number in range(count))

@@ -1,0 +1,1 @@
+"""Coexistence with other radio signals."""

@@ -1,0 +1,102 @@
+"""The simulated laboratory around real packets: a level over VISA stalls the video, live."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.benches.base import BenchError, Nowhere
+from bench.benches.lab.bench import LabBench
+from bench.devices.registry import find_device
+from bench.errors import InputError
+from bench.measure.kpi import evidence_problems
+from bench.network.library.coexistence import one_exposure
+from bench.network.radio.exposure import Exposure
+from bench.sessions.exposing import presented_at
+from bench.sessions.recording import Session
+from tests.support.bench_files import written
+
+ROBOT = find_device("tele-ultrasound-robot")
+RADIO = ROBOT.radio
+assert RADIO is not None
+STRONG = Exposure("noise40", 3.5e9, -40.0, 40e6)
+LOCAL = ('packets = "virtual"', 'packets = "local"')
+
+
+@pytest.mark.usefixtures("local_host")
+def test_a_level_over_visa_takes_the_link_and_gives_it_back(tmp_path) -> None:
+    session = Session("x", ROBOT, one_exposure(RADIO, STRONG, 1.5, 1.0), 7)
+    with LabBench(written(tmp_path, LOCAL)) as bench:
+        recording = bench.run(session, Nowhere())
+        assert not bench.laboratory.instruments["generator"].channel.taints
+    assert recording.bench == "local"
+    assert not evidence_problems(recording)
+    due = next(one for one in recording.schedule.exposures if one.exposures)
+    planned = next(one for one in session.schedule().exposures if one.exposures)
+    assert planned.start_ns < due.start_ns < planned.start_ns + 1_000_000_000
+    shown = presented_at(recording, due.start_ns)
+    assert shown is not None
+    assert shown.exposures[0].level_dbm == pytest.approx(-40.0, abs=0.0051)
+    at = {(c.link, c.direction, c.t_ns): c for c in recording.changes if c.t_ns}
+    assert {t_ns for _, _, t_ns in at} == {due.start_ns, due.end_ns}
+    assert all(c.commanded_ns == c.t_ns for c in at.values()), "the commands came in time"
+    step = next(e for e in recording.named("step") if e.value["name"] == due.step)
+    assert step.t_ns == due.start_ns
+    stalled = [
+        event.t_ns for event in recording.named("picture", side="doctor") if not event.value["new"]
+    ]
+    alarmed = [
+        event.t_ns
+        for event in recording.named("alarm-signal")
+        if event.value["on"] and event.value["alarm"] == "link-lost"
+    ]
+    for seen in (stalled, alarmed):
+        assert seen
+        assert due.start_ns < min(seen) < due.start_ns + 1_000_000_000
+
+
+@pytest.mark.usefixtures("local_host")
+def test_an_attenuator_that_reboots_while_packets_flow_is_seen_before_the_end(tmp_path) -> None:
+    session = Session("x", ROBOT, one_exposure(RADIO, STRONG, 2.5, 0.5), 7)
+    with LabBench(written(tmp_path, LOCAL)) as bench:
+        lab, asked = bench.laboratory, []
+        holds = lab.holds
+
+        def rebooting() -> str:
+            asked.append(True)
+            if len(asked) == 3:  # the rehearsal, when it began, and now
+                assert lab._running is not None
+                lab._running.lab.instruments["attenuator"].power_on()
+            return holds()
+
+        lab.holds = rebooting  # type: ignore[method-assign]
+        recording = bench.run(session, Nowhere())
+    assert len(asked) == 3
+    assert any("the attenuation is 0 and was set to" in p for p in evidence_problems(recording))
+
+
+@pytest.mark.usefixtures("local_host")
+def test_an_instrument_that_fails_while_packets_flow_ends_the_session(tmp_path) -> None:
+    session = Session("x", ROBOT, one_exposure(RADIO, STRONG, 1.0, 1.0), 7)
+    with LabBench(written(tmp_path, LOCAL)) as bench:
+        arm, calls = bench.laboratory.arm, []
+
+        def failing(*exposures: Exposure) -> None:
+            calls.append(exposures)
+            if len(calls) > 1:  # the rehearsal is the first
+                bench.laboratory.sessions["generator"].command("NO:SUCH")
+            arm(*exposures)
+
+        bench.laboratory.arm = failing  # type: ignore[method-assign]
+        with pytest.raises(BenchError, match=r"an instrument failed: generator: .*-113"):
+            bench.run(session, Nowhere())
+
+
+def test_an_exposure_without_an_end_is_refused_on_real_packets() -> None:
+    from dataclasses import replace
+
+    from bench.benches.lab.conducting import Conducting
+
+    whole = one_exposure(RADIO, STRONG, 1.0, 1.0)
+    session = Session("x", ROBOT, replace(whole, steps=whole.steps[:3]), 7)
+    with pytest.raises(InputError, match=r"is not followed by the radio being alone"):
+        Conducting(None, session)  # type: ignore[arg-type]

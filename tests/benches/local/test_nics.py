@@ -1,0 +1,39 @@
+"""Between physical interfaces: a device that the bench does not play, and its alarms."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUEST = Path(__file__).with_name("nic_guest.py")
+
+
+@pytest.mark.usefixtures("local_host")
+def test_a_device_at_the_far_ends_of_two_links(tmp_path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(GUEST), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert "the device moves, and nobody has armed it" in found["unarmed"]
+    assert "were not connected for the whole session" in found["unconnected"]
+    assert found["bench"] == ["lab", "userspace"]
+    assert not found["problems"]
+    assert not found["stimulus"], "20 ms were asked for, and achieved on both links"
+    assert {way[0] for way in found["delays"]} == {"0", "1"}
+    for count, median_s in found["delays"].values():
+        assert count > 20
+        assert median_s == pytest.approx(0.02, abs=0.002)
+    assert [alarm[1:] for alarm in found["alarms"]] == [
+        ["patient", True, {"alarm": "network-delay", "priority": "medium", "on": True}]
+    ]
+    assert sum(found["before_start"]) > 100, "the links were joined before the session"

@@ -1,0 +1,83 @@
+"""The report's part on coexistence: what was found, and what was not."""
+
+import dataclasses
+import math
+
+import pytest
+
+from bench.measure.failing import Boundary, Trial
+from bench.measure.failure_region import Column, Met, Point, Region, likelihood_of
+from bench.measure.likelihood import Surroundings
+from bench.network.library.coexistence import EXAMPLE
+from bench.network.radio.exposure import Exposure
+from bench.report.coexistence import coexistence_part, plot
+from bench.report.html import render
+from bench.sessions.codec import to_json
+
+LEVELS = tuple(-80.0 + 2 * n for n in range(10))
+
+
+def column(signal="lte20", kept=4, problem="", outcomes=((4, False), (5, True), (9, True))):
+    trials = tuple(Trial(place, failed) for place, failed in outcomes)
+    points = tuple(
+        Point(
+            Exposure(signal, 3.5e9, LEVELS[place], 18e6), LEVELS[place] + 70, failed,
+            "lost <video>" if failed else "", 1.25, "analyser", 1e8, "id", 0,
+            1.5 if failed else None,
+        )
+        for place, failed in outcomes
+    )  # fmt: skip
+    boundary = Boundary(10, kept, kept + 1, 0.95, True, trials, problem)
+    return Column(signal, 0.0, 1.0, LEVELS, boundary, points)
+
+
+def region(*columns):
+    met = (Met("lte20", 0.0, 1.0, Surroundings(0.5, -75, 4)),)
+    total, each, problem = likelihood_of(columns, met)
+    words = {"plan": "a <plan>", "method": "conducted"}
+    return Region(words, EXAMPLE, columns, 20, total, each, problem)
+
+
+def shown(report, found):
+    return dataclasses.replace(report, run={**report.run, "coexistence": to_json(found)})
+
+
+def test_a_run_without_an_exploration_has_no_such_part(report):
+    assert coexistence_part(report, "") == {"coexistence": None}
+
+
+def test_what_was_found_stands_in_the_report(report):
+    light = dataclasses.replace(shown(report, region(column())), recordings=(), stimuli={})
+    html = render(light)
+    part = html[html.index('<h2 id="coexistence">') : html.index('<h2 id="sessions">')]
+    for text in ("-2 to +0 dB", "1.2 dB", "95 %", "3 of 10", "1.5 s", "analyser", "85 % saved"):
+        assert text in part, text
+    assert "a &lt;plan&gt;" in part
+    assert part.count("<svg") == 1
+    assert "Likelihood of coexistence" in part
+    assert 'href="#coexistence"' in html
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (column(problem="nothing was shown at level 4"), "not known: nothing was shown at level 4"),
+        (column(kept=9, outcomes=((9, False),)), "at none; kept up to +8 dB"),
+        (column(kept=-1, outcomes=((0, True),)), "at the lowest level, -10 dB"),
+    ],
+)
+def test_what_was_not_found_is_said(report, made, told):
+    found = coexistence_part(shown(report, region(made)), "")["coexistence"]
+    assert found["columns"][0]["fails"] == told
+    if made.boundary.problem:
+        assert found["likelihood"]["problem"]
+        assert not found["likelihood"]["all"]
+
+
+def test_the_plot_draws_every_point_also_one_that_shows_nothing():
+    two = region(column(), column("noise40", outcomes=((2, None), (5, True))))
+    svg = plot(two, [(0.0, -8.0)], "mark")
+    assert svg.startswith("<svg")
+    assert "lte20 in the channel" in svg
+    assert "mark" in svg
+    assert math.isinf(column(kept=9).failing().fails_dbm)

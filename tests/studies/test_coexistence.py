@@ -1,0 +1,164 @@
+"""A coexistence plan: read from its file, explored, and against the full grid."""
+
+from dataclasses import replace
+
+import pytest
+
+from bench.benches.base import BenchError
+from bench.benches.virtual import VirtualBench
+from bench.devices.registry import find_device
+from bench.errors import InputError
+from bench.measure.failing import full
+from bench.measure.failure_region import Region
+from bench.network.radio.exposure import Presented
+from bench.network.scenario import interferences
+from bench.sessions.codec import from_json, to_json
+from bench.studies.coexistence import plan as plans
+from bench.studies.coexistence.explore import Trials, explore, least_s
+from bench.studies.coexistence.plan import load_plan, shipped_plan
+from bench.studies.invoke import bench_for
+
+ROBOT = find_device("tele-ultrasound-robot")
+FEW = replace(
+    ROBOT,
+    streams=tuple(
+        s if s.name in ("control", "haptic-command", "force-feedback")
+        else replace(s, option="off")
+        for s in ROBOT.streams
+    ),
+)  # fmt: skip
+
+
+def small(count=14):
+    """One column of the shipped plan."""
+    plan = shipped_plan()
+    column = plan.columns[0]
+    return replace(
+        plan, columns=(replace(column, ratios_db=column.ratios_db[-count:]),), met=plan.met[:1]
+    )
+
+
+@pytest.fixture(scope="module")
+def region():
+    said = []
+    found = explore(small(), FEW, VirtualBench(), 7, said.append)
+    assert len(said) == found.points
+    return found
+
+
+def test_it_finds_the_boundary_that_the_full_grid_has(region):
+    column = region.columns[0]
+    trials = Trials(
+        FEW, FEW.radio, FEW.coexistence.recovery_s, VirtualBench(), 8, scenario_of(least_s(FEW))
+    )
+    grid = small().columns[0]
+    near = range(column.boundary.kept - 1, column.boundary.fails + 2)
+    rows = {place: trials.carry_out(grid.exposure(FEW.radio, place)).failed for place in near}
+    whole = full(14, lambda place: rows.get(place, place >= column.boundary.fails))
+    assert (column.boundary.kept, column.boundary.fails) == (whole.kept, whole.fails)
+    assert region.points < region.full_points
+
+
+def scenario_of(seconds):
+    from bench.network.library.coexistence import one_exposure
+
+    return lambda exposure: one_exposure(FEW.radio, exposure, seconds, 1.0)
+
+
+def test_a_region_goes_to_run_json_and_back(region):
+    assert from_json(Region, to_json(region), file="run.json") == region
+    assert region.likelihood.low <= region.likelihood.value <= region.likelihood.high
+    lost = [p for p in region.columns[0].points if p.failed]
+    assert all(p.reason and p.victim_bps is not None for p in lost)
+
+
+class Unverified:
+    """A bench whose laboratory cannot verify what it presents."""
+
+    name = "virtual"
+
+    def run(self, session, sink):
+        plain = session.schedule().exposures
+        shown = tuple(
+            Presented(e.exposures, e.reception, problem="the analyser is mute") for e in plain
+        )
+        assert len(shown) == len(interferences(session.scenario))
+        return VirtualBench().run(replace(session, presented=shown), sink)
+
+
+class Broken:
+    name = "virtual"
+
+    def run(self, session, sink):
+        raise BenchError("the generator is gone")
+
+
+@pytest.mark.parametrize(("bench", "told"), [(Unverified(), "mute"), (Broken(), "gone")])
+def test_what_is_not_verified_gives_no_boundary_and_no_likelihood(bench, told):
+    found = explore(small(), FEW, bench, 7, lambda text: None)
+    column = found.columns[0]
+    assert (column.boundary.kept, column.boundary.fails) == (-1, 14)
+    assert "nothing was shown" in column.boundary.problem
+    assert all(told in point.reason for point in column.points)
+    assert found.likelihood is None
+    assert "nothing was shown" in found.problem
+
+
+def test_a_device_without_a_radio_is_refused():
+    with pytest.raises(InputError, match="declares no radio"):
+        explore(small(), find_device("home-monitor"), VirtualBench(), 7, print)
+
+
+def test_the_shipped_plan():
+    plan = shipped_plan()
+    assert plan.points == 63
+    assert [column.offset_hz for column in plan.columns] == [0.0, 40e6, 60e6]
+    assert plan.columns[0].ratios_db[0] == -24.0
+    exposure = plan.columns[1].exposure(ROBOT.radio, 3)
+    assert (exposure.frequency_hz, exposure.level_dbm) == (3.54e9, -88.0)
+    assert {"standard", "tier", "method"} <= set(plan.words())
+
+
+def test_what_the_device_does_to_another_network_is_reckoned(region):
+    (other,) = region.others
+    assert other == shipped_plan().others[0].beside()
+    assert other.beside.rate_bps < other.alone.rate_bps
+    assert other.beside.sinr_db < other.alone.sinr_db
+
+
+SHIPPED = (plans.resources.files("bench.studies.coexistence") / "data" / "plan.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('method = "conducted"', 'method = "guessed"', "is unknown"),
+        ('confidence = "95%"', 'confidence = "100%"', "below 100 %"),
+        ('step = "2dB"', 'step = "40dB"', "makes 2 levels"),
+        ('lowest = "-24dB"', 'lowest = "24dB"', "do not ascend"),
+        ('offsets = ["0Hz", "40MHz"]', 'offsets = ["0Hz", "0Hz"]', "twice"),
+        ('offsets = ["0Hz", "40MHz"]', "offsets = []", "names none"),
+        ('offset = "60MHz"', 'offset = "-60MHz"', "no signal at that offset"),
+        ('present = "30%"', "present = 0.3", "present"),
+        ('edition = "2021"\n', "", "is missing"),
+        ('name = "lte20"\n', 'name = "mine"\n', "is missing"),
+        ("[tier]", "[tiers]", "unknown key"),
+        ('technology = "lte-20mhz"', 'technology = "wlan"', "is unknown"),
+        ('level = "-95dBm"\n', "", "is missing"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused_with_its_place(tmp_path, old, new, told):
+    path = tmp_path / "plan.toml"
+    assert old in SHIPPED
+    path.write_text(SHIPPED.replace(old, new, 1))
+    with pytest.raises(InputError) as caught:
+        load_plan(path)
+    assert told in caught.value.line()
+    assert "plan.toml" in caught.value.line()
+
+
+def test_the_laboratory_is_the_default_of_this_plan_alone():
+    assert bench_for(("coexistence",), "auto") == "simulated-lab"
+    assert bench_for(("coexistence",), "virtual") == "virtual"
+    assert bench_for(("coexistence", "alarms"), "auto") == "auto"
+    assert bench_for(("alarms",), "auto") == "auto"
