@@ -156,7 +156,7 @@ def scope(one: Any, sim: Any, rng: random.Random) -> Got:
 
 
 def tester(one: Any, sim: Any, rng: random.Random) -> Got:
-    what = rng.choice(("level", "on", "off", "attach"))
+    what = rng.choice(("level", "on", "off", "read"))
     if what == "level":
         one.rs_epre_dbm = value = float(rng.randrange(-120, -60))
         return [(what, value, sim.number("level", 1))]
@@ -167,7 +167,7 @@ def tester(one: Any, sim: Any, rng: random.Random) -> Got:
     if what == "off":
         one.switch_off()
         return [(what, False, sim.get("cell", 1))]
-    return [(what, one.channel.query("SENS:LTE:SIGN:UER:RSRP?"), sim.rsrp(1))]
+    return [(what, one.rs_epre_dbm, sim.number("level", 1))]
 
 
 def modem(one: Modem, sim: Any, rng: random.Random) -> Got:
@@ -238,7 +238,7 @@ SUBJECTS = {
     "tester": Subject(
         "rohde-schwarz-cmw500-lte", Described("radio-tester"), Identity(RS, "CMW"), tester,
         ("CONF:LTE:SIGN:DL:RSEP:LEV", "CONF:LTE:SIGN:DL:RSEP:LEV?", "SOUR:LTE:SIGN:CELL:STAT",
-         "SOUR:LTE:SIGN:CELL:STAT:ALL?", "SENS:LTE:SIGN:UER:RSRP?", "SYST:ERR?", "*IDN?"),
+         "SOUR:LTE:SIGN:CELL:STAT:ALL?", "CONF:LTE:SIGN:RFS:EATT:OUTP?", "SYST:ERR?", "*IDN?"),
         safe=lambda sim: not sim.get("cell", 1),
     ),
     "modem": Subject(

@@ -13,7 +13,7 @@ from instruments.safety import SafeState
 from instruments.visa.errors import InstrumentError, NotApplied, Reported
 from instruments.visa.properties import Number, settings_of
 from instruments.visa.transcript import Transcript
-from tests.support.laboratory import bench_file, running
+from tests.support.every_driver import bench_file, running
 
 GHZ = 2.44e9
 SCPI = ("smw", "mxg", "fsx", "x", "supply", "scope", "tester")

@@ -11,7 +11,7 @@ from instruments.modem.parsing import cell_changes
 from instruments.visa.errors import Reported, WrongIdentity
 from instruments.visa.resources import Identity
 from instruments.visa.transcript import Transcript, check_entries
-from tests.support.laboratory import running
+from tests.support.every_driver import running
 
 QUECTEL = Identity("Quectel", "EG25-G")
 
