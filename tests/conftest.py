@@ -23,6 +23,8 @@ REAL_TIME = (
     "cli/test_probe.py",
     "fixtures/test_plugin.py",
     "instruments",
+    "instruments_together/test_contacts.py",
+    "instruments_together/test_faults.py",
     "simulators/test_clients.py",
     "simulators/test_command.py",
     "studies/test_certify.py",

@@ -30,7 +30,7 @@ from instruments.visa.resources import Identity, Resource
 from instruments.visa.session import Session
 from instruments.visa.transcript import Transcript
 
-SEEDS = range(100)
+SEEDS = range(70)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,8 @@ def test_no_number_is_wrong_and_no_safe_state_is_only_said(found) -> None:
     assert figures["wrong"] == []
     assert figures["unsafe"] == []
     assert figures["other"] == []
-    assert figures["right"] > 60
-    assert figures["refused"] > 30
+    assert figures["right"] > 50
+    assert figures["refused"] > 20
 
 
 def test_without_faults_nothing_is_refused(found) -> None:
@@ -123,7 +123,7 @@ def test_each_fault_ends_as_it_should_and_is_recovered_from(
     described = Described("signal-generator", faults=(read_fault(fault),))
     with RunningLab(Lab({"one": described})) as lab:
         where = Resource(
-            "one", lab.resources["one"], Identity("Rohde&Schwarz", "SMW200A"), "\n", "\n", 2.0, 0.2
+            "one", lab.resources["one"], Identity("Rohde&Schwarz", "SMW200A"), "\n", "\n", 2.0, 0.4
         )
         with Session(where, Transcript(), lock_folder=tmp_path) as live:
             generator = RohdeSchwarzSmw(live)
@@ -146,7 +146,7 @@ def test_who_does_not_say_who_it_is_is_not_opened(tmp_path, fault) -> None:
     described = Described("signal-generator", faults=(read_fault(fault),))
     with RunningLab(Lab({"one": described})) as lab:
         where = Resource(
-            "one", lab.resources["one"], Identity("Rohde&Schwarz", "SMW200A"), "\n", "\n", 2.0, 0.2
+            "one", lab.resources["one"], Identity("Rohde&Schwarz", "SMW200A"), "\n", "\n", 2.0, 0.4
         )
         with (
             pytest.raises((WrongIdentity, Unreachable, BadAnswer)),
