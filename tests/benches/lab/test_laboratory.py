@@ -203,7 +203,7 @@ def test_everything_is_safe_however_a_laboratory_is_left(tmp_path, error) -> Non
             answer = hardware.instruments["supply"].handle(b"OUTP? (@2)").response
             return answer is not None and answer.strip() == b"1"
 
-        with pytest.raises(error), laboratory(path, tmp_path) as lab:
+        def used(lab: Laboratory) -> None:
             supply = lab.instruments["supply"]
             assert isinstance(supply, E36312A)
             supply.voltage_v = 5
@@ -212,6 +212,9 @@ def test_everything_is_safe_however_a_laboratory_is_left(tmp_path, error) -> Non
             assert supply_is_on()
             assert hardware.state().emissions
             raise error
+
+        with pytest.raises(error), laboratory(path, tmp_path) as lab:
+            used(lab)
         assert is_safe(hardware)
         assert not supply_is_on()
 
