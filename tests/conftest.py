@@ -19,6 +19,8 @@ REAL_TIME = (
     "cli/test_local.py",
     "cli/test_probe.py",
     "instruments",
+    "instruments_together/test_contacts.py",
+    "instruments_together/test_faults.py",
     "simulators/test_clients.py",
     "simulators/test_command.py",
     "studies/test_certify.py",

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 import pytest
 
 from bench.errors import InputError
+from bench.tables import read_toml
 from instruments.contacts.box import ContactBox, Output
+from instruments.contacts.files import box_of
 from instruments.contacts.witness import Input
 from instruments.safety import SafeState
 from instruments.simulators.faults import read_fault
@@ -249,3 +251,37 @@ def test_another_box_or_none_is_refused(tmp_path) -> None:
         pytest.fail("opened")
     with box(tmp_path, "mute", reply_s=0.3) as (driver, _), pytest.raises(Unreachable), driver:
         pytest.fail("opened")
+
+
+def test_a_box_of_a_bench_file(tmp_path) -> None:
+    text = """
+        [instruments.box]
+        kind = "contact-box"
+        address = "PORT"
+        manufacturer = "telemed-bench"
+        model = "contact-box-*"
+        reply = "5s"
+        [instruments.box.inputs]
+        motion = { number = 3, kind = "motion" }
+        lamp = { number = 1, kind = "light", settle = "5ms" }
+        [instruments.box.outputs]
+        stop = { number = 0, safe = 1 }
+    """
+
+    def read(text: str):
+        path = tmp_path / "bench.toml"
+        path.write_text(text)
+        table = read_toml(path, "the bench file").only(("instruments",))
+        return box_of("box", table.named("instruments")["box"])
+
+    with box(tmp_path) as (driver, sim):
+        found = read(text.replace("PORT", driver._port))
+        assert found.inputs["motion"].settle_s == 0
+        assert found.inputs["lamp"].settle_s == 0.005
+        with found.session(Transcript(), tmp_path) as live:
+            live.make_safe()
+            assert sim.outputs == (1, 0)
+    for wrong in (("number = 3", "number = 4"), ('"light"', '"smell"'), ("safe = 1", "safe = 2"),
+                  ("number = 1", "number = 3"), ('"5s"', '"0s"'), ("safe", "danger")):  # fmt: skip
+        with pytest.raises(InputError):
+            read(text.replace(*wrong))
