@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import special
 
 COVERAGE = 2.0
 """Expanded uncertainties are given with this coverage factor."""
@@ -88,4 +88,4 @@ def _above(boundary_dbm: float, met: Surroundings, blur_db: float) -> float:
     spread_db = math.hypot(met.deviation_db, blur_db)
     if spread_db <= 0.0:
         return float(met.mean_dbm > boundary_dbm)
-    return float(stats.norm.sf((boundary_dbm - met.mean_dbm) / spread_db))
+    return float(special.ndtr((met.mean_dbm - boundary_dbm) / spread_db))
