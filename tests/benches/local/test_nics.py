@@ -13,17 +13,30 @@ import pytest
 GUEST = Path(__file__).with_name("nic_guest.py")
 
 
-@pytest.mark.usefixtures("local_host")
-def test_a_device_at_the_far_ends_of_two_links(tmp_path) -> None:
+TRIES = 4
+
+
+def played(folder) -> dict:
+    """What the guest found."""
+    folder.mkdir()
     done = subprocess.run(
-        [sys.executable, str(GUEST), str(tmp_path)],
+        [sys.executable, str(GUEST), str(folder)],
         capture_output=True,
         text=True,
         timeout=120,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.usefixtures("local_host")
+def test_a_device_at_the_far_ends_of_two_links(tmp_path) -> None:
+    """Again where this host kept the emulator from being in time."""
+    for attempt in range(TRIES):
+        found = played(tmp_path / f"{attempt}")
+        if not any("the emulator was late" in problem for problem in found["problems"]):
+            break
     assert "the device moves, and nobody has armed it" in found["unarmed"]
     assert "were not connected for the whole session" in found["unconnected"]
     assert found["bench"] == ["lab", "userspace"]
