@@ -47,7 +47,7 @@ DEFECTS = (
     Defect(
         "first-path-only",
         "takes the least delay of the first network for that of every later one",
-        ("CON-2", "ENV-1"),
+        ("CON-2",),  # ENV-1 too in three seeds of four: at other sites the sets come in time
         _transfer(lambda t, _: replace(t, measures_anew=False)),
         machines=IMAGING,
     ),
