@@ -100,7 +100,7 @@ def test_it_ends_with_the_block(error, tmp_path):
         time.sleep(60)
 
     def mine():
-        while not (tmp_path / "began").exists():
+        while not (tmp_path / "began").exists() or not (tmp_path / "began").read_text():
             time.sleep(0.01)
         raise error
 

@@ -19,15 +19,21 @@ ROBOT = find_device("tele-ultrasound-robot")
 RADIO = ROBOT.radio
 assert RADIO is not None
 STRONG = Exposure("noise40", 3.5e9, -40.0, 40e6)
+TRIES = 4
 LOCAL = ('packets = "virtual"', 'packets = "local"')
 
 
 @pytest.mark.usefixtures("local_host")
 def test_a_level_over_visa_takes_the_link_and_gives_it_back(tmp_path) -> None:
+    """Again where this host kept the bench from being in time."""
     session = Session("x", ROBOT, one_exposure(RADIO, STRONG, 1.5, 1.0), 7)
     with LabBench(written(tmp_path, LOCAL)) as bench:
-        recording = bench.run(session, Nowhere())
-        assert not bench.laboratory.instruments["generator"].channel.taints
+        for _ in range(TRIES):
+            recording = bench.run(session, Nowhere())
+            assert not bench.laboratory.instruments["generator"].channel.taints
+            late = [c for c in recording.changes if c.t_ns and c.commanded_ns != c.t_ns]
+            if not late and not evidence_problems(recording):
+                break
     assert recording.bench == "local"
     assert not evidence_problems(recording)
     due = next(one for one in recording.schedule.exposures if one.exposures)
