@@ -178,6 +178,21 @@ def pair():
     return near, far
 
 
+@pytest.fixture(scope="module", autouse=True)
+def stamping_kernel():
+    """It begins to stamp some time after the first socket asked, and ends with the last one."""
+    near, far = pair()
+    with near, far:
+        ask_for_stamps(near, departures=False)
+        for _ in range(1000):
+            far.send(b"x")
+            select.select([near], [], [], 5)
+            if receive(near).place == "kernel":
+                break
+            time.sleep(0.01)
+        yield
+
+
 def gathered(sock, wanted, within=5.0):
     found, deadline = [], time.monotonic() + within
     while len(found) < wanted and time.monotonic() < deadline:
