@@ -9,8 +9,6 @@ kept in ``results/coexistence.jsonl`` as they end, so that an interrupted proof 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import multiprocessing
 import random
 import tempfile
@@ -34,6 +32,7 @@ from bench.network.library import coexistence
 from bench.network.library.places import Visit
 from bench.requirements.loader import Catalogue, load_catalogue
 from bench.sessions.recording import Session
+from benchmarks.kept import Kept, state_of
 from instruments.simulators.faults import read_fault
 
 TOP = Path(__file__).resolve().parents[1]
@@ -176,31 +175,13 @@ def _judged(device: DeviceProfile, file: BenchFile, seed: int) -> tuple[str, str
 
 def state() -> str:
     """A digest of everything that decides how a run ends."""
-    digest = hashlib.sha256(Path(__file__).read_bytes())
-    for folder in ("bench", "instruments"):
-        for path in sorted((TOP / folder).rglob("*")):
-            if path.suffix in (".py", ".toml"):
-                digest.update(path.relative_to(TOP).as_posix().encode() + b"\0")
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
+    own = Path(__file__).relative_to(TOP).as_posix()
+    return state_of(TOP, (own, "bench", "instruments"))
 
 
-def kept_in(path: Path) -> dict[int, Ended]:
-    """The runs that ended before, in this state of the project; a file of another is begun anew."""
-    head = json.dumps({"state": state()})
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    if not lines or lines[0] != head:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(head + "\n", encoding="utf-8")
-        return {}
-    found = {}
-    for line in lines[1:]:
-        try:
-            ended = Ended(**json.loads(line))
-        except (ValueError, TypeError):
-            continue  # cut off when it was interrupted: carried out again
-        found[ended.number] = ended
-    return found
+def kept_in(path: Path) -> Kept[int, Ended]:
+    """The runs that ended before, in this state of the project."""
+    return Kept(path, state(), lambda entry: Ended(**entry), lambda ended: ended.number)
 
 
 def figures(ended: Iterable[Ended]) -> dict[str, Any]:
@@ -227,15 +208,13 @@ def figures(ended: Iterable[Ended]) -> dict[str, Any]:
 def faults(count: int, tick: Callable[[], None]) -> dict[str, Any]:
     """So many runs, of which those are left out that ended before; the figures of all."""
     path = TOP / "results" / "coexistence.jsonl"
-    done = kept_in(path)
-    for _ in range(len(done)):
+    kept = kept_in(path)
+    for _ in range(len(kept.done)):
         tick()
     context = multiprocessing.get_context("spawn")
-    with context.Pool(PROCESSES) as pool, path.open("a", encoding="utf-8") as file:
-        wanted = [number for number in range(count) if number not in done]
+    with context.Pool(PROCESSES) as pool:
+        wanted = [number for number in range(count) if number not in kept.done]
         for ended in pool.imap_unordered(carry_out, wanted):
-            done[ended.number] = ended
-            file.write(json.dumps(asdict(ended)) + "\n")
-            file.flush()
+            kept.keep(ended)
             tick()
-    return figures(done[number] for number in range(count))
+    return figures(kept.done[number] for number in range(count))

@@ -18,18 +18,17 @@ thrown away, so an interrupted proof goes on where it was.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
 from bench.network.radio.state import Cell, Emission
 from bench.network.radio.world import Path, World
+from benchmarks.kept import Kept, state_of
 from instruments.files import KINDS
 from instruments.modem.modem import Modem
 from instruments.rf.levels import Path as PortPath
@@ -395,38 +394,16 @@ def summed(found: list[Done]) -> dict[str, Any]:
 
 def state_of_the_project() -> str:
     """A digest of everything that decides what a seed comes to."""
-    digest = hashlib.sha256(FilePath(__file__).read_bytes())
-    for folder in ("instruments", "bench/network/radio"):
-        for path in sorted((TOP / folder).rglob("*.py")):
-            digest.update(path.relative_to(TOP).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
-def _kept(path: FilePath) -> dict[int, Done]:
-    head = json.dumps({"state": state_of_the_project()})
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    if lines[:1] != [head]:
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(head + "\n", encoding="utf-8")
-        return {}
-    found = {}
-    for line in lines[1:]:
-        try:
-            one = Done(**json.loads(line))
-        except (ValueError, TypeError):
-            continue  # cut off when it was interrupted: carried out again
-        found[one.seed] = one
-    return found
+    own = FilePath(__file__).relative_to(TOP).as_posix()
+    return state_of(TOP, (own, "instruments", "bench/network/radio"))
 
 
 def proof(count: int, tick: Callable[[], None], path: FilePath = WHERE) -> dict[str, Any]:
     """``count`` seeds, those that are kept already among them."""
-    kept = _kept(path)
-    with tempfile.TemporaryDirectory() as folder, path.open("a", encoding="utf-8") as file:
+    kept = Kept(path, state_of_the_project(), lambda entry: Done(**entry), lambda done: done.seed)
+    with tempfile.TemporaryDirectory() as folder:
         for seed in range(count):
-            if seed not in kept:
-                kept[seed] = run(seed, FilePath(folder))
-                file.write(json.dumps(asdict(kept[seed])) + "\n")
-                file.flush()
+            if seed not in kept.done:
+                kept.keep(run(seed, FilePath(folder)))
             tick()
-    return summed([kept[seed] for seed in range(count)])
+    return summed([kept.done[seed] for seed in range(count)])

@@ -8,12 +8,11 @@ project is thrown away. The table comes to ``results/prove.md``; ``--publish`` p
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import subprocess
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from bench.requirements.loader import load_catalogue
 from bench.studies.prove import HealthyResult, Proved, healthy_units, to_json
 from bench.studies.prove_run import Hands, Wish, prove, subjects_of
 from bench.studies.prove_units import Done, Seen
+from benchmarks.kept import Kept, state_of
 
 TOP = Path(__file__).resolve().parents[1]
 DOCS = TOP / "docs" / "prove.md"
@@ -41,52 +41,21 @@ ELSEWHERE = (
 
 def state_of_the_project() -> str:
     """A digest of everything that decides what a unit comes to."""
-    digest = hashlib.sha256()
-    for folder in ("bench", "fixtures", "testplans"):
-        for path in sorted((TOP / folder).rglob("*")):
-            name = path.relative_to(TOP).as_posix()
-            if path.suffix in (".py", ".toml") and not name.startswith(ELSEWHERE):
-                digest.update(name.encode() + b"\0")
-                digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return state_of(TOP, ("bench", "fixtures", "testplans"), without=ELSEWHERE)
 
 
-class Kept:
-    """The units that were carried out, one JSON line each, in a file of one state."""
+def kept_units(path: Path, state: str) -> Kept[str, Done]:
+    """The units that were carried out in a state, by key."""
 
-    def __init__(self, path: Path, state: str) -> None:
-        self._path = path
-        self.done: dict[str, Done] = {}
-        if not self._read(state):
-            self.done = {}
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(json.dumps({"state": state}) + "\n", encoding="utf-8")
+    def read(entry: dict[str, Any]) -> Done:
+        return Done(seen=tuple(Seen(**each) for each in entry.pop("seen")), **entry)
 
-    def _read(self, state: str) -> bool:
-        if not self._path.is_file():
-            return False
-        first, *rest = self._path.read_text(encoding="utf-8").splitlines() or [""]
-        if first != json.dumps({"state": state}):
-            return False
-        for line in rest:
-            try:
-                entry = json.loads(line)
-                seen = tuple(Seen(**each) for each in entry.pop("seen"))
-                done = Done(seen=seen, **entry)
-            except (ValueError, TypeError, KeyError):
-                continue  # cut off when it was interrupted: carried out again
-            self.done[done.key] = done
-        return True
-
-    def keep(self, done: Done) -> None:
-        """Append one unit."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(done)) + "\n")
+    return Kept(path, state, read, lambda done: done.key)
 
 
 def run(seeds: int, *, results: Path, publish: bool) -> dict[str, Any]:
     """Carry the proof out; the figures in short."""
-    kept = Kept(results / "prove.jsonl", state_of_the_project())
+    kept = kept_units(results / "prove.jsonl", state_of_the_project())
     per_seed = len(healthy_units(subjects_of(Wish()), load_catalogue(), 1))
     healthy_seeds = min(seeds, math.ceil(HEALTHY_SESSIONS / per_seed))
     wish = Wish(seeds=seeds, healthy_seeds=healthy_seeds)

@@ -14,25 +14,28 @@ DONE = Done("a device a-defect=1.0 3", 1, (Seen("LOC-1", "local-stop", "FAIL", 0
 
 def test_what_was_kept_comes_back(tmp_path):
     path = tmp_path / "results" / "prove.jsonl"
-    kept = prove.Kept(path, "one state")
+    kept = prove.kept_units(path, "one state")
     assert kept.done == {}
     kept.keep(DONE)
-    assert prove.Kept(path, "one state").done == {DONE.key: DONE}
+    assert prove.kept_units(path, "one state").done == {DONE.key: DONE}
 
 
 def test_a_line_that_was_cut_off_is_carried_out_again(tmp_path):
     path = tmp_path / "prove.jsonl"
-    kept = prove.Kept(path, "one state")
+    kept = prove.kept_units(path, "one state")
     kept.keep(DONE)
     kept.keep(Done("another 4", 1, ()))
     path.write_text(path.read_text()[:-20])
-    assert prove.Kept(path, "one state").done == {DONE.key: DONE}
+    again = prove.kept_units(path, "one state")
+    assert again.done == {DONE.key: DONE}
+    again.keep(Done("another 4", 1, ()))  # not joined to what was cut off
+    assert set(prove.kept_units(path, "one state").done) == {DONE.key, "another 4"}
 
 
 def test_what_another_state_of_the_project_came_to_is_thrown_away(tmp_path):
     path = tmp_path / "prove.jsonl"
-    prove.Kept(path, "one state").keep(DONE)
-    assert prove.Kept(path, "another").done == {}
+    prove.kept_units(path, "one state").keep(DONE)
+    assert prove.kept_units(path, "another").done == {}
     assert json.loads(path.read_text()) == {"state": "another"}
 
 
