@@ -71,7 +71,7 @@ DEFECTS = (
     Defect(
         "mute-alarms",
         "no alarm of the network ever sounds",
-        ("MOB-1",),
+        ("MOB-1", "OPS-2"),
         lambda t, _: replace(t, muted=t.muted | _NETWORK_ALARMS),
     ),
     Defect(

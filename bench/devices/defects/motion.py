@@ -76,8 +76,8 @@ DEFECTS = (
     ),
     Defect(
         "no-safe-state",
-        "never reaches the safe state in a blackout",
-        ("FAIL-3",),
+        "never reaches the safe state in a blackout or under jamming",
+        ("FAIL-3", "SEC-4"),
         lambda t, _: replace(t, reaches_safe_state=False),
     ),
     Defect(
