@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from bench.report.series import Floats
 from bench.report.words import power_of_ten, xml_text
@@ -114,7 +114,10 @@ def delay_axis(axis: Any, low: float, high: float) -> None:
     elif decades < 3.2:
         subs = (1.0, 2.0, 5.0) if decades < 1.9 else (1.0, 3.0)
     axis.set_major_locator(LogLocator(subs=subs, numticks=12))
-    axis.set_minor_locator(LogLocator(subs=tuple(np.arange(1.0, 10.0)), numticks=12))
+    if len(subs) > 1:  # its own ticks are near enough to each other
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_minor_locator(LogLocator(subs=tuple(np.arange(1.0, 10.0)), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
 

@@ -85,17 +85,18 @@ def envelope(series: Flights, stop_s: float, bins: int = 240) -> Envelope:
     edges = np.linspace(0.0, max(stop_s, 1e-9), bins + 1)
     place = np.clip(np.searchsorted(edges, series.sent_s, side="right") - 1, 0, bins - 1)
     p50, low, high, loss = (np.full(bins, np.nan) for _ in range(4))
-    cuts = np.flatnonzero(np.diff(place)) + 1
-    for index, delays in zip(
-        place[np.concatenate(([0], cuts))] if len(place) else (),
-        np.split(series.delay_s, cuts),
-        strict=False,
-    ):
-        arrived = delays[~np.isnan(delays)]
-        loss[index] = 1 - len(arrived) / len(delays)
-        if len(arrived):
-            p50[index] = np.median(arrived)
-            low[index], high[index] = arrived.min(), arrived.max()
+    sent = np.bincount(place, minlength=bins)
+    arrived = ~np.isnan(series.delay_s)
+    there, delays = place[arrived], series.delay_s[arrived]
+    order = np.lexsort((delays, there))
+    delays = delays[order]
+    count = np.bincount(there, minlength=bins)
+    first = np.cumsum(count) - count
+    some, any_sent = count > 0, sent > 0
+    n, begin = count[some], first[some]
+    p50[some] = (delays[begin + (n - 1) // 2] + delays[begin + n // 2]) / 2
+    low[some], high[some] = delays[begin], delays[begin + n - 1]
+    loss[any_sent] = 1 - count[any_sent] / sent[any_sent]
     return Envelope((edges[:-1] + edges[1:]) / 2, p50, low, high, loss)
 
 

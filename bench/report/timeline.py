@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from bench.devices.profile import Stream
 from bench.measure.pairing import flow_of
@@ -103,10 +105,9 @@ def timeline(recording: Recording, watermark: str = "") -> str:
     title = f"Session {recording.session_id}: delay, alarms and states over the scenario"
     with plots.style():
         figure = _stack(panels, recording, stop_s)
-        for lane in lanes:
-            for t_s in lane.marks if lane.through else ():
-                for axes in figure.axes:
-                    axes.axvline(t_s, color="#7a1fa2", linewidth=0.7, zorder=5)
+        marks = [t_s for lane in lanes if lane.through for t_s in lane.marks]
+        for axes in figure.axes:
+            _verticals(axes, marks, zorder=5, color="#7a1fa2", linewidth=0.7)
         plots.stamp(figure, watermark)
         return plots.to_svg(figure, recording.session_id, title)
 
@@ -203,21 +204,42 @@ def _stack(panels: list[Panel], recording: Recording, stop_s: float) -> Figure:
         if index:
             _shade(axes, recording)
         draw(axes)
-        last = index == len(panels) - 1
-        axes.tick_params(axis="x", labelbottom=last, length=2.5 if last else 0)
-        if last:
+        if index == len(panels) - 1:
             axes.set_xlabel("time from the start of the session, s", labelpad=2)
+        else:  # a tick costs as much as a line, seen or not
+            axes.xaxis.set_major_locator(NullLocator())
     return figure
 
 
 def _shade(axes: Axes, recording: Recording) -> None:
-    for window in recording.schedule.windows:
-        start, end = window.start_ns / 1e9, window.end_ns / 1e9
-        axes.axvspan(start, end, color=ROLE_COLOURS.get(window.role, "#ffffff"), lw=0, zorder=0)
-        if start > 0:
-            axes.axvline(start, color="#9a9a9a", linewidth=0.5, zorder=1)
-        for _, phase_start, _ in window.phases[1:]:
-            axes.axvline(phase_start / 1e9, color="#bcbcbc", lw=0.4, ls=(0, (2, 2)), zorder=1)
+    windows = recording.schedule.windows
+    spans = [(w.start_ns / 1e9, (w.end_ns - w.start_ns) / 1e9) for w in windows]
+    colours = [ROLE_COLOURS.get(w.role, "#ffffff") for w in windows]
+    across = axes.get_xaxis_transform()
+    axes.add_collection(
+        PolyCollection(
+            [_box(start, width, 0, 1) for start, width in spans],
+            facecolors=colours, linewidths=0, zorder=0, transform=across,
+        ),
+        autolim=False,
+    )  # fmt: skip
+    _verticals(axes, [start for start, _ in spans if start > 0], color="#9a9a9a", linewidth=0.5)
+    phases = [start / 1e9 for w in windows for _, start, _ in w.phases[1:]]
+    _verticals(axes, phases, color="#bcbcbc", linewidth=0.4, linestyle=(0, (2, 2)))
+
+
+def _box(left: float, width: float, bottom: float, height: float) -> list[tuple[float, float]]:
+    right, top = left + width, bottom + height
+    return [(left, bottom), (right, bottom), (right, top), (left, top)]
+
+
+def _verticals(axes: Axes, times_s: Sequence[float], zorder: float = 1, **style: Any) -> None:
+    """Lines over the whole height, as one artist."""
+    if len(times_s):
+        across = axes.get_xaxis_transform()
+        segments = [[(t_s, 0.0), (t_s, 1.0)] for t_s in times_s]
+        lines = LineCollection(segments, zorder=zorder, transform=across, **style)
+        axes.add_collection(lines, autolim=False)
 
 
 def _draw_steps(axes: Axes, recording: Recording) -> None:
@@ -311,7 +333,8 @@ def _draw_loss(axes: Axes, lines: tuple[Line, ...]) -> None:
     top = 0.0
     for line in lines:
         axes.step(line.data.t_s, 100 * line.data.loss, where="mid", linewidth=0.9,
-                  linestyle=line.dash, color=line.colour, label=line.label)  # fmt: skip
+                  linestyle=line.dash, color=line.colour,
+                  label=f"{DIRECTIONS[line.direction]}: {line.label}")  # fmt: skip
         top = max(top, 100 * float(np.nanmax(line.data.loss, initial=0.0)))
     axes.set_ylim(0, max(top * 1.12, 1.0))
     axes.set_ylabel("lost, %", labelpad=3)
@@ -324,14 +347,16 @@ def _draw_lanes(axes: Axes, lanes: tuple[Lane, ...], stop_s: float) -> None:
     axes.set_ylim(len(lanes) - 0.5, -0.5)
     axes.set_yticks(range(len(lanes)), [lane.label for lane in lanes], fontsize=6.6)
     axes.tick_params(axis="y", length=0)
+    rules = [[(0.0, row + 0.5), (stop_s, row + 0.5)] for row in range(len(lanes))]
+    axes.add_collection(LineCollection(rules, color=plots.GRID, linewidth=0.4, zorder=1))
+    boxes: list[Any] = []
     for row, lane in enumerate(lanes):
-        axes.axhline(row + 0.5, color=plots.GRID, linewidth=0.4, zorder=1)
         for bar in lane.bars:
             width = max(bar.span.end_s - bar.span.start_s, stop_s / 900)
             height, edge = (0.16, "none") if bar.thin else (0.62, "#4a4a4a")
             middle = row + 0.36 if bar.thin else row
-            axes.barh(middle, width, left=bar.span.start_s, height=height, color=bar.colour,
-                      edgecolor=edge, linewidth=0.3, zorder=3)  # fmt: skip
+            box = _box(bar.span.start_s, width, middle - height / 2, height)
+            boxes.append((box, bar.colour, edge))
             text = _fit(plain(bar.span.label), width, stop_s)
             if text:
                 axes.text(bar.span.start_s + width / 2, row, text, ha="center", va="center",
@@ -339,3 +364,9 @@ def _draw_lanes(axes: Axes, lanes: tuple[Lane, ...], stop_s: float) -> None:
         if lane.marks:
             axes.plot(lane.marks, [row] * len(lane.marks), "v", color="#7a1fa2", markersize=3.2,
                       zorder=4)  # fmt: skip
+    if boxes:
+        shapes, colours, edges = zip(*boxes, strict=True)
+        bars = PolyCollection(
+            shapes, facecolors=colours, edgecolors=edges, linewidths=0.3, zorder=3
+        )
+        axes.add_collection(bars, autolim=False)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.measure.pairing import flow_of
 from bench.report import series
@@ -44,10 +46,10 @@ def test_flights_hold_delays_and_gaps_in_order_of_sending(make):
 
 
 def test_flights_keep_links_and_directions_apart(make):
-    given = make([sent(0, 1, 0), seen(3, 1, 1)])
-    assert np.isnan(flights(given).delay_s).all()
-    assert len(flights(given, 1).sent_s) == 0
-    assert len(series.flights(flow_of(given, "haptic-command", "to-doctor")).sent_s) == 0
+    crossed = make([sent(0, 1, 0), seen(3, 1, 1)])
+    assert np.isnan(flights(crossed).delay_s).all()
+    assert len(flights(crossed, 1).sent_s) == 0
+    assert len(series.flights(flow_of(crossed, "haptic-command", "to-doctor")).sent_s) == 0
 
 
 def test_a_packet_still_on_its_way_at_the_end_is_not_a_loss(make, report):
@@ -66,6 +68,27 @@ def test_envelope_bins_delay_and_loss(make):
     assert env.low_s == pytest.approx([0.002, 0.0025])
     assert env.high_s == pytest.approx([0.0024, 0.0027])
     assert env.loss == pytest.approx([0.0, 0.4])
+
+
+@given(
+    packets=st.lists(
+        st.tuples(st.floats(0, 1), st.floats(1e-6, 1) | st.just(float("nan"))), max_size=60
+    ),
+    bins=st.integers(1, 12),
+)
+def test_envelope_is_what_each_bin_says_alone(packets, bins):
+    packets.sort(key=lambda packet: packet[0])
+    sent_s, delay_s = np.array(packets, dtype=float).reshape(-1, 2).T
+    found = series.envelope(series.Flights(sent_s, delay_s), 1.0, bins)
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    for index in range(bins):
+        last = index == bins - 1
+        here = delay_s[(sent_s >= edges[index]) & (last | (sent_s < edges[index + 1]))]
+        there = here[~np.isnan(here)]
+        want = [np.median(there), there.min(), there.max()] if len(there) else [np.nan] * 3
+        want.append(1 - len(there) / len(here) if len(here) else np.nan)
+        got = [found.p50_s[index], found.low_s[index], found.high_s[index], found.loss[index]]
+        assert got == pytest.approx(want, nan_ok=True)
 
 
 def test_tail_keeps_extremes_and_ends_at_the_loss():
