@@ -51,6 +51,9 @@ def emulate(
     slot: Annotated[
         _Text, typer.Option(metavar="TIME[-TIME]", help="Scheduled access: 5ms-10ms.")
     ] = None,
+    mtu: Annotated[
+        _Text, typer.Option(metavar="BYTES", help="Longer IP packets vanish: 1280.")
+    ] = None,
     hold: Annotated[bool, typer.Option("--hold", help="Let nothing go.")] = False,
     down: Annotated[bool, typer.Option("--down", help="Drop everything.")] = False,
     profile: Annotated[_Text, typer.Option(metavar="NAME|FILE", help="A link profile.")] = None,
@@ -90,7 +93,7 @@ def emulate(
 
     words = Words(
         delay, jitter, distribution, order, loss, loss_model, duplicate, reorder, ber, rate,
-        queue, slot, hold, down,
+        queue, slot, mtu, hold, down,
     )  # fmt: skip
     number = read_seed(seed)
     changes, schedule, link = changes_of(words, profile, scenario, direction, number, link)

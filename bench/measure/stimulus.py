@@ -18,7 +18,7 @@ from bench.measure.distributions import binomial_cdf, binomial_sf, ranks_between
 from bench.measure.floor import NoiseFloor
 from bench.measure.pairing import MISSING, pair
 from bench.network.impairment import DIRECTIONS, Direction, Impairment
-from bench.network.laws import QUEUE_DROP, DirectionLaw
+from bench.network.laws import NEVER, QUEUE_DROP, DirectionLaw
 from bench.network.scenario import Window
 from bench.sessions.packets import TAPS, PacketTable
 from bench.sessions.recording import Recording
@@ -183,19 +183,26 @@ def _check(
     sent_ns, seen, due = sent.sent_ns[mask], sent.seen_ns[mask], sent.due_ns[mask]
     modelled, arrived = sent.modelled[mask], seen != MISSING
     impairment, commanded = state
-    damage = _damaged_share(impairment, sent.size[mask])
+    sizes = sent.size[mask]
+    too_long = sizes > ((impairment.up and impairment.most_captured_bytes) or NEVER)
+    damage = _damaged_share(impairment, sizes[~too_long])
     loss = 1 - (1 - impairment.loss_ratio) * (1 - damage)
-    overflow = float((due[modelled] == QUEUE_DROP).mean()) if modelled.any() else 0.0
+    in_queue = modelled & ~too_long
+    overflow = float((due[in_queue] == QUEUE_DROP).mean()) if in_queue.any() else 0.0
     got = (seen - sent_ns)[arrived & modelled] / 1e9
     meant = (due - sent_ns)[modelled & (due >= 0)] / 1e9
     worst = floor.stream("") if floor is not None and recording.bench != "virtual" else None
     noise = (worst.p50, worst.p99) if worst is not None else (0.0, 0.0)
     lost = int((~arrived).sum())
+    vanished = int((~arrived & too_long).sum())
     reason = _not_commanded(recording, place, span[0])
     if not reason and not len(sent_ns) and _asked(recording, place, impairment):
         reason = "no packet was sent: no evidence that this state was in force"
     if not reason:
-        reason = _objection(len(sent_ns), lost, loss, overflow, got, meant, noise, impairment)
+        reason = _too_long_objection(impairment, int(too_long.sum()), vanished)
+    if not reason:
+        fit, gone = len(sent_ns) - int(too_long.sum()), lost - vanished
+        reason = _objection(fit, gone, loss, overflow, got, meant, noise, impairment)
     p50, p95 = _quantiles(got)
     m50, m95 = _quantiles(meant)
     ratio = lost / len(sent_ns) if len(sent_ns) else None
@@ -219,6 +226,17 @@ def _check(
         ok=not reason,
         reason=reason,
     )
+
+
+def _too_long_objection(impairment: Impairment, count: int, vanished: int) -> str:
+    """Why it is not shown that what is too long for the link vanished."""
+    if impairment.mtu_bytes is None or not impairment.up:
+        return ""
+    if not count:
+        return f"no packet was longer than {impairment.mtu_bytes} bytes: none could vanish"
+    if vanished < count:
+        return f"{count - vanished} of {count} packets came through that were too long"
+    return ""
 
 
 def _damaged_share(impairment: Impairment, sizes: NDArray[np.int64]) -> float:

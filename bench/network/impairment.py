@@ -42,6 +42,12 @@ FRAMING_BYTES = 24
 preamble and start of frame (8), frame check sequence (4), inter-packet gap (12);
 IEEE 802.3 clauses 3 and 4."""
 
+ETHERNET_BYTES = 14
+"""What the captured bytes of an IP packet hold beside it: IEEE 802.3 clause 3."""
+
+LEAST_MTU_BYTES = 68
+"""Every module must be able to forward a packet of so many bytes (RFC 791, section 3.2)."""
+
 NO_DELAY = Delay()
 
 _FULL_FRAME_BITS = 8 * (1514 + FRAMING_BYTES)
@@ -104,8 +110,9 @@ class Impairment:
     delivered damaged. ``rate_bps`` counts captured bytes plus ``framing_bytes`` per frame;
     ``queue_s`` bounds the time a packet may wait for the rate and ``queue_packets`` how many
     may wait or be in service (tail drop). ``slot``: scheduled access. ``up`` false drops
-    everything. ``hold`` queues everything until the first later change without ``hold`` and then
-    releases it as a burst.
+    everything. ``mtu_bytes``: longer IP packets vanish without a word, as in a path MTU discovery
+    black hole (RFC 2923, section 2.1); None: none does. ``hold`` queues
+    everything until the first later change without ``hold`` and then releases it as a burst.
     """
 
     delay: Delay = NO_DELAY
@@ -121,8 +128,16 @@ class Impairment:
     framing_bytes: int = FRAMING_BYTES
     queue_packets: int | None = None
     slot: Slot | None = None
+    mtu_bytes: int | None = None
 
     def __post_init__(self) -> None:
+        if self.mtu_bytes is not None and self.mtu_bytes < LEAST_MTU_BYTES:
+            raise InputError(
+                f"is below {LEAST_MTU_BYTES} bytes, which every IPv4 link carries (RFC 791)",
+                remedy="give the longest IP packet that passes, or take the link down",
+                field="mtu_bytes",
+                value=self.mtu_bytes,
+            )
         self._check_rate()
         self._check_ratios()
         self._check_order()
@@ -201,6 +216,11 @@ class Impairment:
             )
 
     @property
+    def most_captured_bytes(self) -> int | None:
+        """The longest frame that passes, as a tap captures it, without a VLAN tag."""
+        return None if self.mtu_bytes is None else self.mtu_bytes + ETHERNET_BYTES
+
+    @property
     def loss_ratio(self) -> float:
         """The stationary share of packets that the loss model (or a link that is down) takes."""
         if not self.up:
@@ -230,6 +250,8 @@ class Impairment:
             parts.append(f"BER {self.ber:.3g}")
         if self.rate_bps is not None:
             parts.append(f"{self.rate_bps / 1e6:.4g} Mbit/s")
+        if self.mtu_bytes is not None:
+            parts.append(f"longer than {self.mtu_bytes} B lost")
         if self.slot is not None:
             parts.append(f"slots {self.slot.low_s * 1e3:.3g}-{self.slot.high_s * 1e3:.3g} ms")
         if self.order == "allow":

@@ -31,7 +31,7 @@ from bench.units import size_bytes
 
 KEYS = (
     "delay", "law", "jitter", "table", "order", "loss", "duplication", "reordering", "ber",
-    "rate", "framing", "queue", "slot", "up", "hold",
+    "rate", "framing", "queue", "slot", "mtu", "up", "hold",
 )  # fmt: skip
 """What the table of one impairment may say."""
 
@@ -255,6 +255,7 @@ _READERS: Mapping[str, Callable[[Table, str], dict[str, Any]]] = {
     "framing": lambda table, key: {"framing_bytes": _bytes(table, key, 0)},
     "queue": _queue,
     "slot": _slot,
+    "mtu": lambda table, key: {"mtu_bytes": _bytes(table, key, 0)},
     "up": lambda table, key: {"up": table.flag(key)},
     "hold": lambda table, key: {"hold": table.flag(key)},
 }
@@ -313,6 +314,7 @@ _KINDS: Mapping[str, str] = {
     "queue_s": "number",
     "queue_packets": "whole number or null",
     "framing_bytes": "whole number",
+    "mtu_bytes": "whole number or null",
     "up": "flag",
     "hold": "flag",
     "duplication": "number",

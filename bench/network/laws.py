@@ -20,10 +20,10 @@ from bench.network.numbers import Draws, truncated_normal
 from bench.network.seeds import generator
 from bench.units import NS_PER_S, ns
 
-LOST, QUEUE_DROP, DOWN = -1, -2, -3
+LOST, QUEUE_DROP, DOWN, TOO_LONG = -1, -2, -3, -4
 """Fates that stand in place of a due time (all negative)."""
 
-FATES = {LOST: "lost", QUEUE_DROP: "queue_drop", DOWN: "down"}
+FATES = {LOST: "lost", QUEUE_DROP: "queue_drop", DOWN: "down", TOO_LONG: "too_long"}
 
 NEVER = 1 << 62
 _ARRAY = 24
@@ -92,6 +92,7 @@ class DirectionLaw:
         if impairment.hold:
             self._release, acting = self._release_of(position)
         self._up = acting.up
+        self._longest = acting.most_captured_bytes or NEVER
         self._delay_ns = ns(acting.delay.mean_s)
         self._spread_ns = acting.delay.spread_s * NS_PER_S
         self._draw = self._draws(acting.delay)
@@ -164,6 +165,11 @@ class DirectionLaw:
         if not self._up:
             self.fates[DOWN] += 1
             return DOWN
+        if size_bytes > self._longest:
+            if not self.ordinary:
+                self.copy_due, self.flips = -1, ()
+            self.fates[TOO_LONG] += 1
+            return TOO_LONG
         if self._loss is not None and self._loses(self._loss):
             if not self.ordinary:
                 self.copy_due, self.flips = -1, ()
@@ -336,6 +342,12 @@ class DirectionLaw:
         if not self._up:
             self.fates[DOWN] += count
             return np.full(count, DOWN, dtype=np.int64)
+        fits = sizes <= self._longest
+        if not fits.all():
+            due = np.full(count, TOO_LONG, dtype=np.int64)
+            self.fates[TOO_LONG] += count - int(fits.sum())
+            due[fits] = self._decide(t_ns[fits], sizes[fits])
+            return due
         lost = self._loses_of(count)
         if lost is None:
             return self._depart_many(t_ns, sizes)

@@ -29,7 +29,7 @@ from bench.network.library import find_scenario
 from bench.network.profiles import find_profile
 from bench.network.scenario import Schedule, compile_scenario
 from bench.network.scenario_files import load_scenario
-from bench.units import duration_s, rate_bps, ratio
+from bench.units import duration_s, rate_bps, ratio, size_bytes
 
 Way = Literal["left-to-right", "right-to-left"]
 Backend = Literal["auto", "netem", "userspace"]
@@ -62,6 +62,7 @@ _OPTION = {
     "reordering": "--reorder",
     "ber": "--ber",
     "slot": "--slot",
+    "mtu_bytes": "--mtu",
     "hold": "--hold",
 }
 _CORRELATED = (
@@ -86,6 +87,7 @@ class Words:
     rate: str | None = None
     queue: str | None = None
     slot: str | None = None
+    mtu: str | None = None
     hold: bool = False
     down: bool = False
 
@@ -331,4 +333,8 @@ def _others(words: Words) -> dict[str, Any]:
         if not all(0 < each < math.inf for each in ends):
             _fail("--slot", words.slot, "is no distance of two slots", "write 5ms or 5ms-10ms")
         found["slot"] = Slot(ends[0], ends[-1])
+    if words.mtu is not None:
+        text = words.mtu.strip()
+        length = int(text) if text.isdigit() else size_bytes(text, field="--mtu")
+        found["mtu_bytes"] = length
     return found

@@ -58,6 +58,10 @@ def refusal(impairment: Impairment, packet_bytes: int | None = None) -> InputErr
 def _refused_delay(impairment: Impairment, _: int | None) -> Iterator[InputError]:
     if impairment.hold:
         yield _no("netem cannot hold packets and release them as a burst", _ELSEWHERE, "hold", True)
+    if impairment.mtu_bytes is not None:
+        yield _no(
+            "netem drops no packet for its length", _ELSEWHERE, "mtu_bytes", impairment.mtu_bytes
+        )
     spread_s = impairment.delay.spread_s
     if spread_s > _MOST_SPREAD_S:
         yield _no(

@@ -174,6 +174,7 @@ ONE_BIT = 0.02 / 8000
     ("impairment", "packet_bytes", "field"),
     [
         (Impairment(hold=True), None, "hold"),
+        (Impairment(mtu_bytes=1280), None, "mtu_bytes"),
         (Impairment(rate_bps=1e6), None, "rate_bps"),
         (Impairment(rate_bps=11.0), 100, "rate_bps"),
         (Impairment(Delay(10.0, "uniform", 3.0)), None, "delay.spread_s"),

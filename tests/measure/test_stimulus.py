@@ -15,6 +15,7 @@ from bench.measure.stimulus import (
 )
 from bench.network.impairment import Delay, GilbertElliott, Impairment
 from bench.network.scenario import Scenario, Segment, Step, both
+from bench.sessions.packets import PacketTable
 
 COMMAND = "haptic-command"
 FLOOR = NoiseFloor("s", {COMMAND: StreamFloor(3e-5, 1e-4, 2e-4, 1e-3, 1e-4, 2e-4, 9)}, True)
@@ -130,6 +131,39 @@ def test_a_packet_through_a_link_that_is_down(synthetic):
     made.tweak = leak
     reason = wrong(made.recording())["blackout", "blackout", "primary", "to-patient"]
     assert "while down" in reason
+
+
+HOLE = Impairment(Delay(0.005), mtu_bytes=576)
+
+
+def of_length(synthetic, length, through=()):
+    """Packets so long through a link that lets 576 bytes pass; ``through``: that did, by number."""
+    made = synthetic.healthy("steady", bench="local")
+    recording = made.recording()
+    changes = tuple(
+        dataclasses.replace(c, impairment=HOLE) if c.link == "primary" else c
+        for c in recording.schedule.changes
+    )
+    rows = recording.packets.rows.copy()
+    rows["size"] = length
+    far = rows["tap"] == np.where(rows["direction"] == 0, 1, 0)
+    gone = far & (rows["link"] == 0) & (length > 590) & ~np.isin(rows["seq"], through)
+    return dataclasses.replace(
+        recording,
+        schedule=dataclasses.replace(recording.schedule, changes=changes),
+        packets=PacketTable(rows[~gone]),
+    )
+
+
+def test_a_hole_for_long_packets(synthetic):
+    assert of_length(synthetic, 1000).schedule.changes[0].impairment == HOLE
+    assert {reason for place, reason in wrong(of_length(synthetic, 1000)).items()} == set()
+    leak = wrong(of_length(synthetic, 1000, through=[30]))
+    assert leak
+    assert all("came through that were too long" in reason for reason in leak.values())
+    idle = wrong(of_length(synthetic, 590))
+    assert {place[2] for place in idle} == {"primary"}
+    assert all("none could vanish" in reason for reason in idle.values())
 
 
 def test_a_hold_that_did_not_hold(synthetic):

@@ -35,6 +35,7 @@ ber = "1e-7"
 rate = "100Mbit/s"
 framing = "38B"
 queue = "400 packets"
+mtu = "9kB"
 up = true
 hold = true
 """
@@ -58,6 +59,7 @@ def test_every_field(tmp_path):
         ber=1e-7,
         framing_bytes=38,
         queue_packets=400,
+        mtu_bytes=9000,
     )
 
 
@@ -76,6 +78,7 @@ def test_every_field(tmp_path):
         ('rate = "1Mbit/s"\nqueue = 100', {"rate_bps": 1e6, "queue_packets": 100}),
         ("framing = 0", {"framing_bytes": 0}),
         ('slot = "10ms"', {"slot": Slot(0.01, 0.01)}),
+        ("mtu = 1280", {"mtu_bytes": 1280}),
         (
             'slot = {low = "5ms", high = "10ms", packets = 8, bytes = "64kB"}',
             {"slot": Slot(0.005, 0.01, 8, 64000)},
@@ -180,6 +183,7 @@ BROKEN = {
         'delay = "5ms"\norder = "allow"\nreordering = {ratio = "1%", gap = 1.5}',
         "reordering.gap", "whole number",
     ),
+    "mtu of nothing": ("mtu = 67", "mtu_bytes", "below 68 bytes"),
     "slot backwards": ('slot = {low = "5ms", high = "1ms"}', "slot", "low <= high"),
     "slot out of order": ('slot = "5ms"\norder = "allow"', "slot", "in order"),
     "flag in quotes": ('up = "false"', "up", "without quotes"),
@@ -243,6 +247,7 @@ def impairments(draw):
         "duplication": draw(st.floats(0, 0.99)),
         "ber": draw(st.floats(0, 0.99)),
         "framing_bytes": draw(st.integers(0, 100)),
+        "mtu_bytes": draw(st.none() | st.integers(68, 9000)),
     }
     if fields["rate_bps"] is not None:
         fields["queue_packets"] = draw(st.none() | st.integers(10**8, 10**9))

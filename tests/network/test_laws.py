@@ -22,7 +22,7 @@ from bench.network.impairment import (
     Impairment,
     bernoulli,
 )
-from bench.network.laws import DOWN, FATES, LOST, QUEUE_DROP, DirectionLaw
+from bench.network.laws import DOWN, FATES, LOST, QUEUE_DROP, TOO_LONG, DirectionLaw
 
 MS = 1_000_000
 S = 1000 * MS
@@ -214,7 +214,7 @@ def test_down_drops_everything():
     law = law_of((5 * MS, Impairment(up=False)), (10 * MS, CLEAN))
     fates = offer_every(law, MS, 12)
     assert fates == [0, MS, 2 * MS, 3 * MS, 4 * MS, *[DOWN] * 5, 10 * MS, 11 * MS]
-    assert law.fates == {LOST: 0, QUEUE_DROP: 0, DOWN: 5}
+    assert law.fates == {LOST: 0, QUEUE_DROP: 0, DOWN: 5, TOO_LONG: 0}
 
 
 def test_hold_releases_in_order_with_the_later_state():
@@ -326,6 +326,7 @@ impairments = st.builds(
     ),
     rate_bps=st.sampled_from([None, 1e6, 33.3e6, 200e6]),
     queue_s=st.sampled_from([0.002, 0.05, 1.0]),
+    mtu_bytes=st.sampled_from([None, None, 576, 1280]),
 )
 states = st.one_of(
     impairments,
@@ -347,6 +348,7 @@ plain = st.builds(  # what a burst decides as arrays
     rate_bps=st.sampled_from([None, 1e6, 33.3e6, 200e6]),
     queue_s=st.sampled_from([0.002, 0.05, 1.0]),
     hold=st.sampled_from([False, False, True]),
+    mtu_bytes=st.sampled_from([None, None, 576, 1280]),
 )
 
 
@@ -378,6 +380,27 @@ def test_burst_equals_its_packets_draw_for_draw(changes, arrivals, seed):
         assert got.dtype == np.int64
         assert got.tolist() == expected
     assert (one.accepted, one.fates) == (many.accepted, many.fates)
+
+
+def test_what_is_too_long_vanishes_and_the_others_do_not_notice():
+    """590 captured bytes are an IP packet of 576."""
+    hole = Impairment(Delay(0.01, "normal", 0.002), loss=bernoulli(0.2), mtu_bytes=576)
+    law, without = law_of((0, hole)), law_of((0, hole.with_(mtu_bytes=None)))
+    sizes = [60, 590, 591, 1514] * 100
+    got = [law.offer(n * MS, size) for n, size in enumerate(sizes)]
+    short = [n for n, size in enumerate(sizes) if size <= 590]
+    assert [got[n] for n in short] == [without.offer(n * MS, sizes[n]) for n in short]
+    assert {got[n] for n, size in enumerate(sizes) if size > 590} == {TOO_LONG}
+    assert law.fates[TOO_LONG] == 200
+    assert "longer than 576 B lost" in hole.describe()
+
+
+def test_too_long_makes_no_copies_and_no_errors():
+    law = law_of((0, Impairment(duplication=0.9, ber=1e-3, mtu_bytes=576)))
+    for n in range(50):
+        assert law.offer(n * MS, 1000) == TOO_LONG
+        assert (law.copy_due, law.flips) == (-1, ())
+        law.offer(n * MS, 100)
 
 
 @given(changes=timelines, arrivals=bursts, seed=st.integers(0, 2**32))

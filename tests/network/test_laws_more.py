@@ -23,7 +23,7 @@ from bench.network.impairment import (
     Slot,
     bernoulli,
 )
-from bench.network.laws import DOWN, LOST, QUEUE_DROP, DirectionLaw
+from bench.network.laws import DOWN, LOST, QUEUE_DROP, TOO_LONG, DirectionLaw
 
 MS = 1_000_000
 S = 1000 * MS
@@ -495,4 +495,4 @@ def test_many_lose_what_their_packets_lose(model):
 def test_no_packets_at_all_are_no_decisions():
     law = steady(Impairment(loss=bernoulli(0.5)))
     assert law.offer_many(np.empty(0, np.int64), np.empty(0, np.int64)).tolist() == []
-    assert law.fates == {LOST: 0, QUEUE_DROP: 0, DOWN: 0}
+    assert law.fates == {LOST: 0, QUEUE_DROP: 0, DOWN: 0, TOO_LONG: 0}
