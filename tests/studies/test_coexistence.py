@@ -104,9 +104,21 @@ def test_what_is_not_verified_gives_no_boundary_and_no_likelihood(bench, told):
     assert "nothing was shown" in found.problem
 
 
+def test_a_device_that_keeps_records_shows_each_point():
+    """Each point's session goes on until the last records are due."""
+    device = find_device("glucose-meter")
+    names = ("alarm", "glucose-records", "acknowledgement")
+    streams = (s if s.name in names else replace(s, option="off") for s in device.streams)
+    found = explore(
+        small(3), replace(device, streams=tuple(streams)), VirtualBench(), 7, lambda text: None
+    )
+    points = found.columns[0].points
+    assert all(point.failed is not None for point in points), [p.reason for p in points]
+
+
 def test_a_device_without_a_radio_is_refused():
     with pytest.raises(InputError, match="declares no radio"):
-        explore(small(), find_device("home-monitor"), VirtualBench(), 7, print)
+        explore(small(), find_device("infusion-monitor"), VirtualBench(), 7, print)
 
 
 def test_the_shipped_plan():
