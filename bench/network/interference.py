@@ -42,7 +42,8 @@ def impairment_of(reception: Reception, before: Impairment, radio: Radio) -> Imp
     changed = before.with_(rate_bps=rate_bps, queue_packets=None)
     again = (1.0 - residual) / (1.0 - ratio) - 1.0
     if again > 0:
-        packet_s = 8.0 * radio.packet_bytes / TECHNOLOGIES[radio.technology].rate_bps
+        airtime_s = 8.0 * radio.packet_bytes / TECHNOLOGIES[radio.technology].rate_bps
+        packet_s = reception.attempt_s or airtime_s
         changed = changed.with_(delay=moved(before.delay, before.delay.mean_s + again * packet_s))
     if residual < _LEAST_LOSS:
         return changed

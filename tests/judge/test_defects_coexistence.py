@@ -33,6 +33,19 @@ QUICK = replace(
 """With its largest stream, and without the many small packets of the others."""
 
 
+WORN = {
+    "home-monitor": ("alarm", "monitor-records", "monitor-vital-signs", "acknowledgement"),
+    "glucose-meter": ("alarm", "glucose-records", "acknowledgement"),
+}
+"""Monitors with a radio, and streams enough: each shows its limits within 10 s."""
+
+
+def worn(name):
+    device = find_device(name)
+    streams = (s if s.name in WORN[name] else replace(s, option="off") for s in device.streams)
+    return replace(device, streams=tuple(streams))
+
+
 def play(scenario="coexistence", device=QUICK, seed=3, **defects):
     device = device.with_defects({name.replace("_", "-"): s for name, s in defects.items()})
     found = library.VISITS[scenario](visit_of(device))
@@ -62,6 +75,32 @@ def test_a_healthy_radio_passes(healthy):
 def test_each_defect_fails_at_every_signal_or_some(name):
     found = verdict(play(**{name: DEFECTS[name].size}))
     assert (found.verdict, found.value >= 1) == (Outcome.FAIL, True), found.reason
+
+
+@pytest.mark.parametrize("name", WORN)
+def test_a_monitor_on_wifi_or_bluetooth_passes_and_a_deaf_one_fails(name):
+    """Beside bursts a deaf one's link stays up, so that nothing takes over what it loses."""
+    device = worn(name)
+    assert device.radio.technology == {"home-monitor": "wifi-20mhz"}.get(name, "ble-1m")
+    found = verdict(play(device=device))
+    assert (found.verdict, found.value) == (Outcome.PASS, 0.0), found.reason
+    deaf = play(device=device, deaf_radio=1.0)
+    assert verdict(deaf).verdict is Outcome.FAIL
+    (bursts,) = [text for key, text in coex_1(deaf, None)[1].items() if "wifi20-half" in key]
+    assert "loss of alarm" in bursts
+    beyond = play("interferer-beyond", device=device)
+    for requirement in JUDGED["interferer-beyond"]:
+        assert verdict(beyond, requirement).verdict is Outcome.PASS
+
+
+def test_records_of_the_last_seconds_must_have_been_due():
+    """Without the rest at the end of its scenario a device that keeps records shows nothing."""
+    device = worn("glucose-meter")
+    visit = visit_of(device)
+    cut = library.VISITS["coexistence"](replace(visit, rest_s=0.0))
+    recording = VirtualBench().run(Session("t", device, cut, 3), Nowhere())
+    with pytest.raises(ev.Cannot, match="ends before the records of glucose were due"):
+        coex_1(recording, None)
 
 
 def test_beyond_its_environment_only_the_declared_response_is_judged():

@@ -85,6 +85,29 @@ def test_lte_throughput_follows_the_attenuated_bound():
     assert error_rates.lte_efficiency_bps_hz(40) == 4.4
 
 
+def test_nr_throughput_goes_on_where_that_of_lte_ends():
+    """3GPP TR 38.803, 5.2.7: α 0.6 from −10 to 30 dB, 5.98 bit/s/Hz with 256-QAM."""
+    nr = error_rates.nr_efficiency_bps_hz
+    assert nr(-10.1) == 0
+    assert nr(-10) == pytest.approx(0.6 * 0.1375, rel=1e-3)
+    assert nr(0) == pytest.approx(0.6)
+    assert (
+        nr(20) == pytest.approx(error_rates.lte_efficiency_bps_hz(20)) == pytest.approx(3.995, 1e-3)
+    )
+    assert nr(30) == nr(45) == pytest.approx(5.98, abs=0.005)
+    cell = Arrival("cell", Emission(3.5e9, -40.0, 98.28e6))
+    found = receive(Receiver("nr-100mhz", 3.5e9, "cell", 9.0), (cell,))
+    assert found.rate_bps == pytest.approx(5.98 * 98.28e6, rel=1e-3)
+    assert (found.packet_error_ratio, found.attempt_s) == (0, 0)
+
+
+@seeded
+@given(st.floats(-40, 60), st.floats(0, 30))
+def test_nr_throughput_never_falls_with_a_better_signal(sinr_db, more_db):
+    nr = error_rates.nr_efficiency_bps_hz
+    assert 0 <= nr(sinr_db) <= nr(sinr_db + more_db) <= nr(30)
+
+
 WORLD = World(
     emitters={"sensor": Emission(GHZ, -30.0, 2e6)},
     paths=(

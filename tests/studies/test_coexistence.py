@@ -104,9 +104,24 @@ def test_what_is_not_verified_gives_no_boundary_and_no_likelihood(bench, told):
     assert "nothing was shown" in found.problem
 
 
+def test_a_device_that_keeps_records_shows_each_point():
+    """Each point's session goes on until the last records are due."""
+    device = find_device("glucose-meter")
+    names = ("alarm", "glucose-records", "acknowledgement")
+    streams = (s if s.name in names else replace(s, option="off") for s in device.streams)
+    plan = shipped_plan()
+    quiet = replace(plan.columns[0], ratios_db=plan.columns[0].ratios_db[:2])
+    found = explore(
+        replace(plan, columns=(quiet,), met=()), replace(device, streams=tuple(streams)),
+        VirtualBench(), 7, lambda text: None,
+    )  # fmt: skip
+    points = found.columns[0].points
+    assert {point.failed for point in points} == {False}, [p.reason for p in points]
+
+
 def test_a_device_without_a_radio_is_refused():
     with pytest.raises(InputError, match="declares no radio"):
-        explore(small(), find_device("home-monitor"), VirtualBench(), 7, print)
+        explore(small(), find_device("infusion-monitor"), VirtualBench(), 7, print)
 
 
 def test_the_shipped_plan():

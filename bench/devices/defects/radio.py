@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.devices.defects.defect import Defect
+from bench.devices.defects.defect import MONITOR, ROBOT, Defect
 
 DEFECTS = (
     Defect(
@@ -12,6 +12,7 @@ DEFECTS = (
         "has a radio that bears 12 dB less interference than declared",
         ("COEX-1",),
         lambda t, _: replace(t, radio=replace(t.radio, excess_db=12.0)),
+        machines=(ROBOT, MONITOR),
     ),
     Defect(
         "radio-rescans",

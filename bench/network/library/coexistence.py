@@ -22,6 +22,9 @@ BEYOND_DB = 30.0
 """A signal in the channel that is so much stronger than the wanted one takes the link away."""
 
 EXPOSED_KIND, BASELINE_KIND = "interferer", "baseline"
+REST_S = 1.0
+"""What a visit rests at least: no measurement is under way for so short a time."""
+
 REGAINED = "regained"
 """The phase after an exposure in which the performance must be back."""
 
@@ -38,6 +41,7 @@ def coexistence(visit: Visit = ANYBODY) -> Scenario:
     ]
     for number, exposure in enumerate(environment, 1):
         steps += exposed(radio, exposure, number, visit.use_s, visit.recovery_s)
+    steps += _rest(radio, visit.rest_s)
     return Scenario(
         "coexistence",
         "Each radio signal of the declared environment, at its largest level",
@@ -90,13 +94,24 @@ def interferer_beyond(visit: Visit = ANYBODY) -> Scenario:
     )  # fmt: skip
 
 
+def _rest(radio: Radio, rest_s: float) -> tuple[Step, ...]:
+    """Until what was measured last is due at the other side; nothing where nothing is."""
+    if rest_s <= REST_S:
+        return ()
+    return (
+        Step("rest", "hold", "within", (Interference("rest", rest_s, radio=radio),), judged=False),
+    )
+
+
 def _settle(radio: Radio) -> Step:
     """Time to connect and to be armed, on the usual links; not judged."""
     alone = Interference("settle", SETTLE_S, usual_links(), radio=radio)
     return Step("settle", "hold", "within", (alone,), judged=False)
 
 
-def one_exposure(radio: Radio, exposure: Exposure, use_s: float, recovery_s: float) -> Scenario:
+def one_exposure(
+    radio: Radio, exposure: Exposure, use_s: float, recovery_s: float, rest_s: float = 0.0
+) -> Scenario:
     """A point of an exposure grid: the radio alone, exposed, and alone again.
 
     Its name holds the point, so that sessions of a grid are told apart.
@@ -111,6 +126,7 @@ def one_exposure(radio: Radio, exposure: Exposure, use_s: float, recovery_s: flo
             Step("baseline", BASELINE_KIND, "within", (alone,), judged=False),
             replace(exposed_, role="at"),
             after,
+            *_rest(radio, rest_s),
         ),
     )
 

@@ -70,6 +70,16 @@ def lte_efficiency_bps_hz(sinr_db: float) -> float:
     return min(4.4, 0.6 * math.log2(1.0 + 10.0 ** (sinr_db / 10.0)))
 
 
+NR_MOST_DB = 30.0
+
+
+def nr_efficiency_bps_hz(sinr_db: float) -> float:
+    """Throughput per bandwidth of an NR downlink (3GPP TR 38.803, 5.2.7: α 0.6, −10 … 30 dB)."""
+    if sinr_db < -10.0:
+        return 0.0
+    return 0.6 * math.log2(1.0 + 10.0 ** (min(sinr_db, NR_MOST_DB) / 10.0))
+
+
 def hit_probability(burst_s: float, duty: float, packet_s: float) -> float:
     """That a packet meets a periodic burst: min(1, (Ton + L)/(Ton + Toff))."""
     if duty <= 0.0:

@@ -13,7 +13,7 @@ from bench.measure import events as ev
 from bench.measure.coexisting import baseline, performance, recovery_time_s, verified
 from bench.measure.failing import search
 from bench.measure.failure_region import Column, Point, Region, likelihood_of
-from bench.measure.needs import seconds_needed
+from bench.measure.needs import seconds_needed, visit_of
 from bench.measure.stimulus import achieved
 from bench.network.library.coexistence import one_exposure
 from bench.network.radio.exposure import Exposure, Radio
@@ -47,9 +47,10 @@ def explore(
             field="--device", value=device.name,
         )  # fmt: skip
     exposed_s = max(plan.exposed_s, least_s(device))
+    rest_s = visit_of(device).rest_s
 
     def scenario_of(exposure: Exposure) -> Scenario:
-        return one_exposure(radio, exposure, exposed_s, coexistence.recovery_s)
+        return one_exposure(radio, exposure, exposed_s, coexistence.recovery_s, rest_s)
 
     trials = Trials(device, radio, coexistence.recovery_s, bench, seed, scenario_of)
     columns = tuple(_column(each, plan, trials, say) for each in plan.columns)
