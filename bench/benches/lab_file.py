@@ -21,7 +21,7 @@ from bench.tables import Table, read_toml
 from instruments.emulators.rtnetlink import Link, links
 
 BENCH_TABLES = (
-    "arming", "calibration", "corrections", "device", "instruments", "links", "method", "packets",
+    "arming", "calibration", "cells", "corrections", "device", "instruments", "links", "method", "packets",
     "paths", "ports", "roles", "shielded_enclosure", "simulated", "title", "verification",
     "victim", "waveforms",
 )  # fmt: skip

@@ -218,6 +218,7 @@ class Run:
             effort=Effort(options.full, options.budget_s, options.confidence),
             floor=self.floor if self.bench.name != "virtual" else None,
             unsound="; ".join(filter(None, (failed, unsound))),
+            offers=self.bench.offers,
         )
         if not self.folder.identity["scope"]:
             documented = limits_documented(options.device, self.catalogue.requirements.values())
