@@ -26,12 +26,19 @@ from bench.sessions.cells import CELL_CHANGE, changed_in
 from bench.sessions.recording import Recording, Session
 from instruments.modem.parsing import Cell
 from instruments.rf import testers
+from instruments.simulators import mini_circuits
 from instruments.visa.errors import WrongIdentity
 from instruments.visa.transcript import check_entries
 from tests.support.bench_files import written
 
 FULL = find_device("tele-ultrasound-robot")
-ROBOT = replace(FULL, streams=tuple(s for s in FULL.streams if s.name == FULL.watched))
+ROBOT = replace(
+    FULL,
+    streams=tuple(
+        s if s.name in ("control", FULL.watched) else replace(s, option="off")
+        for s in FULL.streams
+    ),
+)
 SCENARIO = find_scenario(CELL_CHANGE)
 FAULTS = "[[simulated.paths]]"
 OLD, NEW = "LTE 001-01 cell ABC01 PCI 17 ch 300", "LTE 001-01 cell ABC02 PCI 18 ch 300"
@@ -145,10 +152,31 @@ def test_an_attenuator_that_is_not_in_the_cells_way(tmp_path) -> None:
     assert "reported no other cell" in shown(recording).problem
 
 
+def test_an_attenuator_that_does_more_than_it_says(tmp_path) -> None:
+    """Another cell comes, and not where the attenuator says: who knows what changed it."""
+    recording = faulty(tmp_path, fault='fading = ["drift=5@SETATT"]')
+    assert "the serving cell's level fell by" in shown(recording).problem
+    assert evidence_problems(recording)
+
+
+def test_an_attenuator_that_is_stuck(tmp_path, monkeypatch) -> None:
+    real = mini_circuits.Attenuator._set
+
+    def stuck(self, db: float) -> str:
+        return real(self, db) if db in (0, 90) else "1"
+
+    monkeypatch.setattr(mini_circuits.Attenuator, "_set", stuck)
+    with LabBench(SHIPPED) as bench:
+        with pytest.raises(BenchError, match=r"an instrument failed: fading: ATT. answers .0.00.: attenuation_db was set to 2 dB"):
+            bench.run(Session("mobility", ROBOT, SCENARIO, 7), Nowhere())
+        lab = bench.laboratory.simulation
+        assert lab is not None
+        assert not lab.state().emissions, "the cells stayed on"
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ('fading = ["drift=3@ATT?"]', r"fading: .*read|fading: .*set|fading"),
         ('modem = ["mute@AT+QENG"]', r"modem: .*no answer"),
         ('modem = ["late@AT+QENG"]', r"modem: "),
         ('serving = ["error=-222@CONF:LTE:SIGN:DL:RSEP:LEV"]', r"serving: .*-222"),
