@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bench.benches.base import BenchError, Sink
 from bench.benches.lab.acceptance import acceptances, standing
 from bench.benches.lab.alarms import Alarms
-from bench.benches.lab.cells import OFFER, ROLES, Cells, Rehearsed, refuse_real_cells
+from bench.benches.lab.cells import OFFER, ROLES, Cells, Conducted, Rehearsed, refuse_real_cells
 from bench.benches.lab.chapters import Chapters
 from bench.benches.lab.file import BenchFile, load_bench_file
 from bench.benches.lab.laboratory import Laboratory
@@ -21,7 +21,7 @@ from bench.benches.lab.presenting import present
 from bench.benches.virtual import VirtualBench
 from bench.errors import InputError
 from bench.network.cells import NO_CELLS
-from bench.network.scenario import CellChange, Scenario, Step, cell_changes, interferences
+from bench.network.scenario import CellChange, Scenario, Step, Window, cell_changes, interferences
 from bench.sessions.cells import cell_event
 from bench.sessions.instruments import ALARMS, instruments_event
 from bench.sessions.recording import Event, Recording, Session
@@ -95,6 +95,10 @@ class LabBench:
                 raise BenchError(f"the laboratory cannot be used: {error}") from error
             self._join(stack)
             self._laboratory = laboratory
+            try:
+                self._camp()
+            except InstrumentError as error:
+                raise BenchError(f"the cells cannot be used: {error}") from error
             self._stack = stack.pop_all()
         return self
 
@@ -207,7 +211,10 @@ class LabBench:
             InputError: the laboratory has no cells, or the scenario asks for more than it can do.
             BenchError: an instrument failed.
         """
-        asked = only_change(session.scenario)
+        step, asked = only_change(session.scenario)
+        window = next(one for one in session.schedule().windows if one.name == step.name)
+        if self.file.packets == "links":
+            return self._handed_over_live(session, sink, asked, window)
         try:
             cells = Cells(self.laboratory)
             try:
@@ -215,15 +222,46 @@ class LabBench:
                 problem = cells.camp()
                 changed = replace(NO_CELLS, problem=problem)
                 if not problem:
-                    changed = cells.change(asked[1], Rehearsed())
+                    changed = cells.change(asked, Rehearsed())
             finally:
                 cells.quiet()
         except InstrumentError as error:
             self._transcript.cut()
             raise BenchError(f"an instrument failed: {error}") from error
         recording = self._packets.run(replace(session, cells=(changed,)), sink)
-        window = next(one for one in recording.schedule.windows if one.name == asked[0].name)
         return recording, (cell_event(window.start_ns, window.name, changed),)
+
+    def _handed_over_live(
+        self, session: Session, sink: Sink, asked: CellChange, window: Window
+    ) -> tuple[Recording, tuple[Event, ...]]:
+        """The same with a real device at the far ends: the cell changes while its packets flow."""
+        assert not isinstance(self._packets, VirtualBench)
+        try:
+            cells = Cells(self.laboratory, heard=False)
+            problem = cells.camp()
+            if problem:
+                raise BenchError(problem)
+            conducted = Conducted(cells, session, asked, window.start_ns)
+            try:
+                recording = self._packets.run(session, sink, conducted)
+            finally:
+                conducted.stop()
+                self._camp()
+        except InstrumentError as error:
+            self._transcript.cut()
+            raise BenchError(f"an instrument failed: {error}") from error
+        return recording, (cell_event(window.start_ns, window.name, conducted.changed),)
+
+    def _camp(self) -> None:
+        """Over physical links the device lives on these cells: they are on while it is tested.
+
+        Raises:
+            BenchError: its modem does not find them.
+        """
+        if self.file.packets == "links" and self.offers:
+            problem = Cells(self.laboratory, heard=False).camp()
+            if problem:
+                raise BenchError(problem)
 
     def _exposed(self, session: Session, sink: Sink) -> Recording:
         """A session with exposures: rehearsed, and presented again while real packets flow."""

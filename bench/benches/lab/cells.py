@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
+from bench.benches.base import BenchError
 from bench.benches.lab.laboratory import Laboratory
+from bench.benches.local.conductor import Order
+from bench.benches.local.protocol import Live as Commanded
 from bench.errors import InputError
-from bench.network.cells import CellChanged, Rung, doubt
+from bench.network.cells import NO_CELLS, CellChanged, Rung, doubt
 from bench.network.radio.exposure import Radio, receiver_of
 from bench.network.radio.receivers import Reception, receive
 from bench.network.radio.world import arrivals
-from bench.network.scenario import CellChange
+from bench.network.scenario import CellChange, Schedule
+from bench.sessions.recording import Session
 from bench.units import NS_PER_S
 from instruments.modem.parsing import Cell, Sighting
 from instruments.rf.attenuators import Attenuator
@@ -33,6 +37,7 @@ CAMP_S, EVERY_S = 60.0, 0.5
 
 _CREST_DB = 12.0
 """Peak to average ratio of an OFDM downlink that is exceeded in less than 0.01 % of the time."""
+_END_WITHIN_S = 30.0
 _PACKET_BYTES, _NOISE_FIGURE_DB = 1250, 7.0
 
 
@@ -62,7 +67,7 @@ class Rehearsed:
 
 
 @dataclass
-class Live:
+class AsItPasses:
     """Real time from ``start_ns`` (CLOCK_MONOTONIC) on."""
 
     start_ns: int
@@ -81,12 +86,16 @@ class Live:
 class Cells:
     """The cells of a laboratory that is entered.
 
+    Args:
+        laboratory: entered.
+        heard: whether the modem is simulated, and what it receives is told with each rung.
+
     Raises:
         InputError: one of :data:`ROLES` is not bound.
     """
 
-    def __init__(self, laboratory: Laboratory) -> None:
-        self._lab, file = laboratory, laboratory.file
+    def __init__(self, laboratory: Laboratory, heard: bool = True) -> None:
+        self._lab, self._heard, file = laboratory, heard, laboratory.file
         self._names = {use: file.role(use) for use in ROLES}
         self._modem = laboratory.modems[self._names["modem"]]
 
@@ -210,9 +219,9 @@ class Cells:
         )
 
     def _received(self, seen: Sighting, link: str) -> Reception | None:
-        """What a modem of the simulated world makes of its cell; None: it is a real one."""
+        """What a modem of the simulated world makes of its cell; None: nobody knows."""
         lab, role = self._lab.simulation, self._names["modem"]
-        if lab is None or role not in self._lab.file.simulated:
+        if lab is None or not self._heard:
             return None
         came = arrivals(lab.world, lab.state(), f"{role}:1")
         serving = {int(cell.cell_id, 16) for cell in seen.cells if cell.cell_id}
@@ -225,6 +234,58 @@ class Cells:
                 link, "lte-20mhz", frequency_hz, level_dbm, _NOISE_FIGURE_DB, _PACKET_BYTES
             )
         return receive(receiver_of(self._radio, wanted.source if wanted else ""), came)
+
+
+class Conducted:
+    """The change of cell of one session on physical links, when it is due; commands no link.
+
+    Args:
+        cells: with the modem camping on the serving one.
+        session: with one change of cell.
+        asked: that one.
+        start_ns: when it is due, from the start of the session.
+    """
+
+    def __init__(self, cells: Cells, session: Session, asked: CellChange, start_ns: int) -> None:
+        self._cells, self._session = cells, session
+        self._asked, self._start_ns = asked, start_ns
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self.changed = NO_CELLS
+        self.problem = ""
+        self.live = Commanded(asked.link, session.schedule().end_ns + 1)
+
+    def begin(self, t0_ns: int, order: Order) -> None:
+        """Start; see :class:`~bench.benches.local.conductor.Conductor`."""
+        pace = AsItPasses(t0_ns + self._start_ns, self._stop)
+        self._thread = threading.Thread(target=self._run, args=(pace,), name="cells", daemon=True)
+        self._thread.start()
+
+    def _run(self, pace: AsItPasses) -> None:
+        try:
+            if pace.wait(0.0):
+                self.changed = self._cells.change(self._asked, pace)
+        except Exception as error:  # the session's thread says it
+            self.problem = f"an instrument failed: {error}"
+
+    def stop(self) -> None:
+        """Give up where it stands; the cells can be used again when this returns."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(_END_WITHIN_S)
+
+    def end(self) -> tuple[Session, Schedule]:
+        """What the session was, and when; see :class:`~bench.benches.local.conductor.Conductor`.
+
+        Raises:
+            BenchError: an instrument failed, or does not come to an end.
+        """
+        assert self._thread is not None, "the session has begun"
+        self._thread.join(_END_WITHIN_S)
+        if self.problem or self._thread.is_alive():
+            raise BenchError(self.problem or "the change of cell does not come to an end")
+        session = replace(self._session, cells=(self.changed,))
+        return session, session.schedule()
 
 
 def shown(cell: Cell) -> str:

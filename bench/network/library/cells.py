@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from bench.network.drawn import Drawn
-from bench.network.library.parts import recover, settle, usual_links
-from bench.network.scenario import CellChange, Scenario, Step
+from bench.network.impairment import Impairment
+from bench.network.library.parts import recover, settle
+from bench.network.scenario import CellChange, Scenario, Step, both
 
 CELL_CHANGE = "cell-change"
 
@@ -14,10 +15,11 @@ CELL_CHANGE = "cell-change"
 def cell_change() -> Scenario:
     """The serving cell of the primary link is taken away until the modem has another.
 
-    What it lays over the link is what the modem received, and the interruption of a handover;
-    over physical links nothing: there the change of cell itself is the stimulus.
+    The rest of the network does nothing: over the link lies what the modem received, and the
+    interruption of a handover; over physical links nothing, where the change of cell itself is
+    the stimulus.
     """
-    links = usual_links()
+    links = {"primary": both(Impairment()), "standby": both(Impairment())}
     fade = CellChange(
         "fade", 8.0, link="primary", within_s=6.0, every_s=0.25, step_db=2.0,
         gap_s=Drawn(0.05, 0.15),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -35,8 +36,7 @@ FULL = find_device("tele-ultrasound-robot")
 ROBOT = replace(
     FULL,
     streams=tuple(
-        s if s.name in ("control", FULL.watched) else replace(s, option="off")
-        for s in FULL.streams
+        s if s.name in ("control", FULL.watched) else replace(s, option="off") for s in FULL.streams
     ),
 )
 SCENARIO = find_scenario(CELL_CHANGE)
@@ -124,6 +124,32 @@ def test_a_bench_without_cells_never_shows_a_change_of_cell() -> None:
         mob_1(recording, expected_alarms(recording)[0])
 
 
+def test_a_real_cell_change_while_packets_flow_commands_no_link() -> None:
+    """In real time, as over physical links; only the packets are missing."""
+    quick = replace(only_change(SCENARIO)[1], duration_s=4.0, within_s=3.0, every_s=0.02)
+    step = replace(SCENARIO.steps[1], segments=(quick,))
+    scenario = replace(SCENARIO, steps=(SCENARIO.steps[0], step, SCENARIO.steps[2]))
+    session = Session("mobility", ROBOT, scenario, 7)
+    with LabBench(SHIPPED) as bench:
+        cells = lab_cells.Cells(bench.laboratory, heard=False)
+        assert cells.camp() == ""
+        conducted = lab_cells.Conducted(cells, session, quick, 100_000_000)
+        began_ns = time.monotonic_ns()
+        conducted.begin(began_ns, lambda *order: pytest.fail(f"commanded {order}"))
+        done, schedule = conducted.end()
+        took_s = (time.monotonic_ns() - began_ns) / 1e9
+        cells.quiet()
+    (changed,) = done.cells
+    assert (changed.problem, changed.before, changed.after) == ("", OLD, NEW)
+    assert changed.commanded_s is not None
+    assert changed.seen_s is not None
+    assert 0.02 <= changed.commanded_s < changed.seen_s < took_s
+    assert all(one.reception is None for one in changed.rungs)
+    window = schedule.windows[1]
+    assert not [t for t, _ in schedule.of("primary", "to-patient")
+                if window.start_ns < t < window.end_ns]  # fmt: skip
+
+
 # ---- what goes wrong ----------------------------------------------------------
 
 
@@ -154,7 +180,8 @@ def test_an_attenuator_that_is_not_in_the_cells_way(tmp_path) -> None:
 
 def test_an_attenuator_that_does_more_than_it_says(tmp_path) -> None:
     """Another cell comes, and not where the attenuator says: who knows what changed it."""
-    recording = faulty(tmp_path, fault='fading = ["drift=5@SETATT"]')
+    weaker = ("neighbour_dbm = -100", "neighbour_dbm = -108")
+    recording = faulty(tmp_path, weaker, fault='fading = ["drift=5@SETATT"]')
     assert "the serving cell's level fell by" in shown(recording).problem
     assert evidence_problems(recording)
 
@@ -167,7 +194,10 @@ def test_an_attenuator_that_is_stuck(tmp_path, monkeypatch) -> None:
 
     monkeypatch.setattr(mini_circuits.Attenuator, "_set", stuck)
     with LabBench(SHIPPED) as bench:
-        with pytest.raises(BenchError, match=r"an instrument failed: fading: ATT. answers .0.00.: attenuation_db was set to 2 dB"):
+        with pytest.raises(
+            BenchError,
+            match=r"fading: ATT. answers .0.00.: attenuation_db was set to 2 dB",
+        ):
             bench.run(Session("mobility", ROBOT, SCENARIO, 7), Nowhere())
         lab = bench.laboratory.simulation
         assert lab is not None
