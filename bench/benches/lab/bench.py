@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bench.benches.base import BenchError, Sink
 from bench.benches.lab.acceptance import acceptances, standing
 from bench.benches.lab.alarms import Alarms
-from bench.benches.lab.cells import OFFER, ROLES, Cells, Conducted, Rehearsed, refuse_real_cells
+from bench.benches.lab.cells import OFFER, ROLES, Cells, Conducted, Rehearsed, misplaced
 from bench.benches.lab.chapters import Chapters
 from bench.benches.lab.file import BenchFile, load_bench_file
 from bench.benches.lab.laboratory import Laboratory
@@ -67,7 +67,8 @@ class LabBench:
     @property
     def offers(self) -> frozenset[str]:
         """``cells``, where the file has two of them, an attenuator and a modem."""
-        return frozenset({OFFER}) if set(ROLES) <= set(self.file.roles) else frozenset()
+        has = set(ROLES) <= set(self.file.roles) and not misplaced(self.file)
+        return frozenset({OFFER} if has else ())
 
     @property
     def laboratory(self) -> Laboratory:
@@ -218,7 +219,6 @@ class LabBench:
         try:
             cells = Cells(self.laboratory)
             try:
-                refuse_real_cells(self.laboratory)
                 problem = cells.camp()
                 changed = replace(NO_CELLS, problem=problem)
                 if not problem:
@@ -237,7 +237,7 @@ class LabBench:
         """The same with a real device at the far ends: the cell changes while its packets flow."""
         assert not isinstance(self._packets, VirtualBench)
         try:
-            cells = Cells(self.laboratory, heard=False)
+            cells = Cells(self.laboratory)
             problem = cells.camp()
             if problem:
                 raise BenchError(problem)
@@ -259,7 +259,7 @@ class LabBench:
             BenchError: its modem does not find them.
         """
         if self.file.packets == "links" and self.offers:
-            problem = Cells(self.laboratory, heard=False).camp()
+            problem = Cells(self.laboratory).camp()
             if problem:
                 raise BenchError(problem)
 

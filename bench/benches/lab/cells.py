@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 from bench.benches.base import BenchError
+from bench.benches.lab.file import BenchFile
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.local.conductor import Order
 from bench.benches.local.protocol import Live as Commanded
@@ -88,15 +89,22 @@ class Cells:
 
     Args:
         laboratory: entered.
-        heard: whether the modem is simulated, and what it receives is told with each rung.
 
     Raises:
-        InputError: one of :data:`ROLES` is not bound.
+        InputError: one of :data:`ROLES` is not bound, or they are not where the device is.
     """
 
-    def __init__(self, laboratory: Laboratory, heard: bool = True) -> None:
-        self._lab, self._heard, file = laboratory, heard, laboratory.file
+    def __init__(self, laboratory: Laboratory) -> None:
+        self._lab, file = laboratory, laboratory.file
         self._names = {use: file.role(use) for use in ROLES}
+        problem = misplaced(file)
+        if problem:
+            raise InputError(
+                f"this laboratory changes no cell: {problem}",
+                remedy='with packets = "links" all of them are hardware, else all are simulated',
+                file=file.path,
+                field="roles",
+            )
         self._modem = laboratory.modems[self._names["modem"]]
 
     def _tester(self, use: str) -> Cmw500Lte:
@@ -219,9 +227,9 @@ class Cells:
         )
 
     def _received(self, seen: Sighting, link: str) -> Reception | None:
-        """What a modem of the simulated world makes of its cell; None: nobody knows."""
+        """What a modem of the simulated world makes of its cell; None: it is a real one."""
         lab, role = self._lab.simulation, self._names["modem"]
-        if lab is None or not self._heard:
+        if lab is None or role not in self._lab.file.simulated:
             return None
         came = arrivals(lab.world, lab.state(), f"{role}:1")
         serving = {int(cell.cell_id, 16) for cell in seen.cells if cell.cell_id}
@@ -299,16 +307,18 @@ def _range_of(attenuator: Attenuator) -> tuple[float, float, float]:
     return low, high, number.step or 0.0
 
 
-def refuse_real_cells(laboratory: Laboratory) -> None:
-    """A simulated device receives in the simulated world: its modem must stand there.
+def misplaced(file: BenchFile) -> str:
+    """Why cells, modem and attenuator of a laboratory are not where the device is.
 
-    Raises:
-        InputError: it is a real one.
+    A simulated device receives in the simulated world: all of them must stand there. A real one,
+    at the far ends of links, is served by real ones.
+
+    Returns:
+        The reason; empty where they are, or where not all are bound.
     """
-    if laboratory.file.role("modem") not in laboratory.file.simulated:
-        raise InputError(
-            "the modem is a real one, and the device's packets are not",
-            remedy='use packets = "links", or a simulated modem and simulated cells',
-            file=laboratory.file.path,
-            field="roles.modem",
-        )
+    named = {file.roles[use] for use in ROLES if use in file.roles}
+    if file.packets == "links":
+        wrong, device = sorted(named & file.simulated), "the device is a real one"
+        return f"{device}, and simulated: {', '.join(wrong)}" if wrong else ""
+    wrong = sorted(named - file.simulated)
+    return f"the device is simulated, and hardware: {', '.join(wrong)}" if wrong else ""
