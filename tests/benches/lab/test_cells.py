@@ -28,6 +28,7 @@ from bench.sessions.recording import Recording, Session
 from instruments.modem.parsing import Cell
 from instruments.rf import testers
 from instruments.simulators import mini_circuits
+from instruments.simulators.lab import Described, Lab
 from instruments.visa.errors import WrongIdentity
 from instruments.visa.transcript import check_entries
 from tests.support.bench_files import written
@@ -309,3 +310,12 @@ def test_a_cell_is_told_with_all_that_makes_it_another() -> None:
     one = Cell("LTE", "001-01", "ABC01", 17, 300, "1", "5", -95.0, -10.0)
     assert lab_cells.shown(one) == OLD
     assert isinstance(SCENARIO.steps[1].segments[0], CellChange)
+
+
+def test_a_simulated_cell_that_is_off_already_is_off_at_once() -> None:
+    tester = Lab({"serving": Described("radio-tester")}).instruments["serving"]
+    state = b"SOUR:LTE:SIGN1:CELL:STAT:ALL?"
+    tester.handle(b"SOUR:LTE:SIGN1:CELL:STAT OFF")
+    assert tester.handle(state).response.strip() == b"OFF,ADJ"
+    tester.handle(b"SOUR:LTE:SIGN1:CELL:STAT ON")
+    assert tester.handle(state).response.strip() == b"ON,PEND"
