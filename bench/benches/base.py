@@ -93,6 +93,10 @@ class Bench(Protocol):
     def backend(self) -> str:
         """What emulates the network: ``virtual link``, ``netem``, ``userspace``."""
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """What it has besides, for tests that need it: ``cells``."""
+
     def __enter__(self) -> Self: ...
 
     def __exit__(

@@ -41,8 +41,8 @@ def make_bench(name: str) -> Bench:
     )
 
 
-def packets_of(name: str) -> str:
-    """What the packets of that bench are, ``virtual`` or ``local``, without taking it.
+def prospects_of(name: str) -> tuple[str, frozenset[str]]:
+    """What the packets of that bench are, and what it offers besides, without taking it.
 
     Raises:
         InputError: as :func:`make_bench`.
@@ -50,5 +50,6 @@ def packets_of(name: str) -> str:
     if name == "auto":
         from bench.benches.check import best_bench
 
-        return best_bench()[0]
-    return make_bench(name).name
+        return best_bench()[0], frozenset()
+    bench = make_bench(name)
+    return bench.name, bench.offers

@@ -43,6 +43,11 @@ class VirtualBench:
     name = "virtual"
     backend = "virtual link"
 
+    @property
+    def offers(self) -> frozenset[str]:
+        """Nothing besides."""
+        return frozenset()
+
     def __enter__(self) -> Self:
         return self
 

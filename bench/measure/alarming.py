@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from bench.devices.profile import AlarmProfile
 from bench.measure import events as ev
 from bench.network.scenario import Window
+from bench.sessions.cells import CELL_CHANGE, changed_in
 from bench.sessions.recording import Recording
 
 EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
@@ -34,6 +35,7 @@ EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
     "network-state": (),
     "capacity": (),
     "journey": ("network-interrupted", "network-delay", "network-loss", "link-lost"),
+    CELL_CHANGE: ("network-interrupted", "network-delay", "network-loss", "link-lost"),
 }
 """Kind of the faulty step to the alarms that answer it. Any one of them is an answer; each has
 its own deadline and priority."""
@@ -63,6 +65,8 @@ def mob_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     The limits stop holding at the first lost command or the first of several late ones.
     """
     window = ev.faulty_window(recording)
+    if window.kind == CELL_CHANGE:
+        _insist_on_another_cell(recording, window)
     flow = ev.watched(recording)
     limit_s = ev.device_limit(recording, "command_delay_s")
     late = ev.first_late_ns(flow, window, limit_s, ev.consecutive(recording))
@@ -73,6 +77,24 @@ def mob_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
         return 0.0, {"limits": "held"}
     value, details = _alarm_after(recording, alarm, window, min(exceeded))
     return value, {"limits": "exceeded", **details}
+
+
+def _insist_on_another_cell(recording: Recording, window: Window) -> None:
+    """Insist that the device's modem was seen to change its cell in the step.
+
+    Raises:
+        Cannot: it was not, or nobody says so.
+    """
+    changed = changed_in(recording, window)
+    if changed is None:
+        raise ev.Cannot("this bench has no cells: nothing shows that the modem changed its cell")
+    if changed.problem:
+        raise ev.Cannot(changed.problem)
+    length_s = (window.end_ns - window.start_ns) / 1e9
+    if not changed.after or changed.after == changed.before:
+        raise ev.Cannot("the modem reported no other cell")
+    if changed.seen_s is None or not 0 < changed.seen_s < length_s:
+        raise ev.Cannot("the modem did not report the other cell within the step")
 
 
 def _alarm_after(

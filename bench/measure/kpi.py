@@ -15,6 +15,7 @@ from bench.measure.floor import NoiseFloor
 from bench.measure.measurement import Measurement, UncertaintyTerm
 from bench.measure.pairing import Flow, by_sequence, distinct, flow_of
 from bench.network.scenario import Schedule, Window
+from bench.sessions.cells import unverified_changes
 from bench.sessions.exposing import unverified_exposures
 from bench.sessions.recording import Recording
 from bench.units import show_duration
@@ -123,7 +124,7 @@ def evidence_problems(recording: Recording) -> list[str]:
         problems.append(f"the emulator dropped {health.emulator_drops} packets on its own")
     if not health.clock_step_s <= 1e-3:
         problems.append(f"the clock stepped by {show_duration(health.clock_step_s)}")
-    return [*problems, *unverified_exposures(recording)]
+    return [*problems, *unverified_exposures(recording), *unverified_changes(recording)]
 
 
 def flow_problems(recording: Recording, flow: Flow, stream: str) -> list[str]:

@@ -7,12 +7,13 @@ nanoseconds from the start of the session.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from bench.errors import InputError
+from bench.network.cells import NO_CELLS, CellChanged, course
 from bench.network.drawn import Drawn as Drawn
 from bench.network.effects import Effect
 from bench.network.impairment import CLEAN, DIRECTIONS, Direction, Impairment
@@ -100,6 +101,24 @@ class Interference(Segment):
     exposures: tuple[Exposure, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class CellChange(Segment):
+    """A segment in which a laboratory takes the serving cell away until the modem has another.
+
+    The attenuation of the cell's path rises by ``step_db`` every ``every_s``; the modem must
+    report another cell within ``within_s`` of the segment's start. ``link``: of the device, that
+    its modem carries; where the cells are simulated it gets what the modem receives, and holds for
+    ``gap_s`` when the cell changes. ``links`` as in :class:`Disturbance`. Its length is known: it
+    is not drawn.
+    """
+
+    link: str = "primary"
+    within_s: float = 1.0
+    every_s: float = 0.25
+    step_db: float = 2.0
+    gap_s: float | Drawn = 0.0
+
+
 SEARCHING = "searching"
 """The phase in which a radio with that flaw receives nothing after an interferer has gone."""
 
@@ -154,11 +173,22 @@ def interferences(scenario: Scenario) -> tuple[Interference, ...]:
     return tuple(segment for segment in segments if isinstance(segment, Interference))
 
 
+def cell_changes(scenario: Scenario) -> tuple[tuple[Step, CellChange], ...]:
+    """The segments of a scenario in which the serving cell changes, each with its step."""
+    return tuple(
+        (step, segment)
+        for step in scenario.steps
+        for segment in step.segments
+        if isinstance(segment, CellChange)
+    )
+
+
 def compile_scenario(
     scenario: Scenario,
     seed: int,
     receptions: Sequence[Reception] = (),
     flaws: RadioFlaws = FLAWLESS,
+    cells: Sequence[CellChanged] = (),
 ) -> Schedule:
     """Draw and lay out a scenario.
 
@@ -168,6 +198,8 @@ def compile_scenario(
         receptions: of the device's radio, one for each of :func:`interferences`, where a
             laboratory knows them; without, they are reckoned.
         flaws: of the device's radio.
+        cells: how a laboratory changed the serving cell, one for each of :func:`cell_changes`;
+            without, nothing happens there.
 
     Returns:
         The schedule; the same arguments always give the same one.
@@ -177,7 +209,7 @@ def compile_scenario(
             scenario does not have.
     """
     known = _receptions(scenario, receptions, flaws)
-    layout = _Layout(scenario, generator(seed, "scenario", scenario.name), known, flaws)
+    layout = _Layout(scenario, generator(seed, "scenario", scenario.name), known, flaws, cells)
     starts = {step.name: layout.add(step).start_ns for step in scenario.steps}
     actions = sorted(
         (ScheduledAction(starts[a.step] + ns(a.after_s), a.side, a.name) for a in scenario.actions),
@@ -231,8 +263,10 @@ class _Layout:
         rng: np.random.Generator,
         receptions: Sequence[Reception] = (),
         flaws: RadioFlaws = FLAWLESS,
+        cells: Sequence[CellChanged] = (),
     ) -> None:
         self.rng = rng
+        self.cells = list(cells)
         self.receptions = list(receptions)
         self.flaws = flaws
         self.exposures: list[ScheduledExposure] = []
@@ -248,7 +282,7 @@ class _Layout:
 
     def add(self, step: Step) -> Window:
         start, phases = self.now, []
-        for number, segment in enumerate(step.segments):
+        for number, segment in enumerate(self._laid_out(step)):
             self.first = number == 0
             label = f"{step.name}/{segment.phase}"
             duration_s = segment.duration_s
@@ -271,6 +305,25 @@ class _Layout:
         )
         self.windows.append(window)
         return window
+
+    def _laid_out(self, step: Step) -> Iterator[Segment]:
+        """Its segments; a change of cell as what the link went through."""
+        for segment in step.segments:
+            if not isinstance(segment, CellChange):
+                yield segment
+                continue
+            assert not isinstance(segment.duration_s, Drawn), "its length is known"
+            changed = self.cells.pop(0) if self.cells else NO_CELLS
+            gap_s = segment.gap_s
+            if isinstance(gap_s, Drawn):
+                gap_s = gap_s.draw(self.rng)
+                self.draws.append((f"{step.name}/{segment.phase}/gap", gap_s))
+            links = segment.links
+            for phase, duration_s, effects in course(
+                changed, segment.phase, segment.duration_s, gap_s
+            ):
+                yield Disturbance(phase, duration_s, links, on=(segment.link,), effects=effects)
+                links = {}
 
     def _interfered(self, segment: Interference, step: str, end_ns: int) -> Disturbance:
         """What the radio receives as a disturbance of its link; a flawed one recovers late."""

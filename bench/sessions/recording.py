@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from bench.devices.defects import traits_of
 from bench.devices.profile import DeviceProfile
+from bench.network.cells import CellChanged
 from bench.network.radio.exposure import FLAWLESS, Presented
 from bench.network.scenario import Scenario, Schedule, compile_scenario
 from bench.sessions.packets import PacketTable
@@ -47,6 +48,7 @@ class Session:
     stimulus, and every attempt is kept. ``presented``: how the instruments of a laboratory
     present what the scenario exposes the device's radio to
     (:func:`bench.network.scenario.interferences`, one for each); empty where it is reckoned.
+    ``cells``: how it changed the serving cell (:func:`bench.network.scenario.cell_changes`).
     """
 
     plan: str
@@ -56,6 +58,7 @@ class Session:
     trial: int = 0
     attempt: int = 1
     presented: tuple[Presented, ...] = ()
+    cells: tuple[CellChanged, ...] = ()
 
     @property
     def id(self) -> str:
@@ -78,7 +81,7 @@ class Session:
         flawed = self.device.radio is not None and self.device.defects
         flaws = traits_of(self.device).radio if flawed else FLAWLESS
         received = [one.reception for one in self.presented]
-        return compile_scenario(self.scenario, self.seed_of_trial, received, flaws)
+        return compile_scenario(self.scenario, self.seed_of_trial, received, flaws, self.cells)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.benches.choose import packets_of
+from bench.benches.choose import prospects_of
 from bench.devices.profile import DeviceProfile
 from bench.devices.registry import find_device
 from bench.judge.needs import (
@@ -138,14 +138,17 @@ def foresee(
     """
     folders, catalogue = plan_folders_of(plans, device), load_catalogue()
     wanted = [catalogue.get(name).id for name in only]
-    name = packets_of(bench)
+    name, offers = prospects_of(bench)
     profile = find_device(device).with_options(tuple(options))
     candidates = [
         candidate
         for candidate in collect(folders, device, options=options).candidates
         if not wanted or candidate.requirement in wanted
     ]
-    settled = settle(candidates, device=profile, requirements=catalogue, bench=name, effort=effort)
+    settled = settle(
+        candidates, device=profile, requirements=catalogue, bench=name, effort=effort,
+        offers=offers,
+    )  # fmt: skip
     rows = rows_of(settled, profile, catalogue, effort)
     return Foreseen(" ".join(plans), profile.name, name, effort, rows, settled)
 

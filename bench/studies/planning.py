@@ -66,6 +66,7 @@ def settle(
     effort: Effort,
     floor: NoiseFloor | None = None,
     unsound: str = "",
+    offers: frozenset[str] = frozenset(),
 ) -> Settled:
     """Settle what a run judges. The only place where that is decided.
 
@@ -77,6 +78,7 @@ def settle(
         effort: what may be spent.
         floor: the bench's noise floor, where it is measured already.
         unsound: why nothing can be judged on this host now.
+        offers: what this laboratory has besides (``cells``).
     """
     wanted = list(candidates)
 
@@ -89,7 +91,7 @@ def settle(
 
     behaviours = {c.scenario for c in wanted if requirements[c.requirement].kind == "behaviour"}
     visit = visit_of(device)
-    plan = _plan_of(effort, bench, device)
+    plan = _plan_of(effort, bench, device, offers)
     if effort.budget_s is not None:
         plan = _within(effort, plan, behaviours, scope(plan), visit)
     found = scope(plan)
@@ -115,7 +117,7 @@ def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
     return frozenset(found)
 
 
-def _plan_of(effort: Effort, bench: str, device: DeviceProfile) -> Plan:
+def _plan_of(effort: Effort, bench: str, device: DeviceProfile, offers: frozenset[str]) -> Plan:
     """Quick or full; with a budget, what it would be if there were time for everything."""
     everything = effort.full or effort.budget_s is not None
     quick_s = QUICK_STEADY_S.get(bench, QUICK_STEADY_OTHERS_S)
@@ -126,7 +128,7 @@ def _plan_of(effort: Effort, bench: str, device: DeviceProfile) -> Plan:
         steady_budget_s=effort.budget_s or (FULL_STEADY_S if effort.full else quick_s),
         trials=full_trials(effort.confidence) if everything else 1,
         confidence=effort.confidence,
-        capabilities=capabilities(device, bench),
+        capabilities=capabilities(device, bench) | offers,
     )
 
 

@@ -45,7 +45,7 @@ KPI_SESSIONS = 3
 REPEAT_BUDGET_S, FULL_REPEAT_BUDGET_S = 60.0, 1200.0
 """No session is repeated once the repeats of a run have taken this long."""
 
-CAPABILITIES = (*FUNCTIONS, "real-packets", "attacker", "listener", "interceptor")
+CAPABILITIES = (*FUNCTIONS, "real-packets", "attacker", "listener", "interceptor", "cells")
 """What a test may need of device and bench."""
 
 
@@ -218,6 +218,7 @@ class Run:
             effort=Effort(options.full, options.budget_s, options.confidence),
             floor=self.floor if self.bench.name != "virtual" else None,
             unsound="; ".join(filter(None, (failed, unsound))),
+            offers=self.bench.offers,
         )
         if not self.folder.identity["scope"]:
             documented = limits_documented(options.device, self.catalogue.requirements.values())

@@ -9,7 +9,7 @@ from instruments.rf.generators import equals
 from instruments.rf.levels import Permit
 from instruments.visa.channels import Check
 from instruments.visa.errors import Excess
-from instruments.visa.properties import Command, Instrument, Number
+from instruments.visa.properties import Choice, Command, Instrument, Number
 from instruments.visa.readings import number
 
 _GUIDE = "R&S CMW LTE UE Firmware Applications User Manual, LTE Signaling, Command Reference"
@@ -54,6 +54,13 @@ class Cmw500Lte(Instrument):
         "CONF:LTE:SIGN:DL:RSEP:LEV {value}", "CONF:LTE:SIGN:DL:RSEP:LEV?", unit="dBm",
         low=-140, high=-20, tolerance=0.05,
         source=f"{_GUIDE}, Downlink Power Levels: CONFigure:LTE:SIGN<i>:DL[:PCC]:RSEPre:LEVel",
+    )  # fmt: skip
+
+    dl_bandwidth = Choice(
+        "CONF:LTE:SIGN:CELL:BAND:DL {value}", "CONF:LTE:SIGN:CELL:BAND:DL?",
+        values={"1.4MHz": ("B014",), "3MHz": ("B030",), "5MHz": ("B050",), "10MHz": ("B100",),
+                "15MHz": ("B150",), "20MHz": ("B200",)},
+        source=f"{_GUIDE}, CONFigure:LTE:SIGN<i>:CELL:BANDwidth[:PCC]:DL",
     )  # fmt: skip
 
     cell_on = Command("SOUR:LTE:SIGN:CELL:STAT ON", f"{_GUIDE}, SOURce:LTE:SIGN<i>:CELL:STATe")

@@ -67,9 +67,12 @@ class RadioTester(ScpiInstrument):
         self._polls, self._states, self._targets = {}, {}, {}
 
     def switch(self, instance: int) -> None:
-        """The cell was switched on or off."""
+        """The cell was switched on or off; what it is already it stays."""
+        on = bool(self.get("cell", instance))
+        if on == (self._states.get(instance, "OFF") != "OFF"):
+            return
         self._polls[instance] = 0
-        self._states[instance] = "ON" if self.get("cell", instance) else "OFF"
+        self._states[instance] = "ON" if on else "OFF"
 
     def generator_state(self, instance: int) -> str:
         """``ON,PEND`` for some polls, then ``ON,ADJ``; likewise ``OFF``."""

@@ -15,3 +15,11 @@ import pytest
 def test_handover_keeps_the_limits_or_alarms(scenario, recordings, judge):
     """Limits hold through the handover, or the alarm comes in time."""
     judge(recordings)
+
+
+@pytest.mark.needs("motion", "cells")
+@pytest.mark.requirement("MOB-1")
+@pytest.mark.scenario("cell-change")
+def test_a_change_of_cell_keeps_the_limits_or_alarms(recordings, judge):
+    """The modem changes its cell: limits hold through it, or the alarm comes in time."""
+    judge(recordings)

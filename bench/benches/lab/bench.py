@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING, Any, Self
 from bench.benches.base import BenchError, Sink
 from bench.benches.lab.acceptance import acceptances, standing
 from bench.benches.lab.alarms import Alarms
+from bench.benches.lab.cells import OFFER, ROLES, Cells, Conducted, Rehearsed, misplaced
 from bench.benches.lab.chapters import Chapters
 from bench.benches.lab.file import BenchFile, load_bench_file
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.lab.presenting import present
 from bench.benches.virtual import VirtualBench
 from bench.errors import InputError
-from bench.network.scenario import interferences
+from bench.network.cells import NO_CELLS
+from bench.network.scenario import CellChange, Scenario, Step, Window, cell_changes, interferences
+from bench.sessions.cells import cell_event
 from bench.sessions.instruments import ALARMS, instruments_event
 from bench.sessions.recording import Event, Recording, Session
 from instruments.visa.errors import Busy, InstrumentError
@@ -62,6 +65,12 @@ class LabBench:
         return self._packets.backend
 
     @property
+    def offers(self) -> frozenset[str]:
+        """``cells``, where the file has two of them, an attenuator and a modem."""
+        has = set(ROLES) <= set(self.file.roles) and not misplaced(self.file)
+        return frozenset({OFFER} if has else ())
+
+    @property
     def laboratory(self) -> Laboratory:
         """The laboratory, while the bench is entered."""
         assert self._laboratory is not None, "the bench is not entered"
@@ -87,6 +96,10 @@ class LabBench:
                 raise BenchError(f"the laboratory cannot be used: {error}") from error
             self._join(stack)
             self._laboratory = laboratory
+            try:
+                self._camp()
+            except InstrumentError as error:
+                raise BenchError(f"the cells cannot be used: {error}") from error
             self._stack = stack.pop_all()
         return self
 
@@ -148,11 +161,16 @@ class LabBench:
             BenchError: an instrument or the bench of the packets failed.
         """
         self._refuse_unready(session)
-        if interferences(session.scenario):
+        changes: tuple[Event, ...] = ()
+        if cell_changes(session.scenario):
+            recording, changes = self._handed_over(session, sink)
+        elif interferences(session.scenario):
             recording = self._exposed(session, sink)
         else:
             recording = self._packets.run(session, sink)
-        told = (instruments_event(self._instruments()), *self._alarm_events(recording))
+        told = (
+            instruments_event(self._instruments()), *self._alarm_events(recording), *changes,
+        )  # fmt: skip
         for event in told:
             sink.event(event)
         events = sorted((*told, *recording.events), key=lambda event: event.t_ns)
@@ -187,6 +205,64 @@ class LabBench:
         if interferences(session.scenario):
             raise BenchError("exposing a real device's radio is not there yet")
 
+    def _handed_over(self, session: Session, sink: Sink) -> tuple[Recording, tuple[Event, ...]]:
+        """A session with a change of cell, and what came of it.
+
+        Raises:
+            InputError: the laboratory has no cells, or the scenario asks for more than it can do.
+            BenchError: an instrument failed.
+        """
+        step, asked = only_change(session.scenario)
+        window = next(one for one in session.schedule().windows if one.name == step.name)
+        if self.file.packets == "links":
+            return self._handed_over_live(session, sink, asked, window)
+        try:
+            cells = Cells(self.laboratory)
+            try:
+                problem = cells.camp()
+                changed = replace(NO_CELLS, problem=problem)
+                if not problem:
+                    changed = cells.change(asked, Rehearsed())
+            finally:
+                cells.quiet()
+        except InstrumentError as error:
+            self._transcript.cut()
+            raise BenchError(f"an instrument failed: {error}") from error
+        recording = self._packets.run(replace(session, cells=(changed,)), sink)
+        return recording, (cell_event(window.start_ns, window.name, changed),)
+
+    def _handed_over_live(
+        self, session: Session, sink: Sink, asked: CellChange, window: Window
+    ) -> tuple[Recording, tuple[Event, ...]]:
+        """The same with a real device at the far ends: the cell changes while its packets flow."""
+        assert not isinstance(self._packets, VirtualBench)
+        try:
+            cells = Cells(self.laboratory)
+            problem = cells.camp()
+            if problem:
+                raise BenchError(problem)
+            conducted = Conducted(cells, session, asked, window.start_ns)
+            try:
+                recording = self._packets.run(session, sink, conducted)
+            finally:
+                conducted.stop()
+                self._camp()
+        except InstrumentError as error:
+            self._transcript.cut()
+            raise BenchError(f"an instrument failed: {error}") from error
+        return recording, (cell_event(window.start_ns, window.name, conducted.changed),)
+
+    def _camp(self) -> None:
+        """Over physical links the device lives on these cells: they are on while it is tested.
+
+        Raises:
+            BenchError: its modem does not find them.
+        """
+        if self.file.packets == "links" and self.offers:
+            problem = Cells(self.laboratory).camp()
+            if problem:
+                raise BenchError(problem)
+
     def _exposed(self, session: Session, sink: Sink) -> Recording:
         """A session with exposures: rehearsed, and presented again while real packets flow."""
         try:
@@ -205,6 +281,23 @@ class LabBench:
         except InstrumentError as error:
             self._transcript.cut()
             raise BenchError(f"an instrument failed: {error}") from error
+
+
+def only_change(scenario: Scenario) -> tuple[Step, CellChange]:
+    """The change of cell of a scenario, and its step.
+
+    Raises:
+        InputError: it has more than one, or exposes the radio as well.
+    """
+    found = cell_changes(scenario)
+    if len(found) != 1 or interferences(scenario):
+        raise InputError(
+            "a laboratory changes the cell once in a session, and exposes no radio then",
+            remedy="use a scenario for each",
+            field="scenario",
+            value=scenario.name,
+        )
+    return found[0]
 
 
 def _packet_bench(file: BenchFile) -> VirtualBench | LocalBench:

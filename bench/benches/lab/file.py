@@ -47,6 +47,7 @@ USES: Mapping[str, str] = {
     "modem": "modem",
     "cell": "radio-tester",
     "cell-attenuator": "attenuator",
+    "neighbour-cell": "radio-tester",
 }
 """What an instrument can be bound to, and the family that it must be of."""
 
@@ -94,6 +95,14 @@ class Verification:
     noise_bandwidth_ratio: float
 
 
+@dataclass(frozen=True, slots=True)
+class CellLevels:
+    """RS EPRE of the serving cell and of its neighbour at their testers, dBm per 15 kHz."""
+
+    serving_dbm: float = -85.0
+    neighbour_dbm: float = -95.0
+
+
 @dataclass(frozen=True)
 class BenchFile:
     """A laboratory, as its file says.
@@ -124,6 +133,7 @@ class BenchFile:
     links: Mapping[str, LabLink] = field(default_factory=dict)
     arming: Arming | None = None
     alarms: AlarmSource | None = None
+    cells: CellLevels = CellLevels()
 
     @property
     def wholly_simulated(self) -> bool:
@@ -190,7 +200,14 @@ def load_bench_file(path: Path) -> BenchFile:
         links=links_of(table) if "links" in table.data else {},
         arming=arming_of(table.table("arming")) if "arming" in table.data else None,
         alarms=alarm_source(table.table("device")) if "device" in table.data else None,
+        cells=_cell_levels(table),
     )
+
+
+def _cell_levels(table: Table) -> CellLevels:
+    inner = table.table("cells").only((), ("serving_dbm", "neighbour_dbm"))
+    given = {name: decibels(inner, name) for name in inner.data}
+    return CellLevels(**given)
 
 
 def _packets(table: Table) -> Packets:

@@ -156,6 +156,11 @@ class Taken:
         return sorted(found, key=lambda one: known[type(one).family])
 
     @property
+    def simulation(self) -> Lab | None:
+        """What is simulated here; None where nothing is."""
+        return None if self._running is None else self._running.lab
+
+    @property
     def taints(self) -> tuple[Taint, ...]:
         """Every taint of every session since the laboratory was entered."""
         found = [taint for session in self.sessions.values() for taint in session.taints]

@@ -82,6 +82,11 @@ class LocalBench:
         return "local" if self.nics is None else "lab"
 
     @property
+    def offers(self) -> frozenset[str]:
+        """Nothing besides."""
+        return frozenset()
+
+    @property
     def backend(self) -> str:
         """``netem`` or ``userspace``; known once entered."""
         return self._backend or self._wanted

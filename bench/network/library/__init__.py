@@ -12,6 +12,7 @@ from bench.errors import InputError
 from bench.network.library import (
     audit,
     basic,
+    cells,
     coexistence,
     monitoring,
     operation,
@@ -40,6 +41,7 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     **security.SCENARIOS,
     **places.SCENARIOS,
     **coexistence.SCENARIOS,
+    **cells.SCENARIOS,
 }
 
 VISITS: Mapping[str, Callable[[Visit], Scenario]] = {**places.VISITS, **coexistence.VISITS}

@@ -40,10 +40,12 @@ FILE = load_bench_file(SHIPPED)
 def test_the_shipped_laboratory_is_wholly_simulated() -> None:
     assert FILE.wholly_simulated
     assert FILE.role("interferer") == "generator"
-    assert set(FILE.simulated) == {"generator", "analyser", "attenuator", "supply"}
+    assert set(FILE.simulated) == {*FILE.instruments, *FILE.modems}
+    assert {"generator", "analyser", "attenuator", "supply", "modem"} < FILE.simulated
     assert FILE.world.waveforms["lte20-bursts"].duty == 0.2
+    bare = replace(FILE, roles={})
     with pytest.raises(InputError, match=r"roles.modem: no instrument is bound to it; add modem"):
-        FILE.role("modem")
+        bare.role("modem")
 
 
 @pytest.mark.parametrize(

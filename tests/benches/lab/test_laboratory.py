@@ -186,7 +186,7 @@ def test_one_instrument_of_its_own_address_joins_the_simulated_others(tmp_path) 
         address = load_bench_file(other).instruments["generator"].resource.address
         path = written(tmp_path, ('address = "simulated"', f'address = "{address}"'))
         with laboratory(path, tmp_path) as lab:
-            assert lab.file.simulated == {"analyser", "attenuator", "supply"}
+            assert "generator" not in lab.file.simulated
             found = lab.expose(LTE)
             assert found.simulated == ("attenuator", "analyser")
             assert "generator:1" in hardware.state().emissions
@@ -260,64 +260,3 @@ def test_a_killed_run_is_made_safe_by_the_next_which_waits_for_nobody_else(tmp_p
         assert hardware.state().emissions, "a killed run cannot make anything safe"
         with laboratory(path, tmp_path):
             assert is_safe(hardware)
-
-
-# ---- cells -------------------------------------------------------------------
-
-CELLS = """
-[instruments.modem]
-kind = "modem"
-address = "simulated"
-manufacturer = "Quectel"
-model = "EG25*"
-reply = "5s"
-
-[instruments.tester]
-kind = "rohde-schwarz-cmw500-lte"
-address = "simulated"
-manufacturer = "Rohde&Schwarz"
-model = "CMW*"
-write_termination = "\\n"
-read_termination = "\\n"
-connect = "5s"
-reply = "5s"
-
-[[simulated.paths]]
-from = "tester:1"
-to = "modem"
-loss = "10dB"
-
-[simulated.cells."tester:1"]
-identity = 703489
-pci = 17
-tac = 5
-earfcn = 300
-band = 1
-
-[[simulated.paths]]"""
-
-
-def test_the_modem_of_a_laboratory_tells_its_cell(tmp_path) -> None:
-    path = written(
-        tmp_path,
-        ("[[simulated.paths]]", CELLS),
-        ('supply = "supply"', 'supply = "supply"\nmodem = "modem"\ncell = "tester"'),
-    )
-    with laboratory(path, tmp_path) as lab:
-        assert lab.modems["modem"].identity.model.startswith("EG25")
-        assert lab.serving_cells().cells == ()
-        world_of(lab).instruments["tester"].handle(b"SOUR:LTE:SIGN1:CELL:STAT ON")
-        seen = ()
-        for _ in range(200):
-            lab.sessions["tester"].query("SOUR:LTE:SIGN1:CELL:STAT:ALL?")  # each poll takes time
-            seen = lab.serving_cells().cells
-            if seen:
-                break
-        assert [cell.pci for cell in seen] == [17]
-    with (
-        pytest.raises(WrongIdentity),
-        laboratory(
-            written(tmp_path, ("[[simulated.paths]]", CELLS.replace("EG25*", "RM520*"))), tmp_path
-        ),
-    ):
-        pass
