@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.report.prove import Lines, markdown
 from bench.requirements.loader import load_catalogue
-from bench.studies.prove import HealthyResult, Proved, healthy_units, to_json
+from bench.studies.prove import DefectResult, Proved, healthy_units, to_json
 from bench.studies.prove_run import Hands, Wish, prove, subjects_of
 from bench.studies.prove_units import Done, Seen
 from benchmarks.kept import Kept, state_of
@@ -63,16 +63,13 @@ def run(seeds: int, *, results: Path, publish: bool) -> dict[str, Any]:
     sizes = Wish(seeds=min(seeds, 10), healthy_seeds=0, find_size=True)
     with Lines() as watch, Hands(watch, kept.done, kept.keep) as hands:
         found = prove(wish, hands)
+        _write(found, results, publish)
         with_sizes = {(d.defect, d.device): d.certain_from for d in prove(sizes, hands).defects}
+        _write(_table(found, with_sizes), results, publish)
         elsewhere = prove(other, hands)
     here = {(d.defect, d.device) for d in found.defects}
     beside = tuple(d for d in elsewhere.defects if (d.defect, d.device) not in here)
-    table = _table(found, with_sizes)
-    text = _page(table, Proved(beside, HealthyResult()))
-    (results / "prove.md").write_text(text + "\n", encoding="utf-8")
-    (results / "prove.json").write_text(json.dumps(to_json(found)), encoding="utf-8")
-    if publish:
-        _publish(text)
+    _write(_table(found, with_sizes), results, publish, beside)
     healthy = found.healthy
     return {
         "seeds": seeds,
@@ -87,19 +84,30 @@ def run(seeds: int, *, results: Path, publish: bool) -> dict[str, Any]:
     }
 
 
+def _write(
+    found: Proved, results: Path, publish: bool, beside: tuple[DefectResult, ...] = ()
+) -> None:
+    """What is known so far: the sizes and the other devices come later, and take as long again."""
+    text = _page(found, beside)
+    (results / "prove.md").write_text(text + "\n", encoding="utf-8")
+    (results / "prove.json").write_text(json.dumps(to_json(found)), encoding="utf-8")
+    if publish:
+        _publish(text)
+
+
 def _table(found: Proved, sizes: dict[tuple[str, str], float | None]) -> Proved:
     defects = tuple(replace(d, certain_from=sizes.get((d.defect, d.device))) for d in found.defects)
     return replace(found, defects=defects)
 
 
-def _page(found: Proved, beside: Proved) -> str:
+def _page(found: Proved, beside: tuple[DefectResult, ...]) -> str:
     day = datetime.now(UTC).date().isoformat()
     parts = [f"Made on {day}, at {_commit()}.", markdown(found)]
-    if beside.defects:
-        certain = sum(d.certain for d in beside.defects)
+    if beside:
+        certain = sum(d.certain for d in beside)
         parts.append(
-            f"On every other device that can have them: {certain} of {len(beside.defects)} pairs "
-            f"of defect and device detected in all of {beside.defects[0].seeds} seeds."
+            f"On every other device that can have them: {certain} of {len(beside)} pairs "
+            f"of defect and device detected in all of {beside[0].seeds} seeds."
         )
     return "\n\n".join(parts)
 
