@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +13,7 @@ from bench.measure import events as ev
 from bench.measure.alarming import expected_alarms
 from bench.measure.needs import IMAGE_KIND, late_images
 from bench.measure.pairing import Flow
-from bench.network.scenario import Window
+from bench.network.scenario import Side, Window
 from bench.sessions.recording import Recording
 from bench.units import ns
 
@@ -164,9 +166,19 @@ def _answered(
 
 
 def _images(recording: Recording, span: tuple[int, int], details: ev.Details) -> float:
-    """Zero where every image set made on the way arrived whole; it may wait while all is down."""
+    """Zero where every image set made on the way arrived whole; it may wait while all is down.
+
+    Where that is not enough, also until the device says that it is connected again, within the
+    time that its maker declares for it.
+    """
+    down = _down(recording)
     unclear: list[str] = []
-    late = late_images(recording, *span, unclear, _down(recording))
+    late = late_images(recording, *span, unclear, down)
+    if late:
+        unclear = []
+        late = late_images(recording, *span, unclear, _until_connected(recording, down))
+        if not late and not unclear:
+            details[ev.SELF_REPORTED] = "when it was connected again is told by its log"
     if late:
         details["images"] = "; ".join(late)
         return ev.NEVER
@@ -174,6 +186,30 @@ def _images(recording: Recording, span: tuple[int, int], details: ev.Details) ->
         raise ev.Cannot("; ".join(unclear))
     details["images"] = "whole"
     return 0.0
+
+
+def _until_connected(
+    recording: Recording, down: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """The spans until both sides' logs say connected, at most D:reconnect_within after each."""
+    within_s = recording.device.declares.get("reconnect_within_s", 0.0)
+    spans: list[tuple[int, int]] = []
+    for begin, end in down:
+        again = max(_connected_from(recording, side, end) for side in ("patient", "doctor"))
+        until = int(min(again, end + ns(within_s)))
+        if spans and begin <= spans[-1][1]:
+            begin, until = spans[-1][0], max(spans.pop()[1], until)
+        spans.append((begin, until))
+    return spans
+
+
+def _connected_from(recording: Recording, side: Side, t_ns: int) -> float:
+    """From when on a side says that it is connected, ``t_ns`` the earliest; it if none ever did."""
+    told = [e for e in recording.named("connection", side=side) if e.origin == "log"]
+    before = [e for e in told if e.t_ns <= t_ns]
+    if not told or (before and before[-1].value["up"]):
+        return t_ns
+    return next((e.t_ns for e in told if e.t_ns > t_ns and e.value["up"]), math.inf)
 
 
 def _down(recording: Recording) -> list[tuple[int, int]]:

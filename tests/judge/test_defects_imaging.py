@@ -50,6 +50,26 @@ def test_a_defect_fails_what_it_breaks(defect, scenario, requirement):
     assert found.verdict is FAIL, found.reason
 
 
+def test_a_set_may_wait_until_the_device_is_connected_again_as_declared():
+    """A healthy unit that takes nine tenths of its declared time to be connected again."""
+    recording = kit.play(UNIT, "harsh-journey", 3, "reconnects-near-limit", bare=True, size=0.9)
+    found = kit.verdict(recording, "MOB-2")
+    assert found.verdict is PASS, found.reason
+    assert not found.independent
+    for less in (
+        kit.declaring(recording, reconnect_within_s=1.0),  # slower than its maker says
+        kit.declaring(recording, without=("reconnect_within_s",)),
+        kit.without(recording, "connection"),
+    ):
+        assert kit.verdict(less, "MOB-2").verdict is FAIL
+
+
+def test_an_ordinary_set_needs_no_word_of_the_device():
+    found = kit.verdict(kit.play(UNIT, "harsh-journey", 3, bare=True), "MOB-2")
+    assert found.verdict is PASS, found.reason
+    assert found.independent
+
+
 @pytest.mark.parametrize("defect", ["restarts-transfer", "corrupts-image"])
 def test_a_defect_of_the_transfer_leaves_the_backup_alone(defect):
     recording = kit.play(UNIT, "storage-failure", 4, defect, bare=True)

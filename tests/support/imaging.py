@@ -33,7 +33,7 @@ class Nowhere:
 
 
 @lru_cache(maxsize=16)
-def play(device, scenario, seed=7, defect="", steps=(), bare=False):
+def play(device, scenario, seed=7, defect="", steps=(), bare=False, size=None):
     """One session.
 
     Args:
@@ -42,13 +42,14 @@ def play(device, scenario, seed=7, defect="", steps=(), bare=False):
         defect: at its stated size, or none.
         steps: those of the scenario that run; all if none is named.
         bare: without the streams that only fill the network.
+        size: of the defect; its stated one if none is given.
     """
     profile, found = find_device(device), library.find_scenario(scenario)
     if bare:
         streams = (replace(s, option="" if s.name in BARE else "off") for s in profile.streams)
         profile = replace(profile, streams=tuple(streams))
     if defect:
-        profile = profile.with_defects({defect: DEFECTS[defect].size})
+        profile = profile.with_defects({defect: size or DEFECTS[defect].size})
     if steps:
         found = replace(
             found,
