@@ -193,6 +193,7 @@ def test_packets_are_accounted_for(result):
         "lost": lost["jitter"] + lost["bursts"],
         "queue_drop": 0,
         "down": lost["down"],
+        "too_long": 0,
     }
     assert {name for name, count in lost.items() if count} == {"jitter", "down", "bursts"}
 
@@ -271,7 +272,9 @@ def test_a_rate_serialises_and_bounds_its_queue(result):
     late = [arrived - at for (_, arrived), at in zip(flow["rows"], due, strict=False)]
     assert min(late) >= -1000  # netem reckons a packet's time in whole ticks of 64 ns
     assert max(late) < last - first + 2 * flow["late_ns"][1] + WAKING_NS
-    assert report["fates"] == {"lost": 0, "queue_drop": 20 - len(numbers), "down": 0}
+    assert report["fates"] == {
+        "lost": 0, "queue_drop": 20 - len(numbers), "down": 0, "too_long": 0,
+    }  # fmt: skip
     assert report["rx"] == 20
 
 
