@@ -272,7 +272,8 @@ def test_an_entity_without_a_good_certificate_is_refused(end, kit, ids, fault, s
 
     found += gather(asked, enough)
     assert found == []
-    names = [name for name in asked.faults if name.startswith("refused")]
+    # A connection that the refused side closes is told of as well by some releases of CPython.
+    names = [n for n in asked.faults if n.startswith("refused") and "closed (eof)" not in n]
     if (side, fault) == ("patient", "misnamed"):
         why = "the certificate bears another name"  # seen to by the bench, after OpenSSL
     assert names == [f"refused ({why})"]
