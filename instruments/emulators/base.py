@@ -87,7 +87,8 @@ class DirectionReport:
     """What one link direction did, in packets.
 
     ``rx`` were read, ``before_start`` of them before session time zero (passed on untouched),
-    ``accepted`` were given a due time and ``fates`` counts the others (lost, queue_drop, down).
+    ``accepted`` were given a due time and ``fates`` counts the others (lost, queue_drop, down,
+    too_long).
     ``copies`` of the accepted were made besides, ``damaged`` of them got bit errors (``withheld``
     of these were not passed on), ``skipped`` the delay (reordering). ``in_flight`` were still
     waiting at the end, ``undecided`` waited for the end of a hold that was not known yet,

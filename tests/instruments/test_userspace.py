@@ -176,7 +176,23 @@ def test_losses_are_those_that_the_law_decided(isolated, wire):
     numbers, fates, early = isolated(check)
     assert early == 0
     assert numbers == expected
-    assert fates == {"lost": 1500 - len(expected), "queue_drop": 0, "down": 0}
+    assert fates == {"lost": 1500 - len(expected), "queue_drop": 0, "down": 0, "too_long": 0}
+
+
+def test_what_is_too_long_vanishes_and_nothing_else(isolated, wire):
+    """An IP packet of 576 bytes is a frame of 590."""
+    hole = Impairment(Delay(0.002), mtu_bytes=576)
+    sizes = (590, 591, 100, 1514)
+
+    def check():
+        _, _, arrived, direction = play(
+            wire, [at(0, hole)], 400, MS, last_is(398), size=lambda number: sizes[number % 4]
+        )
+        return [number for number, *_ in arrived], direction.fates
+
+    numbers, fates = isolated(check)
+    assert numbers == list(range(0, 400, 2))
+    assert fates == {"lost": 0, "queue_drop": 0, "down": 0, "too_long": 200}
 
 
 def test_an_outage_drops_exactly_what_arrives_in_it(isolated, wire):
@@ -194,7 +210,9 @@ def test_an_outage_drops_exactly_what_arrives_in_it(isolated, wire):
         assert before[-1] < missing[0] <= inside[0]
         assert inside[-1] <= missing[-1] < after[0]
         assert set(inside) <= set(missing)
-        assert direction.fates == {"lost": 0, "queue_drop": 0, "down": len(missing)}
+        assert direction.fates == {
+            "lost": 0, "queue_drop": 0, "down": len(missing), "too_long": 0,
+        }  # fmt: skip
         begin, end = direction.changes[1:]
         assert_met_by_one_of(begin, [link.sent[missing[0]]], t0)
         assert_met_by_one_of(end, [link.sent[missing[-1] + 1]], t0)
