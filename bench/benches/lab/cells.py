@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
-from bench.benches.base import BenchError
 from bench.benches.lab.file import BenchFile
+from bench.benches.lab.in_thread import InThread
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.local.conductor import Order
 from bench.benches.local.protocol import Live as Commanded
@@ -38,7 +38,6 @@ CAMP_S, EVERY_S = 60.0, 0.5
 
 _CREST_DB = 12.0
 """Peak to average ratio of an OFDM downlink that is exceeded in less than 0.01 % of the time."""
-_END_WITHIN_S = 30.0
 _PACKET_BYTES, _NOISE_FIGURE_DB = 1250, 7.0
 
 
@@ -257,30 +256,27 @@ class Conducted:
     def __init__(self, cells: Cells, session: Session, asked: CellChange, start_ns: int) -> None:
         self._cells, self._session = cells, session
         self._asked, self._start_ns = asked, start_ns
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._work = InThread("change of cell")
         self.changed = NO_CELLS
-        self.problem = ""
         self.live = Commanded(asked.link, session.schedule().end_ns + 1)
 
     def begin(self, t0_ns: int, order: Order) -> None:
         """Start; see :class:`~bench.benches.local.conductor.Conductor`."""
-        pace = AsItPasses(t0_ns + self._start_ns, self._stop)
-        self._thread = threading.Thread(target=self._run, args=(pace,), name="cells", daemon=True)
-        self._thread.start()
+        pace = AsItPasses(t0_ns + self._start_ns, self._work.stopped)
+        self._work.start(lambda: self._run(pace))
 
     def _run(self, pace: AsItPasses) -> None:
-        try:
-            if pace.wait(0.0):
-                self.changed = self._cells.change(self._asked, pace)
-        except Exception as error:  # the session's thread says it
-            self.problem = f"an instrument failed: {error}"
+        if pace.wait(0.0):
+            self.changed = self._cells.change(self._asked, pace)
+
+    @property
+    def problem(self) -> str:
+        """Why it gave up; empty while it has not."""
+        return self._work.problem
 
     def stop(self) -> None:
         """Give up where it stands; the cells can be used again when this returns."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(_END_WITHIN_S)
+        self._work.stop()
 
     def end(self) -> tuple[Session, Schedule]:
         """What the session was, and when; see :class:`~bench.benches.local.conductor.Conductor`.
@@ -288,10 +284,7 @@ class Conducted:
         Raises:
             BenchError: an instrument failed, or does not come to an end.
         """
-        assert self._thread is not None, "the session has begun"
-        self._thread.join(_END_WITHIN_S)
-        if self.problem or self._thread.is_alive():
-            raise BenchError(self.problem or "the change of cell does not come to an end")
+        self._work.join()
         session = replace(self._session, cells=(self.changed,))
         return session, session.schedule()
 

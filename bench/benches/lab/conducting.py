@@ -8,13 +8,12 @@ so.
 
 from __future__ import annotations
 
-import threading
 import time
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.benches.base import BenchError
+from bench.benches.lab.in_thread import InThread
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.lab.presenting import UNVERIFIED, alone, exposed, flaws_of, unverified
 from bench.benches.local.conductor import Order
@@ -31,8 +30,6 @@ NOTICE_NS = 20_000_000
 
 _LAST_LOOK_NS = 700_000_000
 """Before the end of an exposure: time enough to look, so that it ends when it is due."""
-
-_END_WITHIN_S = 30.0
 
 
 class Conducting:
@@ -53,9 +50,7 @@ class Conducting:
         self._plan = session.schedule()
         self._shown = list(session.presented)
         self._began: list[int] = []
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-        self.problem = ""
+        self._work = InThread("laboratory")
         _refuse_open_ended(self._plan)
         due = self._plan.exposures
         later = [one.start_ns for one in due if one.start_ns > 0]
@@ -63,16 +58,16 @@ class Conducting:
 
     def begin(self, t0_ns: int, order: Order) -> None:
         """Start; see :class:`~bench.benches.local.conductor.Conductor`."""
-        self._thread = threading.Thread(
-            target=self._run, args=(t0_ns, order), name="laboratory", daemon=True
-        )
-        self._thread.start()
+        self._work.start(lambda: self._run(t0_ns, order))
+
+    @property
+    def problem(self) -> str:
+        """Why it gave up; empty while it has not."""
+        return self._work.problem
 
     def stop(self) -> None:
         """Give up where it stands; the laboratory can be used again when this returns."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(_END_WITHIN_S)
+        self._work.stop()
 
     def end(self) -> tuple[Session, Schedule]:
         """What the session was, and when; see :class:`~bench.benches.local.conductor.Conductor`.
@@ -80,22 +75,16 @@ class Conducting:
         Raises:
             BenchError: an instrument failed, or does not come to an end.
         """
-        assert self._thread is not None, "the session has begun"
-        self._thread.join(_END_WITHIN_S)
-        if self.problem or self._thread.is_alive():
-            raise BenchError(self.problem or "the laboratory does not come to an end")
+        self._work.join()
         session = replace(self._session, presented=tuple(self._shown))
         planned = [one.start_ns for one in self._plan.exposures]
         return session, retimed(session.schedule(), planned, self._began, self.live.link)
 
     def _run(self, t0_ns: int, order: Order) -> None:
-        try:
-            for number, segment in enumerate(self._segments):
-                self._present(number, segment, t0_ns, order)
-                if self._stop.is_set():
-                    return
-        except Exception as error:  # the session's thread says it
-            self.problem = f"an instrument failed: {error}"
+        for number, segment in enumerate(self._segments):
+            self._present(number, segment, t0_ns, order)
+            if self._work.stopped.is_set():
+                return
 
     def _present(self, number: int, segment: Interference, t0_ns: int, order: Order) -> None:
         radio, due = segment.radio, self._plan.exposures[number]
@@ -133,7 +122,7 @@ class Conducting:
     def _waited(self, until_ns: int) -> bool:
         """Whether that time has come; false where the session was given up before."""
         left_ns = until_ns - time.monotonic_ns()
-        return not self._stop.wait(max(0.0, left_ns / NS_PER_S))
+        return not self._work.stopped.wait(max(0.0, left_ns / NS_PER_S))
 
     def _command(self, number: int, shown: Presented, t0_ns: int, order: Order) -> None:
         """Tell the emulator what the radio's link is from now on."""
