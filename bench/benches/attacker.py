@@ -40,6 +40,8 @@ _GATEWAY = 0x0A0000FE
 """What a false gateway announces: 10.0.0.254."""
 _LIE_UM = 50_000
 """A position that no operator asks for."""
+_AHEAD = (2, 8, 32, 128)
+"""So many packets ahead of its flow is a command that nobody gave, in turn."""
 _FIRST_ADDRESS = 101
 _FLOODER = 9000
 _DAY_S = 86400.0
@@ -238,7 +240,7 @@ class Attacker:
         """A command that nobody gave: unsealed, with a made-up tag, with a stolen one, in turn."""
         link, way, code = self._place(attack)
         before = self._last.get((way, code))
-        seq = before.seq + 2 if before is not None else 0
+        seq = _ahead(before, number // 3)
         tags = (0, int(self._rng.integers(1, 1 << 62)), before.tag if before is not None else 1)
         message = Message(code, seq, now_ns, _LIE_UM + number, None, tags[number % 3])
         self._say(now_ns, "inject", link, way, message)
@@ -398,12 +400,14 @@ class Attacker:
         self._port.inject(
             now_ns, link, 1 - way, control(seq, now_ns, 0, {"welcome": {**answer, "proof": proof}})
         )
-        self._order(now_ns, link, way, code, session)
+        seq = _ahead(self._last.get((way, code)), number)
+        self._order(now_ns, link, way, Message(code, seq, now_ns, _LIE_UM), session)
         self._say(now_ns, "rogue", link, way, Message(self._control, seq, now_ns))
 
-    def _order(self, now_ns: int, link: int, way: int, code: int, session: Association) -> None:
-        before = self._last.get((way, code))
-        bare = Message(code, before.seq + 2 if before is not None else 0, now_ns, _LIE_UM)
+    def _order(
+        self, now_ns: int, link: int, way: int, bare: Message, session: Association
+    ) -> None:
+        """A command in clear, and the next one sealed."""
         key = session.send_key or 1 + int(self._rng.integers(1, 1 << 60))
         sealed = bare._replace(seq=bare.seq + 1)
         for order in (bare, sealed._replace(tag=tag_of(key, sealed.seq, sealed))):
@@ -424,6 +428,14 @@ class Attacker:
 
     def _report_listening(self, now_ns: int) -> None:
         self._port.note(now_ns, "overheard", self.eavesdropper.report())
+
+
+def _ahead(before: Message | None, number: int) -> int:
+    """A number for what nobody sent, in turn nearer and farther ahead of the flow's last packet.
+
+    Until it arrives the flow goes on: on a busy host, or a slow path, past a number that lies near.
+    """
+    return before.seq + _AHEAD[number % len(_AHEAD)] if before is not None else 0
 
 
 def _bare(secret: int, nonce: int, link: int) -> dict[str, Any]:

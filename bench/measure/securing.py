@@ -67,6 +67,20 @@ def _foreign_arrivals(recording: Recording, direction: int = 0) -> np.ndarray[An
     return rows
 
 
+def _newer(recording: Recording, arrived: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Which foreign commands arrived with a number beyond all of the device's own until then.
+
+    Others are old where they arrive: that they are not executed tells nothing of their refusal.
+    """
+    watched = recording.device.stream(recording.device.watched).code
+    own = recording.packets.where(tap="patient", direction=0, stream=watched)
+    order = np.argsort(own.column("t_ns"), kind="stable")
+    highest = np.maximum.accumulate(own.column("seq")[order].astype(np.int64))
+    before = np.searchsorted(own.column("t_ns")[order], arrived["t_ns"], side="right")
+    last = np.concatenate(([-1], highest))[before]
+    return np.asarray((arrived["stream"] == watched) & (arrived["seq"] > last))
+
+
 def _logged(recording: Recording, peer: int) -> bool:
     """Whether the device logged that it refused something of this peer."""
     return any(
@@ -134,11 +148,13 @@ def sec_5(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     watched = recording.device.stream(recording.device.watched).code
     arrived = _foreign_arrivals(recording)
     arrived = arrived[arrived["stream"] == watched]
+    newer = arrived[_newer(recording, arrived)]
     attacks = [e for e in recording.named("attack") if e.value["stream"] == watched]
     details: ev.Details = {"executed": float(len(_commands(recording, "commands-executed")))}
     for kind in TAMPERING:
         events = [e for e in attacks if e.value["kind"] == kind]
-        count = sum(_reached(event, spans, arrived) for event in events)
+        told = newer if kind == "inject" else arrived
+        count = sum(_reached(event, spans, told) for event in events)
         details[f"{kind}_reached"] = float(count)
         if count < SHOWN and not wrong:
             raise ev.Cannot(f"only {count} attacks of the kind {kind} reached the moving device")
@@ -224,14 +240,16 @@ def sec_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     if alarm is None:
         raise ev.Cannot("no alarm is declared for this fault")
     attacks = [e for e in recording.named("attack") if e.value["kind"] == "rogue"]
-    arrived = _foreign_arrivals(recording)["t_ns"]
-    back = _foreign_arrivals(recording, 1)
+    arrived, back = _foreign_arrivals(recording), _foreign_arrivals(recording, 1)
     if len(attacks) < SHOWN or len(arrived) < len(attacks) or len(back) < len(attacks):
         raise ev.Cannot("the rogue network did not reach both sides")
     opened = _intercepted(recording)
-    onset = int(arrived[0])
+    onset = int(arrived["t_ns"][0])
     ev.moving_at(recording, onset)
     accepted = opened + _altered(recording)
+    newer = int(np.count_nonzero(_newer(recording, arrived)))
+    if newer < SHOWN and not accepted:
+        raise ev.Cannot(f"only {newer} of its commands arrived before the device's own went past")
     details: ev.Details = {
         "attempts": float(len(attacks)), "accepted": float(accepted), "surrogate": SURROGATE,
     }  # fmt: skip
