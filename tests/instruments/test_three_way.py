@@ -51,7 +51,7 @@ class Run:
     """What one emulator did to the cells: per cell, what was seen while the host kept time."""
 
     def __init__(self):
-        self._cells = {}
+        self._cells = {name: [] for name in CELLS}
 
     def add(self, cells, good, passed, stalls_ns, seed=None):
         """A trial of ``cells``, of which those in ``good`` count.
@@ -66,12 +66,21 @@ class Run:
         shift_ns = np.median(Cellular(null, passed, planned, decided, stalls_ns, 0).delays_ns)
         for place in laid.places[1:]:
             if place.cell.name in good:
-                self._cells[place.cell.name] = Cellular(
-                    place, passed, planned, decided, stalls_ns, shift_ns
+                self._cells[place.cell.name].append(
+                    Cellular(place, passed, planned, decided, stalls_ns, shift_ns)
                 )
 
     def __getitem__(self, name):
-        return self._cells[name]
+        """The cell as it was seen first."""
+        return self._cells[name][0]
+
+    def least(self, name, what):
+        """Each packet's smallest ``what`` over the times that the cell was seen.
+
+        The host holds up one packet or another, an emulator that errs does it every time.
+        """
+        times = np.array([getattr(cell, what) for cell in self._cells[name]])
+        return np.nanmin(times[:, ~np.isnan(times).all(axis=0)], axis=0)
 
 
 class Cellular:
@@ -96,9 +105,17 @@ class Cellular:
         return (self.seen_ns - self.sent_ns)[self.kept] - self.shift_ns
 
     @property
-    def errors_ns(self):
-        """Arrival minus due of the packets that count, without the null path's delay."""
-        return (self.seen_ns - self.due_ns)[self.kept & (self.due_ns >= 0)] - self.shift_ns
+    def late_ns(self):
+        """Arrival minus due without the null path's delay; ``nan`` where a packet does not count."""
+        counts = self.kept & (self.due_ns >= 0)
+        return np.where(counts, self.seen_ns - self.due_ns - self.shift_ns, np.nan)
+
+    @property
+    def beyond_virtual_ns(self):
+        """The delay minus the same packet's on the virtual link; ``nan`` as above."""
+        counts = self.kept & (self.virtual_ns != MISSING)
+        more = (self.seen_ns - self.sent_ns) - (self.virtual_ns - self.planned_ns)
+        return np.where(counts, more - self.shift_ns, np.nan)
 
     @property
     def virtual_delays_ns(self):
@@ -128,7 +145,7 @@ def userspace():
         host_too_noisy(lacking, reason, "userspace", "local")
     run = Run()
     for cells, good, passed, stalls_ns in usable:
-        run.add(cells, [cell.name for cell in good], passed, stalls_ns, scenario.SEED)
+        run.add(cells, good, passed, stalls_ns, scenario.SEED)
     return run
 
 
@@ -194,9 +211,9 @@ def test_userspace_delays_are_virtual_s(userspace, name):
     found = userspace[name]
     mine, virtual = found.delays_ns, found.virtual_delays_ns
     assert len(mine) == len(virtual) > 0.3 * len(found.kept)
-    assert np.abs(quantiles_s(mine) - quantiles_s(virtual)).max() < QUANTILE_S
-    assert np.abs(quantiles_s(mine - virtual)).max() < QUANTILE_S
+    assert np.abs(quantiles_s(userspace.least(name, "beyond_virtual_ns"))).max() < QUANTILE_S
     if name in JITTERS:
+        assert np.abs(quantiles_s(mine) - quantiles_s(virtual)).max() < QUANTILE_S
         common = np.median(mine - virtual)
         assert laws.distance((mine - common) * 1e-9, virtual * 1e-9).largest < DISTANCE
 
@@ -205,7 +222,7 @@ def test_userspace_delays_are_virtual_s(userspace, name):
 def test_userspace_follows_the_law_where_packets_wait_for_others(userspace, name):
     """There a delay depends on when the packets before came: the law over what really came."""
     found = userspace[name]
-    assert np.abs(quantiles_s(found.errors_ns)).max() < QUANTILE_S
+    assert np.abs(quantiles_s(userspace.least(name, "late_ns"))).max() < QUANTILE_S
     assert (np.diff(found.order) > 0).all()
 
 
@@ -246,7 +263,7 @@ def test_netem_that_keeps_the_order_has_virtual_s_distribution(netem):
 @pytest.mark.parametrize("name", ["constant", "bernoulli", "bursts", "rate"])
 def test_netem_delays_are_virtual_s_where_nothing_is_drawn(netem, name):
     """A constant delay, and a rate: packet by packet, over what really came."""
-    assert np.abs(quantiles_s(netem[name].errors_ns)).max() < QUANTILE_S
+    assert np.abs(quantiles_s(netem.least(name, "late_ns"))).max() < QUANTILE_S
 
 
 @pytest.mark.parametrize("name", LOSSES)
