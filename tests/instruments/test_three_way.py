@@ -106,7 +106,7 @@ class Cellular:
 
     @property
     def late_ns(self):
-        """Arrival minus due without the null path's delay; ``nan`` where a packet does not count."""
+        """Arrival minus due without the null path's delay; ``nan``: does not count."""
         counts = self.kept & (self.due_ns >= 0)
         return np.where(counts, self.seen_ns - self.due_ns - self.shift_ns, np.nan)
 

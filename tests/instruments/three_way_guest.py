@@ -36,7 +36,7 @@ from bench.studies.certify_grid import lay  # noqa: E402
 SEED = 11
 TRIES = 7
 TIMES = {"constant": 3, "kept": 2, "bernoulli": 3, "bursts": 2, "rate": 3}
-"""So often these cells are seen, others once: the host does not hold up the same packet each time."""
+"""So often these cells are seen, others once: the host does not hold up the same packet twice."""
 SIZES = (64, 200, 700, 1400)
 NAMES = ("sent_ns", "size", "seen", "seen_ns", "stalls_ns")
 
