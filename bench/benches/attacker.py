@@ -404,9 +404,7 @@ class Attacker:
         self._order(now_ns, link, way, Message(code, seq, now_ns, _LIE_UM), session)
         self._say(now_ns, "rogue", link, way, Message(self._control, seq, now_ns))
 
-    def _order(
-        self, now_ns: int, link: int, way: int, bare: Message, session: Association
-    ) -> None:
+    def _order(self, now_ns: int, link: int, way: int, bare: Message, session: Association) -> None:
         """A command in clear, and the next one sealed."""
         key = session.send_key or 1 + int(self._rng.integers(1, 1 << 60))
         sealed = bare._replace(seq=bare.seq + 1)
