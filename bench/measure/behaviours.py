@@ -47,7 +47,7 @@ from bench.measure.standby import sw_2, sw_3
 from bench.measure.stimulus import timer_lateness_s
 from bench.measure.takeover import loc_2
 from bench.measure.worst_case import wc_1
-from bench.sessions.instruments import ALARMS
+from bench.sessions.instruments import ALARMS, CONTACTS
 from bench.sessions.recording import Recording
 
 __all__ = ["BEHAVIOURS", "EXPECTED_ALARMS", "Behaviour", "expected_alarms", "measure_behaviour"]
@@ -146,17 +146,24 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
 
 
 BY_ALARMS = ("MON-2", "MOB-1", "MON-3")
-"""What packets and alarms alone show: all that is observed of a device that no bench plays."""
+"""What packets and alarms show of a device that no bench plays."""
+BY_CONTACTS: Mapping[str, tuple[str, ...]] = {"LOC-1": ("motion", "stop")}
+"""What packets and these of its contacts show."""
 
 
 def unobserved(requirement: str, recording: Recording) -> str:
     """Why nothing here saw what a behaviour rests on; empty where it did.
 
-    Of a device at the far ends of physical interfaces there are its packets, and its alarms where
-    an adapter is connected. That nothing was heard of what nobody listens to says nothing.
+    Of a device at the far ends of physical interfaces there are its packets, its alarms where an
+    adapter is connected, and the contacts that are wired. That nothing was heard of what nobody
+    listens to says nothing.
     """
     if recording.bench != "lab":
         return ""
+    if requirement in BY_CONTACTS:
+        wired = {name for event in recording.named(CONTACTS) for name in event.value}
+        missing = [name for name in BY_CONTACTS[requirement] if name not in wired]
+        return f"not wired to the device: {', '.join(missing)}" if missing else ""
     if requirement not in BY_ALARMS:
         return f"nobody observes what {requirement} rests on: the bench does not play the device"
     return "" if recording.named(ALARMS) else "no adapter is connected to the device's alarms"

@@ -133,13 +133,15 @@ def loc_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     """Time from the press of the local stop to standstill and to the last executed command.
 
     It shows something only if commands were executed just before the press and kept arriving
-    while the stop was pressed. Moving again before the release is ``inf``.
+    while the stop was pressed. Moving again before the release is ``inf``. Of a real device there
+    is its motion alone.
     """
     end_ns = recording.schedule.end_ns
     pressed = action_ns(recording, "local-stop", 0)
     released = action_ns(recording, "local-release", pressed, end_ns)
     executed = recording.packets.where(tap="actuator").column("t_ns")
-    if not ((executed > pressed - ns(0.2)) & (executed <= pressed)).any():
+    before = (executed > pressed - ns(0.2)) & (executed <= pressed)
+    if recording.bench != "lab" and not before.any():  # nobody looks into a real device's drive
         raise ev.Cannot("nothing was being executed when the stop was pressed")
     ev.moving_at(recording, pressed - 1)
     arrivals = command_arrivals(recording)

@@ -134,6 +134,29 @@ class Record:
         inside = [one for one in stamps if after_ns < one.t_ns <= until_ns]
         return inside[-1] if inside else None
 
+    def stamps(self, name: str, from_ns: int, until_ns: int) -> tuple[tuple[Stamp, int], ...]:
+        """When an input changed in a time, and to which level: every edge of an encoder.
+
+        Args:
+            from_ns: 0: from the record's first comparison of clocks on.
+
+        Raises:
+            NotWitnessed: the record does not cover the time without a gap.
+        """
+        one = self.inputs[name]
+        changed: Sequence[Change | Edge] = self.changes(name)
+        if one.kind == "motion":
+            changed = self.edges[name]
+        self._complete(name, from_ns or self._first_ns(name), until_ns)
+        found = [(self._stamp(name, c.t_us), c.level) for c in changed if self._covered(c.t_us)]
+        return tuple(each for each in found if from_ns <= each[0].t_ns <= until_ns)
+
+    def _first_ns(self, name: str) -> int:
+        covered = [t_us for t_us, _ in self.beats if self._covered(t_us)]
+        if not covered:
+            raise NotWitnessed(name, "the box was not heard yet")
+        return self._stamp(name, covered[0]).t_ns
+
     def _stamp(self, name: str, t_us: int) -> Stamp:
         try:
             return stamp(self.pairs, t_us)
@@ -171,10 +194,10 @@ class Record:
     def _agree(self, name: str) -> None:
         """What the edges say and what the heartbeats say of an input is the same."""
         number = self.inputs[name].number
-        level, edges = self.beats[0][1] >> number & 1, list(self.edges[name])
+        level, edges, at = self.beats[0][1] >> number & 1, self.edges[name], 0
         for t_us, levels in self.beats:
-            while edges and edges[0].t_us <= t_us:
-                level = edges.pop(0).level
+            while at < len(edges) and edges[at].t_us <= t_us:
+                level, at = edges[at].level, at + 1
             if levels >> number & 1 != level:
                 raise NotWitnessed(name, "its level and its edges do not agree: edges were lost")
 

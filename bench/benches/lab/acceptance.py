@@ -18,6 +18,8 @@ from typing import Any
 
 from bench.benches.lab.laboratory import Laboratory
 from bench.errors import InputError
+from instruments.contacts.box import ContactBox
+from instruments.modem.modem import Modem
 from instruments.visa.properties import Instrument
 from instruments.visa.resources import Identity
 
@@ -115,6 +117,9 @@ def accept(
     return new
 
 
+_NO_ACCEPTANCE = "its driver was never verified on hardware, and --accept does not try it yet"
+
+
 def standing(laboratory: Laboratory, accepted: Iterable[Acceptance]) -> list[dict[str, Any]]:
     """Each instrument of a laboratory: who it is, and whether it can back a certification."""
     accepted = tuple(accepted)
@@ -136,17 +141,18 @@ def standing(laboratory: Laboratory, accepted: Iterable[Acceptance]) -> list[dic
                 "reason": _reason(simulated, seen, on_site),
             }
         )
-    for role, modem in laboratory.modems.items():
+    serial: Mapping[str, Modem | ContactBox] = {**laboratory.modems, **laboratory.boxes}
+    for role, one in serial.items():
         found.append(
             {
                 "role": role,
-                "driver": type(modem).__name__,
-                **asdict(modem.identity),
+                "driver": type(one).__name__,
+                **asdict(one.identity),
                 "simulated": role in laboratory.file.simulated,
-                "verified_on": [asdict(one) for one in modem.verified_on],
+                "verified_on": [asdict(each) for each in one.verified_on],
                 "accepted": False,
                 "certifiable": False,
-                "reason": _reason(role in laboratory.file.simulated, [], False),
+                "reason": "is simulated" if role in laboratory.file.simulated else _NO_ACCEPTANCE,
             }
         )
     return found

@@ -16,6 +16,7 @@ from bench.benches.lab.alarms import Alarms
 from bench.benches.lab.cells import OFFER, ROLES, Cells, Conducted, Rehearsed, misplaced
 from bench.benches.lab.chapters import Chapters
 from bench.benches.lab.file import BenchFile, load_bench_file
+from bench.benches.lab.handling import Contacts
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.lab.presenting import present
 from bench.benches.virtual import VirtualBench
@@ -23,7 +24,7 @@ from bench.errors import InputError
 from bench.network.cells import NO_CELLS
 from bench.network.scenario import CellChange, Scenario, Step, Window, cell_changes, interferences
 from bench.sessions.cells import cell_event
-from bench.sessions.instruments import ALARMS, instruments_event
+from bench.sessions.instruments import ALARMS, CONTACTS, instruments_event
 from bench.sessions.recording import Event, Recording, Session
 from instruments.visa.errors import Busy, InstrumentError
 
@@ -52,6 +53,7 @@ class LabBench:
         self._transcript = Chapters()
         self._laboratory: Laboratory | None = None
         self._alarms: Alarms | None = None
+        self._contacts: Contacts | None = None
         self._stack = ExitStack()
 
     @property
@@ -96,6 +98,8 @@ class LabBench:
                 raise BenchError(f"the laboratory cannot be used: {error}") from error
             self._join(stack)
             self._laboratory = laboratory
+            if (wired := self.file.contacts) is not None:
+                self._contacts = Contacts(laboratory.boxes[wired.box], wired)
             try:
                 self._camp()
             except InstrumentError as error:
@@ -162,7 +166,9 @@ class LabBench:
         """
         self._refuse_unready(session)
         changes: tuple[Event, ...] = ()
-        if cell_changes(session.scenario):
+        if self._contacts is not None:
+            recording, changes = self._handled(self._contacts, session, sink)
+        elif cell_changes(session.scenario):
             recording, changes = self._handed_over(session, sink)
         elif interferences(session.scenario):
             recording = self._exposed(session, sink)
@@ -181,6 +187,36 @@ class LabBench:
             return ()
         came = self._alarms.events(self._packets.t0_ns, recording.schedule.end_ns)
         return (Event(0, "bench", "bench", ALARMS), *came)
+
+    def _handled(
+        self, contacts: Contacts, session: Session, sink: Sink
+    ) -> tuple[Recording, tuple[Event, ...]]:
+        """A session of a device whose contacts are wired, and what was done and seen there.
+
+        Raises:
+            BenchError: the box failed, or does not show what happened.
+        """
+        assert not isinstance(self._packets, VirtualBench)
+        try:
+            contacts.ready()
+            if cell_changes(session.scenario):
+                recording, done = self._handed_over(session, sink)
+            elif (hands := contacts.hands(session)) is not None:
+                try:
+                    recording = self._packets.run(session, sink, hands)
+                finally:
+                    hands.stop()
+                done = hands.done
+            else:
+                recording, done = self._packets.run(session, sink), ()
+            seen = contacts.events(self._packets.t0_ns, recording.schedule.end_ns)
+        except InstrumentError as error:
+            self._transcript.cut()
+            raise BenchError(f"an instrument failed: {error}") from error
+        wired = contacts.wired.seen
+        told = [Event(0, "bench", "bench", CONTACTS, list(wired))]
+        told += [Event(0, "bench", "bench", ALARMS)] if "lights" in wired else []
+        return recording, (*told, *done, *seen)
 
     def _refuse_unready(self, session: Session) -> None:
         """What a real device must not be asked for, or not yet.

@@ -253,6 +253,8 @@ class Conducted:
         start_ns: when it is due, from the start of the session.
     """
 
+    able: frozenset[str] = frozenset()
+
     def __init__(self, cells: Cells, session: Session, asked: CellChange, start_ns: int) -> None:
         self._cells, self._session = cells, session
         self._asked, self._start_ns = asked, start_ns

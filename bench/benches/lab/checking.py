@@ -153,7 +153,7 @@ def _instruments(
 ) -> Iterable[Finding]:
     uses = {name: use for use, name in file.roles.items()}
     by_role = {str(one["role"]): one for one in known}
-    for role in (*file.instruments, *file.modems):
+    for role in file.all_instruments:
         meaning = f"{uses.get(role, 'bound to no use')}; its driver, and who answers"
         if role in problems:
             remedy = "switch it on, and see to its address and identity in the file"

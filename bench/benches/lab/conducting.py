@@ -43,6 +43,8 @@ class Conducting:
         InputError: an exposure that is not followed by the radio being alone.
     """
 
+    able: frozenset[str] = frozenset()
+
     def __init__(self, laboratory: Laboratory, session: Session) -> None:
         self._lab, self._session = laboratory, session
         self._segments = interferences(session.scenario)

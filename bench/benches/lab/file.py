@@ -13,6 +13,7 @@ from typing import Literal
 
 from bench.benches.lab.alarms import AlarmSource, alarm_source
 from bench.benches.lab.arming import Arming, arming_of
+from bench.benches.lab.contacts import DeviceContacts, contacts_of
 from bench.benches.lab_file import BENCH_TABLES, LabLink, links_of
 from bench.errors import InputError
 from bench.network.radio.world import Waveform as WorldWaveform
@@ -20,6 +21,8 @@ from bench.network.radio.world import World
 from bench.network.radio.world_files import TABLES, world_of
 from bench.tables import Table, read_toml
 from instruments.calibration import Record, decibels, load_calibration
+from instruments.contacts.files import KIND as BOX
+from instruments.contacts.files import ConfiguredBox, box_of
 from instruments.files import Configured, instruments_of
 from instruments.modem.files import KIND as MODEM
 from instruments.modem.files import ConfiguredModem, modem_of
@@ -48,6 +51,7 @@ USES: Mapping[str, str] = {
     "cell": "radio-tester",
     "cell-attenuator": "attenuator",
     "neighbour-cell": "radio-tester",
+    "contacts": BOX,
 }
 """What an instrument can be bound to, and the family that it must be of."""
 
@@ -63,6 +67,7 @@ _SIMULATORS: Mapping[str, tuple[str, str]] = {
     "rohde-schwarz-cmw500-lte": ("radio-tester", "cmw500"),
     "keysight-infiniivision": ("oscilloscope", "infiniivision"),
     MODEM: ("modem", "quectel-lte"),
+    BOX: ("contact-box", "lines-1"),
 }
 """What simulates the hardware of each driver."""
 
@@ -121,6 +126,7 @@ class BenchFile:
     roles: Mapping[str, str]
     instruments: Mapping[str, Configured]
     modems: Mapping[str, ConfiguredModem]
+    boxes: Mapping[str, ConfiguredBox]
     simulated: frozenset[str]
     described: Mapping[str, Described]
     world: World
@@ -133,12 +139,18 @@ class BenchFile:
     links: Mapping[str, LabLink] = field(default_factory=dict)
     arming: Arming | None = None
     alarms: AlarmSource | None = None
+    contacts: DeviceContacts | None = None
     cells: CellLevels = CellLevels()
 
     @property
     def wholly_simulated(self) -> bool:
         """Whether nothing in it is hardware: then nothing is shared, and nothing can break."""
-        return not (set(self.instruments) | set(self.modems)) - self.simulated and not self.links
+        return not set(self.all_instruments) - self.simulated and not self.links
+
+    @property
+    def all_instruments(self) -> tuple[str, ...]:
+        """The names of the instruments, whatever they are."""
+        return (*self.instruments, *self.modems, *self.boxes)
 
     def role(self, use: str) -> str:
         """The instrument that is bound to a use.
@@ -167,7 +179,9 @@ def load_bench_file(path: Path) -> BenchFile:
     table.only(("title",), BENCH_TABLES)
     tables = table.named("instruments")
     modems = {r: modem_of(r, t) for r, t in tables.items() if t.data.get("kind") == MODEM}
-    instruments = instruments_of({r: t for r, t in tables.items() if r not in modems}, path)
+    boxes = {r: box_of(r, t) for r, t in tables.items() if t.data.get("kind") == BOX}
+    others = {r: t for r, t in tables.items() if r not in modems and r not in boxes}
+    instruments = instruments_of(others, path)
     if not tables and "links" not in table.data:
         table.fail("instruments", "names none", "add [instruments.ROLE], or [links.NAME]")
     simulated = frozenset(r for r, t in tables.items() if t.data["address"] == SIMULATED)
@@ -185,9 +199,10 @@ def load_bench_file(path: Path) -> BenchFile:
         method=(method := table.choice("method", METHODS, "conducted")),
         enclosure=_enclosure(table, method),
         victim=victim,
-        roles=_roles(table, instruments, modems),
+        roles=(roles := _roles(table, instruments, modems, boxes)),
         instruments=instruments,
         modems=modems,
+        boxes=boxes,
         simulated=simulated,
         described=described,
         world=world,
@@ -200,8 +215,27 @@ def load_bench_file(path: Path) -> BenchFile:
         links=links_of(table) if "links" in table.data else {},
         arming=arming_of(table.table("arming")) if "arming" in table.data else None,
         alarms=alarm_source(table.table("device")) if "device" in table.data else None,
+        contacts=_contacts(table, roles, boxes, simulated),
         cells=_cell_levels(table),
     )
+
+
+def _contacts(
+    table: Table,
+    roles: Mapping[str, str],
+    boxes: Mapping[str, ConfiguredBox],
+    simulated: frozenset[str],
+) -> DeviceContacts | None:
+    if "contacts" not in table.data:
+        return None
+    if "contacts" not in roles:
+        table.fail("contacts", "has no box", 'add contacts = "INSTRUMENT" to [roles]')
+    if "links" not in table.data or roles["contacts"] in simulated:
+        table.fail("contacts", "are a real device's", "give it [links], and the box its address")
+    found = contacts_of(table.table("contacts"), boxes[roles["contacts"]])
+    if found.lights and "device" in table.data:
+        table.fail("device", "and contacts.lights both tell alarms", "keep one of them")
+    return found
 
 
 def _cell_levels(table: Table) -> CellLevels:
@@ -231,13 +265,18 @@ def _enclosure(table: Table, method: str) -> str:
 
 
 def _roles(
-    table: Table, instruments: Mapping[str, Configured], modems: Mapping[str, ConfiguredModem]
+    table: Table,
+    instruments: Mapping[str, Configured],
+    modems: Mapping[str, ConfiguredModem],
+    boxes: Mapping[str, ConfiguredBox],
 ) -> Mapping[str, str]:
+    families = {name: one.kind.family for name, one in instruments.items()}
+    families |= dict.fromkeys(modems, MODEM) | dict.fromkeys(boxes, BOX)
     roles = table.table("roles").only((), USES)
     found = {}
     for use in roles.data:
-        name = roles.choice(use, (*instruments, *modems))
-        family = MODEM if name in modems else instruments[name].kind.family
+        name = roles.choice(use, families)
+        family = families[name]
         if family != USES[use]:
             roles.fail(use, f"is a {family}", f"name a {USES[use]}")
         found[use] = name

@@ -15,6 +15,8 @@ from bench.network.radio.exposure import FLAWLESS, WANTED, Radio, RadioFlaws, re
 from bench.network.radio.receivers import Reception, receive
 from bench.network.radio.state import Emission, RadioState
 from bench.network.radio.world import Arrival, arrivals
+from instruments.contacts.box import ContactBox
+from instruments.contacts.files import ConfiguredBox
 from instruments.files import Configured
 from instruments.modem.files import ConfiguredModem
 from instruments.modem.modem import Modem
@@ -28,8 +30,8 @@ from instruments.visa.readings import Taint
 from instruments.visa.session import Session
 from instruments.visa.transcript import Transcript
 
-_SAFE_ORDER = ("signal-generator", "radio-tester", "attenuator", "power-supply")
-"""What emits first; then what holds back; then what feeds the device."""
+_SAFE_ORDER = ("contact-box", "signal-generator", "radio-tester", "attenuator", "power-supply")
+"""The device's stop; then what emits, what holds back, and what feeds the device."""
 
 
 class Taken:
@@ -41,7 +43,7 @@ class Taken:
         lock_folder: where the leases are; None: the usual place.
 
     Attributes:
-        instruments, modems: the drivers, by role.
+        instruments, modems, boxes: the drivers, by role.
         sessions: their sessions.
     """
 
@@ -52,6 +54,7 @@ class Taken:
         self.instruments: dict[str, Instrument] = {}
         self.sessions: dict[str, Session] = {}
         self.modems: dict[str, Modem] = {}
+        self.boxes: dict[str, ContactBox] = {}
         self._transcript, self._locks = transcript, lock_folder
         self._stack = ExitStack()
         self._running: RunningLab | None = None
@@ -72,6 +75,8 @@ class Taken:
             self._take(stack)
             for role, one in self.file.instruments.items():
                 self._open(stack, role, one)
+            for role, box in self.file.boxes.items():
+                self._open_box(stack, role, box)
             stack.enter_context(SafeState(self._safeable()))
             for role, modem in self.file.modems.items():
                 self._open_modem(stack, role, modem)
@@ -93,6 +98,11 @@ class Taken:
             for role, one in self.file.instruments.items():
                 try:
                     self._open(stack, role, one)
+                except InstrumentError as error:
+                    problems[role] = error.problem
+            for role, box in self.file.boxes.items():
+                try:
+                    self._open_box(stack, role, box)
                 except InstrumentError as error:
                     problems[role] = error.problem
             for each in self._safeable():
@@ -144,15 +154,26 @@ class Taken:
         self.instruments[role] = configured.make(session)
 
     def _open_modem(self, stack: ExitStack, role: str, one: ConfiguredModem) -> None:
-        address = self._address(role, one.address)
-        port = address.removeprefix("ASRL").removesuffix("::INSTR")
-        configured = replace(one, address=port)
-        session = configured.session(self._transcript, self._locks)
+        session = replace(one, address=self._port(role, one.address)).session(
+            self._transcript, self._locks
+        )
         self.modems[role] = stack.enter_context(session)
+
+    def _open_box(self, stack: ExitStack, role: str, one: ConfiguredBox) -> None:
+        configured = replace(one, address=self._port(role, one.address))
+        box = configured.session(self._transcript, self._locks)
+        self.boxes[role] = stack.enter_context(box)
+
+    def _port(self, role: str, given: str) -> str:
+        """A serial device."""
+        return self._address(role, given).removeprefix("ASRL").removesuffix("::INSTR")
 
     def _safeable(self) -> Sequence[Safeable]:
         known = {family: number for number, family in enumerate(_SAFE_ORDER)}
-        found = [one for one in self.instruments.values() if type(one).family in known]
+        everything: tuple[Instrument | ContactBox, ...] = (
+            *self.boxes.values(), *self.instruments.values(),
+        )  # fmt: skip
+        found = [one for one in everything if type(one).family in known]
         return sorted(found, key=lambda one: known[type(one).family])
 
     @property

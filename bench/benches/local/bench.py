@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import TracebackType
 from typing import IO, Any, Literal, Self
 
@@ -173,7 +173,8 @@ class LocalBench:
             BenchError: a process of the bench failed; its traceback is in the message.
             OSError: a capture file could not be written.
         """
-        nics = () if self.nics is None else _ends(self.nics, session)
+        able = frozenset[str]() if conductor is None else conductor.able
+        nics = () if self.nics is None else _ends(self.nics, session, able)
         if not nics:
             check_device(session.device)
         host = self._running()
@@ -243,8 +244,13 @@ def _carry_out(
         return collector.run(), collector.t0_ns
 
 
-def _ends(nics: Mapping[str, tuple[str, str]], session: Session) -> tuple[tuple[str, str], ...]:
+def _ends(
+    nics: Mapping[str, tuple[str, str]], session: Session, able: Collection[str]
+) -> tuple[tuple[str, str], ...]:
     """The interfaces of a session's links.
+
+    Args:
+        able: the actions that somebody carries out.
 
     Raises:
         BenchError: it has a link without interfaces, or asks for hands that nobody has here.
@@ -252,7 +258,7 @@ def _ends(nics: Mapping[str, tuple[str, str]], session: Session) -> tuple[tuple[
     missing = [link for link in session.scenario.links if link not in nics]
     if missing:
         raise BenchError(f"no network interfaces are named for the link {', '.join(missing)}")
-    actions = sorted({action.name for action in session.scenario.actions})
+    actions = sorted({action.name for action in session.scenario.actions} - set(able))
     if actions:
         raise BenchError(f"nobody here can do to a real device: {', '.join(actions)}")
     return tuple(nics[link] for link in session.scenario.links)

@@ -1,4 +1,4 @@
-"""Who commands the changes of a link while a session runs, instead of its schedule."""
+"""Who commands the changes of a link, or acts on the device, while a session runs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ class Conductor(Protocol):
     @property
     def live(self) -> Live:
         """What it commands."""
+
+    @property
+    def able(self) -> frozenset[str]:
+        """The actions of a session that it carries out, by name."""
 
     @property
     def problem(self) -> str:

@@ -38,7 +38,7 @@ def main() -> None:
             os.waitpid(pid, 0)
 
 
-def device(topology, side, own):
+def device(topology, side, own, profile=None, build=None):
     """One side of the device, and a process that reads what its agent would tell a bench."""
     import time
 
@@ -47,13 +47,13 @@ def device(topology, side, own):
     from bench.devices import registry
 
     near, far = socket.socketpair()
-    profile = registry.find_device("telesurgery-robot")
+    profile = profile or registry.find_device("telesurgery-robot")
     pid = os.fork()
     if not pid:
         topology.enter(side)
-        agent = Agent(
-            profile, side, 2, registry.build, (), Sender(near), time.monotonic_ns(), "normal", own
-        )
+        made = build or registry.build
+        now_ns = time.monotonic_ns()
+        agent = Agent(profile, side, 2, made, (), Sender(near), now_ns, "normal", own)
         agent.run(600_000_000_000)
         os._exit(0)
     reader = os.fork()

@@ -1,0 +1,196 @@
+"""The contact box around a real device's sessions: its stop is pressed, what it shows is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from bench.benches.base import BenchError
+from bench.benches.lab.contacts import (
+    MOST_DOUBT_S,
+    DeviceContacts,
+    light_events,
+    motion_events,
+)
+from bench.benches.lab.in_thread import InThread
+from bench.benches.local.conductor import Order
+from bench.benches.local.protocol import Live
+from bench.network.scenario import Schedule, ScheduledAction
+from bench.sessions.recording import Event, Session
+from bench.units import NS_PER_S, ns
+from instruments.contacts.box import ContactBox
+from instruments.contacts.witness import Record
+from instruments.visa.errors import NotWitnessed
+
+STOP: Mapping[str, int] = {"local-stop": 1, "local-release": 0}
+"""Actions that a stop output carries out, and whether the stop is pressed after it."""
+
+_TEST_S = 5.0
+_LOOK_S = 0.02
+_COVERED_S = 0.5
+"""So long after a time the record covers it: heartbeats and comparisons of clocks are there."""
+
+
+class Contacts:
+    """The contact box around the sessions of a real device.
+
+    Args:
+        box: open, in its safe state.
+        wired: what it is wired to.
+    """
+
+    def __init__(self, box: ContactBox, wired: DeviceContacts) -> None:
+        self._box, self.wired = box, wired
+
+    def ready(self) -> None:
+        """Before a session: the stop is released, the lights are tested, and dark again.
+
+        Raises:
+            InstrumentError: the box failed, or a light does not follow its test.
+        """
+        if self.wired.stop:
+            self._box.set(self.wired.stop, self._level(pressed=False))
+        self._test_lights()
+        time.sleep(max(self.wired.dark_s, self.wired.still_s) + _COVERED_S)
+
+    def events(self, t0_ns: int, end_ns: int) -> tuple[Event, ...]:
+        """What was seen in a session that has just ended; its lights are tested again.
+
+        Args:
+            t0_ns: its start, CLOCK_MONOTONIC.
+            end_ns: its length.
+
+        Raises:
+            InstrumentError: the box failed, a light does not follow its test, or what was seen
+                does not show what happened.
+        """
+        wired = self.wired
+        until_ns = t0_ns + end_ns + ns(max(wired.still_s, wired.dark_s) + MOST_DOUBT_S)
+        _sleep_until(until_ns)
+        self._test_lights()
+        record = self._covering(until_ns)
+        found: tuple[Event, ...] = ()
+        if wired.motion:
+            found += motion_events(record, wired.motion, wired.still_s, t0_ns, end_ns, until_ns)
+        for alarm, light in wired.lights.items():
+            found += light_events(record, alarm, light, wired.dark_s, t0_ns, end_ns, until_ns)
+        return found
+
+    def _covering(self, until_ns: int) -> Record:
+        """The record, once it reaches a time.
+
+        Raises:
+            NotWitnessed: it does not come to that.
+        """
+        _sleep_until(until_ns + ns(_COVERED_S))
+        record = self._box.record()
+        if record.fault:
+            raise NotWitnessed(self._box.role, record.fault)
+        return record
+
+    def _level(self, *, pressed: bool) -> int:
+        safe = self._box.outputs[self.wired.stop].safe
+        return safe if pressed else 1 - safe
+
+    def _test_lights(self) -> None:
+        """Every light goes on while the device's alarm test is pressed."""
+        wired = self.wired
+        if not wired.lights:
+            return
+        idle = self._box.outputs[wired.alarm_test].safe
+        waiting = {light.input for light in wired.lights.values()}
+        self._box.set(wired.alarm_test, 1 - idle)
+        try:
+            deadline = time.monotonic() + _TEST_S
+            while waiting:
+                levels = self._box.levels()
+                waiting = {n for n in waiting if levels[n] != self._box.inputs[n].active}
+                if waiting and time.monotonic() > deadline:
+                    raise NotWitnessed(
+                        ", ".join(sorted(waiting)),
+                        f"did not light within {_TEST_S:g} s of its test",
+                    )
+                time.sleep(_LOOK_S)
+        finally:
+            self._box.set(wired.alarm_test, idle)
+
+    def hands(self, session: Session) -> Hands | None:
+        """Who carries the actions of a session out; None: it has none.
+
+        Raises:
+            BenchError: nobody here can do what it asks for.
+        """
+        actions = session.schedule().actions
+        able = STOP if self.wired.stop else {}
+        unable = sorted({one.name for one in actions if one.name not in able})
+        if unable:
+            raise BenchError(f"nobody here can do to a real device: {', '.join(unable)}")
+        return Hands(session, actions, self._press) if actions else None
+
+    def _press(self, name: str) -> int:
+        """Carry an action out; when, monotonic: not later than the output has changed."""
+        return self._box.set(self.wired.stop, self._level(pressed=bool(STOP[name]))).before_ns
+
+
+class Hands:
+    """Carries the actions of one session out when they are due; commands no link.
+
+    Args:
+        session: that session.
+        actions: in order of time.
+        press: carries one out by name; answers when, monotonic, ns.
+    """
+
+    able = frozenset(STOP)
+
+    def __init__(
+        self, session: Session, actions: Iterable[ScheduledAction], press: Callable[[str], int]
+    ) -> None:
+        self._session, self._actions, self._press = session, tuple(actions), press
+        self._work = InThread("hand on the stop")
+        self._done: list[Event] = []
+        self.live = Live(session.scenario.links[0], session.schedule().end_ns + 1)
+
+    def begin(self, t0_ns: int, order: Order) -> None:
+        """Start; see :class:`~bench.benches.local.conductor.Conductor`."""
+        self._work.start(lambda: self._run(t0_ns))
+
+    def _run(self, t0_ns: int) -> None:
+        for action in self._actions:
+            left_ns = t0_ns + action.t_ns - time.monotonic_ns()
+            if self._work.stopped.wait(max(0.0, left_ns / NS_PER_S)):
+                return
+            t_ns = self._press(action.name) - t0_ns
+            done = Event(t_ns, action.side, "bench", "action", {"name": action.name})
+            self._done += [
+                done,
+                replace(done, origin="contact", name="stop-button", value=STOP[action.name]),
+            ]
+
+    @property
+    def problem(self) -> str:
+        """Why it gave up; empty while it has not."""
+        return self._work.problem
+
+    def stop(self) -> None:
+        """Give up where it stands; the box can be used again when this returns."""
+        self._work.stop()
+
+    def end(self) -> tuple[Session, Schedule]:
+        """What the session was, and when; see :class:`~bench.benches.local.conductor.Conductor`.
+
+        Raises:
+            BenchError: the box failed, or does not come to an end.
+        """
+        self._work.join()
+        return self._session, self._session.schedule()
+
+    @property
+    def done(self) -> tuple[Event, ...]:
+        """What was done, and when."""
+        return tuple(self._done)
+
+
+def _sleep_until(t_ns: int) -> None:
+    time.sleep(max(0.0, (t_ns - time.monotonic_ns()) / NS_PER_S))

@@ -1,0 +1,156 @@
+"""A contact box around sessions: the stop is pressed, and what is not shown is an error."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from bench.benches.base import BenchError
+from bench.benches.lab.contacts import DeviceContacts, Light
+from bench.benches.lab.handling import Contacts
+from bench.devices.registry import find_device
+from bench.network.library.parts import usual_links
+from bench.network.scenario import Action, Scenario, Segment, Step
+from bench.sessions.recording import Session
+from instruments.contacts.box import ContactBox, Output
+from instruments.contacts.witness import Input
+from instruments.simulators.lab import Described, Lab, RunningLab
+from instruments.visa.errors import NotWitnessed
+from instruments.visa.resources import Identity
+from instruments.visa.transcript import Transcript
+
+INPUTS = {"wheel": Input(0, "motion", settle_s=0.0), "lamp": Input(1, "light", settle_s=0.001)}
+OUTPUTS = {"stop": Output(0, safe=1), "lamp-test": Output(1, safe=0)}
+WHEEL, LAMP = 0, 1
+STOP, TEST = 0, 1
+STILL_S, DARK_S = 0.4, 0.3
+WIRED = DeviceContacts(
+    "box", "wheel", STILL_S, "stop", "lamp-test", DARK_S, {"network-delay": Light("lamp", "medium")}
+)
+
+
+class Device:
+    """Turns its wheel while its stop is not pressed, and shows its light while it is tested."""
+
+    def __init__(self, sim):
+        self._sim, self._end = sim, threading.Event()
+        self.runs, self.lamp_works = True, True
+        sim.on_output = self._told
+        self._thread = threading.Thread(target=self._turn, daemon=True)
+        self._thread.start()
+
+    def _told(self, number, level):
+        if number == TEST and self.lamp_works:
+            self._sim.drive(LAMP, level)
+
+    def _turn(self):
+        level = 0
+        while not self._end.wait(0.01):
+            if self.runs and not self._sim.outputs[STOP]:
+                level = 1 - level
+                self._sim.drive(WHEEL, level)
+
+    def end(self):
+        self._end.set()
+        self._thread.join()
+
+
+@contextmanager
+def device(folder):
+    """Contacts of a device whose box is in its safe state, and the device."""
+    with RunningLab(Lab({"box": Described("contact-box")})) as lab:
+        port = lab.resources["box"].removeprefix("ASRL").removesuffix("::INSTR")
+        ours = Identity("telemed-bench", "contact-box-1")
+        with ContactBox(
+            "box", port, ours, INPUTS, OUTPUTS, 5.0, Transcript(), lock_folder=folder
+        ) as box:
+            box.make_safe()
+            one = Device(lab.lab.instruments["box"])
+            try:
+                yield Contacts(box, WIRED), one
+            finally:
+                one.end()
+
+
+def session(*actions: Action) -> Session:
+    step = Step("stop", "local-stop", "within", (Segment("stop", 1.8, usual_links()),))
+    return Session("t", find_device("telesurgery-robot"), Scenario("s", "S", (step,), actions), 7)
+
+
+PRESSED = (
+    Action("stop", 0.2, "patient", "local-stop"),
+    Action("stop", 1.0, "patient", "local-release"),
+)
+
+
+def test_it_presses_the_stop_and_sees_the_drive_stand_still_and_go_on(tmp_path) -> None:
+    with device(tmp_path) as (contacts, one):
+        contacts.ready()
+        asked = session(*PRESSED)
+        hands = contacts.hands(asked)
+        assert hands is not None
+        t0_ns = time.monotonic_ns()
+        hands.begin(t0_ns, lambda *_: None)
+        time.sleep(0.4)
+        one._sim.drive(LAMP, 1)
+        time.sleep(0.2)
+        one._sim.drive(LAMP, 0)
+        time.sleep(1.2)
+        assert hands.end()[0] == asked
+        seen = contacts.events(t0_ns, 1_800_000_000)
+    pressed, button, released, _ = hands.done
+    assert (pressed.origin, pressed.value) == ("bench", {"name": "local-stop"})
+    assert (button.name, button.value, button.t_ns) == ("stop-button", 1, pressed.t_ns)
+    assert pressed.t_ns >= 200_000_000
+    assert released.t_ns >= 1_000_000_000
+    motion = [(e.t_ns, e.value) for e in seen if e.name == "motion"]
+    assert [level for _, level in motion] == [1, 0, 1]
+    assert pressed.t_ns - 50_000_000 < motion[1][0] < released.t_ns
+    assert motion[2][0] > released.t_ns
+    signals = [e for e in seen if e.name == "alarm-signal"]
+    assert [e.value["on"] for e in signals] == [True, False]
+    assert all(e.independent for e in signals)
+
+
+def test_a_drive_that_never_moves_again_may_be_an_unplugged_encoder(tmp_path) -> None:
+    with device(tmp_path) as (contacts, one):
+        contacts.ready()
+        t0_ns = time.monotonic_ns()
+        one.runs = False
+        time.sleep(0.3)
+        with pytest.raises(NotWitnessed, match="unplugged looks the same"):
+            contacts.events(t0_ns, 300_000_000)
+
+
+def test_a_light_that_does_not_follow_its_test_shows_nothing(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("bench.benches.lab.handling._TEST_S", 0.3)
+    with device(tmp_path) as (contacts, one):
+        contacts.ready()
+        t0_ns = time.monotonic_ns()
+        one.lamp_works = False
+        with pytest.raises(NotWitnessed, match=r"did not light .* of its test"):
+            contacts.events(t0_ns, 1)
+        assert one._sim.outputs[TEST] == 0, "the test is let go"
+        with pytest.raises(NotWitnessed, match="did not light"):
+            contacts.ready()
+
+
+def test_what_no_output_does_is_refused(tmp_path) -> None:
+    with device(tmp_path) as (contacts, _):
+        assert contacts.hands(session()) is None
+        with pytest.raises(BenchError, match="nobody here can do to a real device: takeover"):
+            contacts.hands(session(*PRESSED, Action("stop", 1.2, "patient", "takeover")))
+
+
+def test_a_box_that_fails_ends_the_session(tmp_path) -> None:
+    with device(tmp_path) as (contacts, one):
+        contacts.ready()
+        hands = contacts.hands(session(*PRESSED))
+        one._sim.stuck.add(STOP)
+        hands.begin(time.monotonic_ns(), lambda *_: None)
+        with pytest.raises(BenchError, match="an instrument failed"):
+            hands.end()
+        assert "stop" in hands.problem

@@ -1,0 +1,66 @@
+"""A real device's stop and motion, over a contact box: LOC-1 between physical interfaces."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+GUEST = Path(__file__).with_name("contact_guest.py")
+TRIES = 3
+NOISE = ("is known within", "host too busy", "the emulator was late", "was not seen to move")
+"""What a host that stalls has to answer for, the simulated device's standstill too: once more."""
+
+
+def played(folder, *defects) -> dict:
+    """What the guest found, where the host kept time."""
+    said = ""
+    for attempt in range(TRIES):
+        mine = folder / f"{attempt}"
+        mine.mkdir()
+        done = subprocess.run(
+            [sys.executable, str(GUEST), str(mine), *defects],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
+        )
+        said = done.stderr
+        if done.returncode == 0:
+            found = json.loads(done.stdout)
+            said = " ".join(found["problems"])
+            if not found["problems"]:
+                return found
+        if not any(reason in said for reason in NOISE):
+            break
+    pytest.fail(said)
+
+
+def values(found, name):
+    return [value for _, _, what, value in found["events"] if what == name]
+
+
+@pytest.mark.usefixtures("local_host")
+def test_the_stop_of_a_device_at_the_far_ends_is_pressed_and_its_standstill_seen(tmp_path) -> None:
+    found = played(tmp_path)
+    assert found["events"][0][2:] == ["contacts-wired", ["motion", "stop", "lights"]]
+    assert values(found, "motion") == [1, 0, 1]
+    assert values(found, "stop-button") == [1, 0]
+    assert values(found, "action") == [{"name": "local-stop"}, {"name": "local-release"}]
+    assert values(found, "alarm-signal") == []
+    assert 0 < found["value"] < 1.5
+    assert found["outputs_after"][0] == 1, "whoever leaves leaves the stop pressed"
+    assert "nobody observes what LIM-1 rests on" in found["other"][0]
+    (box,) = found["instruments"]
+    assert (box["role"], box["certifiable"]) == ("box", False)
+
+
+@pytest.mark.usefixtures("local_host")
+def test_a_device_that_goes_on_while_its_stop_is_pressed_is_found_out(tmp_path) -> None:
+    found = played(tmp_path, "ignores-local-stop")
+    assert found["value"] == float("inf")
+    assert values(found, "motion") == [1]
