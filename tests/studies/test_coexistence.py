@@ -1,6 +1,7 @@
 """A coexistence plan: read from its file, explored, and against the full grid."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -132,6 +133,26 @@ def test_the_shipped_plan():
     exposure = plan.columns[1].exposure(ROBOT.radio, 3)
     assert (exposure.frequency_hz, exposure.level_dbm) == (3.54e9, -88.0)
     assert {"standard", "tier", "method"} <= set(plan.words())
+
+
+def test_the_example_for_wifi():
+    """Its neighbours are those that the home monitor's maker expects, and it has levels beyond."""
+    folder = Path(__file__).parents[2] / "docs"
+    plan = load_plan(folder / "coexistence-wifi.example.toml")
+    assert plan.points == 42
+    device = find_device("home-monitor")
+    for column in plan.columns:
+        expected = [
+            one.level_dbm
+            for one in device.coexistence.environment
+            if one.frequency_hz == device.radio.frequency_hz + column.offset_hz
+        ]
+        highest = column.exposure(device.radio, len(column.ratios_db) - 1)
+        assert expected
+        assert highest.level_dbm > max(expected)
+    assert [(met.signal, met.offset_hz) for met in plan.met] == [
+        (column.signal, column.offset_hz) for column in plan.columns
+    ]
 
 
 def test_what_the_device_does_to_another_network_is_reckoned(region):
