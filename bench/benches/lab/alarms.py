@@ -1,4 +1,4 @@
-"""The adapter for a real device's alarms: lines of JSON over TCP, from the device or from a sensor.
+"""The adapter for a real device's alarms over TCP, from the device or from a sensor.
 
 ::
 
@@ -6,10 +6,12 @@
     alarms = "127.0.0.1:4010"       # where the bench listens
     side = "patient"
     witness = "self-reported"       # "independent": a light or sound sensor sends them
+    protocol = "json-lines"         # "hl7": ORU^R40 over MLLP (:mod:`bench.benches.lab.alarms_hl7`)
+    events = { MDC_EVT_COMM_ERR = "network-interrupted" }   # hl7: the profile's name of an event
 
-Each line is ``{"alarm": NAME, "priority": "high", "on": true}``. It counts when it arrives. Silence
-is evidence only while somebody is connected: a session without a connection from its start to its
-end is the bench's own error, and so is a line that cannot be read.
+A line of JSON is ``{"alarm": NAME, "priority": "high", "on": true}``. It counts when it arrives.
+Silence is evidence only while somebody is connected: a session without a connection from its start
+to its end is the bench's own error, and so is what cannot be read.
 """
 
 from __future__ import annotations
@@ -19,11 +21,13 @@ import selectors
 import socket
 import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 from bench.benches.base import BenchError
+from bench.benches.lab.alarms_hl7 import Hl7Reader
 from bench.errors import InputError
 from bench.network.scenario import Side
 from bench.sessions.recording import Event
@@ -33,6 +37,9 @@ PRIORITIES = ("high", "medium", "low")
 _LONGEST_LINE = 1 << 16
 _LOOK_S = 0.1
 _MOST = 100_000
+
+_ANSWER_S = 1.0
+PROTOCOLS = ("json-lines", "hl7")
 
 Witness = Literal["self-reported", "independent"]
 
@@ -45,6 +52,8 @@ class AlarmSource:
     port: int
     side: Side
     witness: Witness
+    protocol: str = PROTOCOLS[0]
+    events: Mapping[str, str] = field(default_factory=dict)
 
 
 def alarm_source(table: Table) -> AlarmSource:
@@ -53,24 +62,49 @@ def alarm_source(table: Table) -> AlarmSource:
     Raises:
         InputError: it says what cannot be.
     """
-    table.only(("alarms", "side", "witness"))
+    table.only(("alarms", "side", "witness"), ("protocol", "events"))
     host, _, port = table.text("alarms").rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:
         table.fail("alarms", "is no address", 'write it like "127.0.0.1:4010"')
     side = table.choice("side", ("patient", "doctor"))
     witness = table.choice("witness", ("self-reported", "independent"))
+    protocol = table.choice("protocol", PROTOCOLS, PROTOCOLS[0])
+    events = table.table("events")
+    if events.data and protocol != "hl7":
+        table.fail("events", "are those of HL7", 'give protocol = "hl7", or leave them out')
     return AlarmSource(
         host,
         int(port),
         "patient" if side == "patient" else "doctor",
         "independent" if witness == "independent" else "self-reported",
+        protocol,
+        {code: events.text(code) for code in events.data},
     )
+
+
+class _Reader(Protocol):
+    def feed(self, data: bytes) -> Iterator[tuple[dict[str, Any] | str, bytes]]:
+        """Alarms, or why one cannot be read; each with what to answer. ValueError: give up."""
+
+
+class _Lines:
+    """Cuts a connection's bytes into lines of JSON; nothing is answered."""
+
+    def __init__(self) -> None:
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> Iterator[tuple[dict[str, Any] | str, bytes]]:
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            yield _wrong(line) or json.loads(line), b""
+        if len(self._buffer) > _LONGEST_LINE:
+            raise ValueError("a line without an end")
 
 
 @dataclass
 class _Client:
     sock: socket.socket
-    buffer: bytearray = field(default_factory=bytearray)
+    reader: _Reader
 
 
 class Alarms:
@@ -154,9 +188,8 @@ class Alarms:
             "signal" if self._source.witness == "independent" else "log"
         )
         return tuple(
-            Event(t_ns - t0_ns, self._source.side, origin, "alarm-signal", value)
-            for t_ns, value in self._came
-            if t0_ns <= t_ns <= until_ns
+            Event(t_ns, self._source.side, origin, "alarm-signal", value)
+            for t_ns, value in _changes(self._came, t0_ns, until_ns)
         )
 
     def _run(self) -> None:
@@ -165,33 +198,55 @@ class Alarms:
                 if key.data is None:
                     assert isinstance(key.fileobj, socket.socket)
                     sock, _ = key.fileobj.accept()
-                    self._selector.register(sock, selectors.EVENT_READ, _Client(sock))
+                    sock.settimeout(_ANSWER_S)
+                    self._selector.register(sock, selectors.EVENT_READ, self._client(sock))
                     self._connected.append((time.monotonic_ns(), 1))
                 else:
                     self._read(key.data)
 
+    def _client(self, sock: socket.socket) -> _Client:
+        hl7 = self._source.protocol == "hl7"
+        return _Client(sock, Hl7Reader(self._source.events) if hl7 else _Lines())
+
     def _read(self, client: _Client) -> None:
+        now, gone = time.monotonic_ns(), False
         try:
             data = client.sock.recv(_LONGEST_LINE)
+            now, gone = time.monotonic_ns(), not data
+            for came, answer in client.reader.feed(data):
+                self._take(now, came)
+                client.sock.sendall(answer)
         except OSError:
-            data = b""
-        now = time.monotonic_ns()
-        client.buffer += data
-        *lines, rest = bytes(client.buffer).split(b"\n")
-        client.buffer[:] = rest
-        for line in lines:
-            self._take(now, line)
-        if not data or len(rest) > _LONGEST_LINE:
+            gone = True
+        except ValueError as error:
+            self._problems.append((now, str(error)))
+            gone = True
+        if gone:
             self._selector.unregister(client.sock)
             client.sock.close()
             self._connected.append((now, -1))
 
-    def _take(self, now_ns: int, line: bytes) -> None:
-        problem = "too many lines" if len(self._came) >= _MOST else _wrong(line)
-        if problem:
+    def _take(self, now_ns: int, came: dict[str, Any] | str) -> None:
+        problem = "too many alarms" if len(self._came) >= _MOST else came
+        if isinstance(problem, str):
             self._problems.append((now_ns, problem))
             return
-        self._came.append((now_ns, json.loads(line)))
+        self._came.append((now_ns, problem))
+
+
+def _changes(
+    came: Sequence[tuple[int, dict[str, Any]]], t0_ns: int, until_ns: int
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """What changed in a time, from its start; what was on when it began is told at 0.
+
+    A device may tell again and again that an alarm goes on: that is no other signal.
+    """
+    known = {value["alarm"]: value for t_ns, value in came if t_ns < t0_ns}
+    yield from [(0, value) for value in known.values() if value["on"]]
+    for t_ns, value in came:
+        if t0_ns <= t_ns <= until_ns and known.get(value["alarm"]) != value:
+            known[value["alarm"]] = value
+            yield t_ns - t0_ns, value
 
 
 def _wrong(line: bytes) -> str:
