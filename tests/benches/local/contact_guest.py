@@ -1,7 +1,9 @@
 """A device at the far ends of two links, its contacts wired to a box, and the lab bench.
 
 As ``nic_guest.py``; here the stop, an encoder on the drive and an alarm light are wired to a
-simulated contact box on a pseudo terminal. Prints what LOC-1 comes to as JSON.
+simulated contact box on a pseudo terminal, and the cells of the shipped laboratory are there, each
+instrument served at an address as hardware has. Prints what LOC-1 and, of a healthy device, MOB-1
+come to as JSON.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ def main() -> None:
     ]
     told.close()
     try:
-        session(folder, topology, button, heard)
+        session(folder, topology, button, heard, defects)
     finally:
         for pid in pids:
             os.kill(pid, 9)
@@ -149,8 +151,7 @@ class Wires:
                 self._sim.drive(LAMP, int(on))
 
 
-FILE = """title = "Two links and contacts"
-packets = "links"
+WIRED = """
 {links}
 [arming]
 by = "test"
@@ -169,8 +170,6 @@ inputs.wheel = {{ number = 0, kind = "motion", settle = "0s" }}
 inputs.lamp = {{ number = 1, kind = "light" }}
 outputs.stop = {{ number = 0, safe = 1 }}
 outputs.lamp-test = {{ number = 1, safe = 0 }}
-[roles]
-contacts = "box"
 [contacts]
 motion = "wheel"
 still = "500ms"
@@ -183,16 +182,33 @@ priority = "medium"
 """
 
 
-def session(folder, topology, button, heard) -> None:
+def moving():
+    """The modem's cell is taken away quickly."""
+    from bench.network.library.cells import CELL_CHANGE
+    from bench.network.library.parts import usual_links
+    from bench.network.scenario import CellChange, Scenario, Segment, Step
+
+    links = usual_links()
+    fade = CellChange("fade", 4.0, link="primary", within_s=3.5, every_s=0.25, step_db=6.0)
+    steps = (
+        Step("settle", "settle", "within", (Segment("settle", 1.0, links),)),
+        Step(CELL_CHANGE, CELL_CHANGE, "at", (fade,), judged=False),
+        Step("recover", "recover", "within", (Segment("recover", 0.5, links),)),
+    )
+    return Scenario(CELL_CHANGE, "A change of cell", steps)
+
+
+def session(folder, topology, button, heard, defects) -> None:
     import datetime
     import json
 
     from bench.benches.base import Nowhere
     from bench.benches.lab.bench import LabBench
-    from bench.measure.behaviours import measure_behaviour
+    from bench.measure.behaviours import expected_alarms, measure_behaviour
     from bench.network.library import find_scenario
     from bench.sessions.recording import Session
     from instruments.simulators.lab import Described, Lab, RunningLab
+    from tests.support.bench_files import served
 
     device = robot()
     links = "".join(
@@ -200,24 +216,31 @@ def session(folder, topology, button, heard) -> None:
         f'right = {{ name = "{wire.doctor_end}" }}\n'
         for name, wire in zip(("primary", "standby"), topology.wires, strict=True)
     )
-    with RunningLab(Lab({"box": Described("contact-box")})) as lab:
+    hardware = ('packets = "virtual"', 'packets = "links"')
+    bound = ("[roles]", '[roles]\ncontacts = "box"')
+    with (
+        RunningLab(Lab({"box": Described("contact-box")})) as lab,
+        served(folder, hardware, bound) as (path, _),
+    ):
         sim = lab.lab.instruments["box"]
         port = lab.resources["box"].removeprefix("ASRL").removesuffix("::INSTR")
         now = datetime.datetime.now(datetime.UTC).isoformat()
-        path = folder / "contacts.toml"
-        path.write_text(FILE.format(links=links, now=now, port=port))
+        path.write_text(path.read_text() + WIRED.format(links=links, now=now, port=port))
         Wires(sim, button, heard)
         with LabBench(path) as bench:
             time.sleep(1.0)
             recording = bench.run(Session("x", device, find_scenario("local-stop"), 7), Nowhere())
             described = bench.describe()
+            moved = None if defects else bench.run(Session("x", device, moving(), 7), Nowhere())
         after = sim.outputs
-    found = measure_behaviour(
-        "LOC-1", [recording], profile=device, confidence=0.95, floor=None, unsound={}
-    )
-    other = measure_behaviour(
-        "LIM-1", [recording], profile=device, confidence=0.95, floor=None, unsound={}
-    )
+
+    def measured(requirement, one):
+        return measure_behaviour(
+            requirement, [one], profile=device, confidence=0.95, floor=None, unsound={},
+            alarm=(expected_alarms(one) or (None,))[0],
+        )  # fmt: skip
+
+    found, other = measured("LOC-1", recording), measured("LIM-1", recording)
     answer = {
         "value": found.value,
         "problems": list(found.problems),
@@ -231,6 +254,16 @@ def session(folder, topology, button, heard) -> None:
         "instruments": described["instruments"],
         "outputs_after": list(after),
     }
+    if moved is not None:
+        mobile = measured("MOB-1", moved)
+        (change,) = [e.value for e in moved.events if e.name == "cell-change"]
+        answer["mobile"] = {
+            "value": mobile.value,
+            "problems": list(mobile.problems),
+            "details": mobile.details,
+            "change": change,
+            "motion": [e.value for e in moved.events if e.name == "motion"],
+        }
     print(json.dumps(answer))
 
 

@@ -1,4 +1,4 @@
-"""A real device's stop and motion, over a contact box: LOC-1 between physical interfaces."""
+"""A device between physical interfaces, wired to a contact box: LOC-1, and MOB-1 beside it."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ def played(folder, *defects) -> dict:
         said = done.stderr
         if done.returncode == 0:
             found = json.loads(done.stdout)
-            said = " ".join(found["problems"])
-            if not found["problems"]:
+            problems = [*found["problems"], *found.get("mobile", found)["problems"]]
+            said = " ".join(problems)
+            if not problems:
                 return found
         if not any(reason in said for reason in NOISE):
             break
@@ -55,8 +56,16 @@ def test_the_stop_of_a_device_at_the_far_ends_is_pressed_and_its_standstill_seen
     assert 0 < found["value"] < 1.5
     assert found["outputs_after"][0] == 1, "whoever leaves leaves the stop pressed"
     assert "nobody observes what LIM-1 rests on" in found["other"][0]
-    (box,) = found["instruments"]
+    box = found["instruments"][-1]
     assert (box["role"], box["certifiable"]) == ("box", False)
+    # Its modem's cell is changed while its packets flow; no link is commanded.
+    mobile = found["mobile"]
+    assert (mobile["value"], mobile["details"], mobile["problems"]) == (0.0, {"limits": "held"}, [])
+    change = mobile["change"]
+    assert "cell ABC01" in change["before"]
+    assert "cell ABC02" in change["after"]
+    assert 0 < change["commanded_s"] < change["seen_s"] < 3.5
+    assert mobile["motion"] == [1]
 
 
 @pytest.mark.usefixtures("local_host")
