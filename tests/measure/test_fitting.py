@@ -248,14 +248,15 @@ def test_gilbert_loss():
 
 def test_gilbert_elliott_loss():
     truth = GilbertElliott(0.002, 0.02, 0.003, 0.4)
-    found = fit_loss(losses(truth))
+    lost = losses(truth)
+    found = fit_loss(lost)
     model = found.chosen.model
     assert found.chosen.name == "gilbert-elliott"
     assert model.ratio == pytest.approx(truth.ratio, rel=0.3)
     assert model.loss_bad == pytest.approx(0.4, abs=0.06)
     assert model.p_bad_to_good == pytest.approx(0.02, rel=0.5)
     assert model.loss_good == pytest.approx(0.003, abs=0.002)
-    at = np.flatnonzero(losses(truth))
+    at = np.flatnonzero(lost)
     gaps = np.diff(np.concatenate([[-1], at, [100_000]])) - 1
     assert log_likelihood(model, gaps) >= log_likelihood(truth, gaps)
 
