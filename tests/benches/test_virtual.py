@@ -62,7 +62,7 @@ TOPICS = {
 """One of each topic beside the basic ones; ``./run proof --only repeat`` takes them all."""
 
 SHORTER = {
-    "minute-sets": lambda: library.monitoring.minute_sets(90.0),
+    "minute-sets": lambda: library.monitoring.minute_sets(82.0),
     "steady-5g-slice": lambda: library.steady(3.0),
 }
 WHOLE = ("null-path", "radio-link-failure", "steady-5g-slice")
