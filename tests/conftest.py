@@ -2,10 +2,14 @@
 
 ``./run test`` runs the others first, in as many processes as there are cores (up to four), then
 these, one after the other. User-Mode Linux shares: it is one process, and goes before others.
+
+Files that take long go first: what is left at the end then evens the processes out.
 """
 
 from __future__ import annotations
 
+import gc
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -34,11 +38,79 @@ SHARING = ("instruments/test_netem_uml.py", "instruments/test_stamp_packets.py")
 """Files in those folders that are not."""
 
 
+LONG = (
+    "instruments/test_netem_uml.py",
+    "cli/test_run_folder.py",
+    "studies/test_prove.py",
+    "cli/test_defects.py",
+    "benches/test_virtual.py",
+    "cli/test_exit_codes.py",
+    "judge/test_defects.py",
+    "fixtures/test_plugin.py",
+    "measure/test_fitting.py",
+    "cli/test_emulate_uml.py",
+    "judge/test_defects_picture.py",
+    "studies/test_timekeeping.py",
+    "fixtures/test_parallel.py",
+    "studies/test_analyse_fuzz.py",
+    "judge/test_power.py",
+    "cli/test_analyse.py",
+    "measure/test_coverage.py",
+    "cli/test_plan.py",
+    "judge/test_defects_security.py",
+    "cli/test_bad_input.py",
+    "cli/test_prove.py",
+    "benchmarks/test_coexistence_faults.py",
+    "studies/test_ending.py",
+    "benches/lab/test_laboratory.py",
+    "studies/test_fit.py",
+    "cli/test_check_lab.py",
+    "judge/test_defects_coexistence.py",
+    "judge/test_defects_monitors.py",
+    "report/test_html.py",
+    "report/test_exports.py",
+    "benchmarks/test_prove.py",
+    "studies/test_coverage.py",
+    "cli/test_seeds.py",
+    "cli/test_coexistence.py",
+)
+"""The files that take longest, the longest first; the two of User-Mode Linux never at once."""
+
+
+@cache
+def _alone(path: Path) -> bool:
+    """All tests of the file need the machine for themselves."""
+    if path in {_HERE / name for name in SHARING}:
+        return False
+    return not {path, *path.parents}.isdisjoint(_HERE / name for name in REAL_TIME)
+
+
+@cache
+def _place(path: Path) -> int:
+    places = [_HERE / name for name in LONG]
+    return places.index(path) if path in places else len(places)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Each part of ``./run test`` reads only the files that may hold some of its tests."""
+    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    if config.option.markexpr == "not real_time":
+        return _alone(collection_path) or None
+    if config.option.markexpr == "real_time":
+        marked = _alone(collection_path) or b"mark.real_time" in collection_path.read_bytes()
+        return None if marked else True
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    places = [_HERE / name for name in REAL_TIME]
-    sharing = [_HERE / name for name in SHARING]
     for item in items:
-        if item.path not in sharing and any(
-            item.path == place or place in item.path.parents for place in places
-        ):
+        if _alone(item.path):
             item.add_marker("real_time")
+    items.sort(key=lambda item: _place(item.path))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests stay to the end: the garbage collector need not look at them again."""
+    gc.collect()
+    gc.freeze()

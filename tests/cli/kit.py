@@ -207,12 +207,21 @@ def wait_until(true: Any, within: float, what: str) -> float:
 MODULES = (
     "bench.benches.local.bench",
     "bench.cli",
+    "bench.measure.fitting",
     "bench.report.terminal",
     "bench.report.write",
+    "bench.studies.analyse",
+    "bench.studies.fit",
+    "bench.studies.foresee",
     "bench.studies.invoke",
+    "bench.studies.prove_run",
     "bench.studies.rejudge",
     "fixtures.plugin",
+    "scipy.optimize",
+    "scipy.special",
 )
+FOUND = ("pandas", "pyarrow.pandas_compat")
+"""What pyarrow looks for, where it is installed."""
 
 
 def main(number: int) -> None:
@@ -240,7 +249,12 @@ def warm_up() -> None:
     from typer.testing import CliRunner
 
     import bench.cli
+    from bench.requirements.loader import load_catalogue
 
+    for name in FOUND:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    load_catalogue()
     CliRunner().invoke(bench.cli.app, ["verify", "/no/such/folder"])
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         pytest.main(["--version", "--version", "-p", "no:cacheprovider"])

@@ -1,15 +1,12 @@
-"""Each seeded defect turns its own verdict to FAIL, and no other."""
+"""Each seeded defect turns its own verdict to FAIL, and no other.
+
+Some of them, by the command; tests/judge/test_defects.py takes them all, without it.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-FAULTS = {
-    "primary-outage", "blackout", "delay-ramp", "loss-step", "radio-link-failure",
-    "urumqi-shanghai", "beijing-shanghai",
-}  # fmt: skip
-SLOW_ALARMS = {"loss-step", "radio-link-failure"}
-"""Their alarm may take longer than the defect makes it take."""
 HAULS = {"urumqi-shanghai", "beijing-shanghai"}
 OUTAGES = {"primary-outage", "radio-link-failure", "primary-stall"}
 
@@ -18,14 +15,13 @@ OUTAGES = {"primary-outage", "radio-link-failure", "primary-stall"}
     ("defect", "judged", "broken"),
     [
         # Delay and loss alarms still sound, and a failing radio link raises one of them.
-        ("silent-outage", ["MON-2", "FAIL-3", "REC-1"], {"MON-2": {"primary-outage", "blackout"}}),
-        ("late-alarm", ["MON-2", "LIM-1", "SW-1"], {"MON-2": FAULTS - SLOW_ALARMS}),
+        ("silent-outage", ["MON-2"], {"MON-2": {"primary-outage", "blackout"}}),
         (
             "never-switches",
             ["SW-1", "LOC-1"],
             {"SW-1": OUTAGES},
         ),
-        ("stale-commands", ["FAIL-1", "LIM-1", "LOC-1"], {"FAIL-1": HAULS}),
+        ("stale-commands", ["FAIL-1", "LOC-1"], {"FAIL-1": HAULS}),
         ("ignores-local-stop", ["LOC-1", "LIM-2"], {"LOC-1": {""}}),
     ],
 )

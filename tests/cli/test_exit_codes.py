@@ -55,8 +55,12 @@ def test_inconclusive_is_3(bench, undeclared):
     assert bench.call("verify", done.run).code == 0
 
 
-def test_inconclusive_may_be_allowed_and_that_is_recorded(bench, kit, undeclared):
-    done = bench.run("--device", undeclared, "--only=SW-1", "--allow-inconclusive")
+def test_inconclusive_may_be_allowed_and_that_is_recorded(bench, tmp_path):
+    file = tmp_path / "robot.toml"
+    text = PROFILE.read_text()
+    assert 'local_stop_within = "50ms"\n' in text
+    file.write_text(text.replace('local_stop_within = "50ms"\n', ""))
+    done = bench.run("--device", file, "--only=LOC-1", "--allow-inconclusive")
     assert done.code == 0, done.err
     assert set(done.outcomes().values()) == {"INCONCLUSIVE"}
     assert done.identity["allow_inconclusive"] is True

@@ -43,7 +43,8 @@ def test_a_healthy_robot_passes_everything_in_scope(whole_run):
 
 def test_a_run_judges_what_was_planned(bench, kit, whole_run):
     """One path: the same candidates, decisions, counts and trials."""
-    done = bench.call("plan", *kit.PLANS, "--device", kit.DEVICE, "--bench", "virtual", "--json")
+    words = (*kit.PLANS, *(f"--only={name}" for name in whole_run.identity["only"]))
+    done = bench.call("plan", *words, "--device", kit.DEVICE, "--bench", "virtual", "--json")
     assert done.code == 0, done.err
     planned = json.loads(done.out)
     scope = whole_run.identity["scope"]

@@ -116,14 +116,12 @@ class Silent:
 
 @pytest.mark.parametrize(("scenario", "name"), HEALTHY)
 def test_a_healthy_device_passes_under_a_sound_stimulus(played, healthy, scenario, name):
-    for seed in (1, 2):
+    for seed in (1,) if scenario in ONE_SEED else (1, 2):
         if scenario == "inside-limits":
             device = slower(light(played, name, scenario))
-            recording = brief(device, 5) if seed == 1 else None
+            recording = brief(device, 5)
         else:
             recording = healthy(name, scenario, seed)
-        if recording is None:
-            continue
         assert played.unsound(recording) == []
         for requirement in asked(scenario, name):
             found = played.verdict(recording, requirement)

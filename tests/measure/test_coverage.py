@@ -1,4 +1,4 @@
-"""Nominal 95 % bounds cover at least 94 % of 2,000 seeded samples, also of samples that are not
+"""Nominal 95 % bounds cover at least 94 % of 1,000 seeded samples, also of samples that are not
 independent: bursty loss, late bursts, delay that follows itself.
 
 Where a sample holds fewer than about ten bursts, nothing in it can tell bursts from chance; there
@@ -19,7 +19,7 @@ from bench.measure.pairing import Flow
 from bench.network.impairment import Delay, GilbertElliott, Impairment
 from bench.network.scenario import Scenario, Segment, Step, both
 
-TRIALS = 2000
+TRIALS = 1000
 COVERS = 0.94
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import Any
 
 import pytest
 
-from bench.devices.registry import find_device
 from bench.judge.scope import Candidate
 from bench.studies.ending import end_run
 from bench.studies.run import Run, RunOptions
 
+# Without the streams that nothing here rests on.
+DEVICE = runpy.run_path(str(Path(__file__).parents[1] / "support/played.py"))["device"](
+    "telesurgery-robot"
+)
 STOP = Candidate("LOC-1", "", "stop", "local-stop", ("motion",))
 SWITCH = Candidate("SW-1", "", "switch", "primary-outage")
 
@@ -32,7 +36,7 @@ def no_reports(path: Path, known: Any) -> None:
 
 def carry_out(results: Path, candidates: Sequence[Candidate], *, judged: bool = True) -> Path:
     """A run of the robot on the virtual bench, not ended yet."""
-    run = Run(RunOptions("therapy", find_device("telesurgery-robot"), results=results), Nobody())
+    run = Run(RunOptions("therapy", DEVICE, results=results), Nobody())
     run.open()
     run.settle_scope(candidates)
     for item in run.scope:

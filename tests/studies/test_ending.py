@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,10 +22,17 @@ made = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(made)
 
 
+@pytest.fixture(scope="module")
+def unjudged(tmp_path_factory) -> Path:
+    """Two items in scope, nothing judged, not ended; never written into."""
+    results = tmp_path_factory.mktemp("unjudged")
+    return made.carry_out(results, [made.STOP, made.SWITCH], judged=False)
+
+
 @pytest.fixture
-def open_run(tmp_path) -> Path:
-    """Two items in scope, nothing judged, not ended."""
-    return made.carry_out(tmp_path, [made.STOP, made.SWITCH], judged=False)
+def open_run(unjudged, tmp_path) -> Path:
+    """A copy of it that may be ended."""
+    return shutil.copytree(unjudged, tmp_path / unjudged.name)
 
 
 def test_what_has_no_verdict_becomes_an_error(open_run):

@@ -54,11 +54,18 @@ def cases(subjects):
 
 @pytest.fixture(scope="module")
 def one_seed(cases):
-    """A fraction of ``./run proof --only prove``: what has a size, and some of the others."""
+    """A fraction of ``./run proof --only prove``: what has a size, and some of the others.
+
+    Of these none whose session takes minutes.
+    """
+
+    def some(place, case):
+        return place % 5 == 0 and min(look.length_s for look in case.looks) < 100.0
+
     return [
         study._result(case, [carry_out(case.unit(3 + place))])
         for place, case in enumerate(cases)
-        if DEFECTS[case.defect].timed or place % 5 == 0 or not {*case.breaks} <= {*BEHAVIOURS}
+        if DEFECTS[case.defect].timed or some(place, case) or not {*case.breaks} <= {*BEHAVIOURS}
     ]
 
 

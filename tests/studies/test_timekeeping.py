@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import bench.studies.run as study
 from bench.benches.base import BenchError
 from bench.benches.virtual import VirtualBench
-from bench.devices.registry import find_device
 from bench.judge.scope import CANNOT_KEEP_TIME, Candidate
 from bench.studies.run import Run, RunOptions
 from bench.studies.sessions import ATTEMPTS
 from bench.studies.timekeeping import TRIES
 
+PLAYED = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "support/played.py")))
+DEVICE = PLAYED.device("telesurgery-robot", streams=("force-feedback",))
 STOP = Candidate("LOC-1", "", "stop", "local-stop")
 LATE = {"p50": 0.0001, "p99": 0.0032, "p999": 0.009, "max": 0.011}
 PUNCTUAL = {"p50": 0.00001, "p99": 0.0001, "p999": 0.0002, "max": 0.0003}
@@ -68,8 +71,7 @@ def run_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
             study, "make_bench", lambda name: host if name != "virtual" else made(name)
         )
         listener = Listener()
-        device = find_device("telesurgery-robot")
-        run = Run(RunOptions("therapy", device, bench=wanted, results=tmp_path), listener)
+        run = Run(RunOptions("therapy", DEVICE, bench=wanted, results=tmp_path), listener)
         runs.append(run)
         run.open()
         return run, listener
