@@ -174,7 +174,10 @@ def without(data, kind, first, last):
 @pytest.mark.parametrize("kind", ["pcap", "pcapng"])
 @pytest.mark.parametrize("case", CASES)
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(side=st.integers(0, 1), deeds=st.lists(damage, min_size=1, max_size=4))
 def test_no_damage_to_one_capture_makes_a_pass(pairs, tmp_path, case, kind, side, deeds):
@@ -213,7 +216,10 @@ def real_outcome(paths):
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(side=st.integers(0, 1), deeds=st.lists(damage, min_size=1, max_size=4))
 def test_no_damage_to_a_real_capture_makes_a_pass(tmp_path, side, deeds):
