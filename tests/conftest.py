@@ -34,11 +34,24 @@ SHARING = ("instruments/test_netem_uml.py", "instruments/test_stamp_packets.py")
 """Files in those folders that are not."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def _real_time(path: Path) -> bool:
     places = [_HERE / name for name in REAL_TIME]
     sharing = [_HERE / name for name in SHARING]
+    return path not in sharing and any(path == p or p in path.parents for p in places)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With ``-m real_time`` a file that has none is not even imported: that takes as long as
+    many tests. A single test is marked by the word, so a file without it has no such test.
+    """
+    if config.getoption("markexpr") != "real_time" or collection_path.suffix != ".py":
+        return None
+    if _real_time(collection_path) or "real_time" in collection_path.read_text(encoding="utf-8"):
+        return None
+    return True
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path not in sharing and any(
-            item.path == place or place in item.path.parents for place in places
-        ):
+        if _real_time(item.path):
             item.add_marker("real_time")
