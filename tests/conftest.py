@@ -14,27 +14,30 @@ _HERE = Path(__file__).parent
 
 REAL_TIME = (
     "benches/local",
-    "cli/test_emulate.py",
-    "cli/test_interrupt.py",
     "cli/test_local.py",
-    "cli/test_probe.py",
     "instruments",
     "instruments_together/test_contacts.py",
-    "instruments_together/test_faults.py",
-    "simulators/test_clients.py",
-    "simulators/test_command.py",
-    "studies/test_certify.py",
-    "studies/test_emulate.py",
-    "studies/test_emulator_proof.py",
-    "tooling/test_run_script.py",
 )
 """Folders and files whose tests are marked ``real_time``; elsewhere single tests are."""
 
-SHARING = ("instruments/test_netem_uml.py", "instruments/test_stamp_packets.py")
-"""Files in those folders that are not."""
+SHARING = (
+    "benches/local/test_carriage.py",
+    "benches/local/test_dicom.py",
+    "benches/local/test_mllp.py",
+    "benches/local/test_parts.py",
+    "instruments/test_custody.py",
+    "instruments/test_guardian.py",
+    "instruments/test_netem.py",
+    "instruments/test_netem_uml.py",
+    "instruments/test_stamp_packets.py",
+    "instruments/test_stamp_sessions.py",
+    "instruments/test_userspace_parts.py",
+)
+"""Files in those folders that are not: they keep no time, or leave out what others took."""
 
 
-def _real_time(path: Path) -> bool:
+def needs_the_machine(path: Path) -> bool:
+    """Whether all tests of a file do."""
     places = [_HERE / name for name in REAL_TIME]
     sharing = [_HERE / name for name in SHARING]
     return path not in sharing and any(path == p or p in path.parents for p in places)
@@ -46,12 +49,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """
     if config.getoption("markexpr") != "real_time" or collection_path.suffix != ".py":
         return None
-    if _real_time(collection_path) or "real_time" in collection_path.read_text(encoding="utf-8"):
+    if needs_the_machine(collection_path):
         return None
-    return True
+    return None if "real_time" in collection_path.read_text(encoding="utf-8") else True
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _real_time(item.path):
+        if needs_the_machine(item.path):
             item.add_marker("real_time")

@@ -18,6 +18,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.own_time import took_to_end
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bench probe needs Linux")
 
 ROOT = Path(__file__).parents[2]
@@ -66,11 +68,12 @@ def mirror(bench):
 
 
 def ended(process, number=signal.SIGTERM):
-    """A signal: exit code, seconds it took, the last record."""
+    """A signal: exit code, seconds it took by its own doing, the last record."""
     began = time.monotonic()
     process.send_signal(number)
+    took = took_to_end(process.pid, began)
     out, _ = process.communicate(timeout=20)
-    return process.returncode, time.monotonic() - began, json.loads(out.splitlines()[-1])
+    return process.returncode, took, json.loads(out.splitlines()[-1])
 
 
 def last(done):

@@ -316,6 +316,7 @@ def real():
     pytest.skip(reason)
 
 
+@pytest.mark.real_time
 def test_the_short_proof_is_short_and_decides_as_the_law(real):
     """Whatever the host did meanwhile: fates and no early packet; its time is its own bound."""
     found, took_s, _, _ = real
@@ -326,6 +327,7 @@ def test_the_short_proof_is_short_and_decides_as_the_law(real):
     assert found.envelope == ()
 
 
+@pytest.mark.real_time
 def test_the_other_direction_is_carried_too(real):
     *_, seen, laid = real
     passed = fid.passage(seen.near, seen.far, len(laid.send_ns))
@@ -438,6 +440,7 @@ cli.main()
 """
 
 
+@pytest.mark.real_time
 def test_ctrl_c_ends_it_and_all_its_processes(real):
     """Also where SIGINT came in ignored, as for a command in the background."""
     process = subprocess.Popen(
