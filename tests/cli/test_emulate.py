@@ -122,13 +122,26 @@ def emulating(place, *words, **options):
         command.process.stderr.close()
 
 
-def refused(place, *words):
-    """A command that must end at once with one line and exit code 2; the line."""
-    command = Command(place, *words)
-    out, err = command.process.communicate(timeout=60)
-    assert command.process.returncode == 2, err
-    assert out == b""
-    (line,) = err.decode().splitlines()
+ENTER = """
+import ctypes, os
+for name, kind in (("user", 0x10000000), ("net", 0x40000000)):
+    there = f"/proc/{pid}/ns/{{name}}"
+    if os.readlink(there) != os.readlink(f"/proc/self/ns/{{name}}"):
+        with open(there) as file:
+            if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), kind):
+                raise OSError(ctypes.get_errno(), "setns")
+"""
+
+
+def refused(bench, place, *words):
+    """A command in this process's namespace that ends at once with exit code 2; its one line."""
+    done = bench.call(
+        "emulate", *words, "--json",
+        setup=ENTER.format(pid=os.getpid()), env={"TELEMED_BENCH_STATE": str(place / "state")},
+    )  # fmt: skip
+    assert done.code == 2, done.err
+    assert done.out == ""
+    (line,) = done.err.splitlines()
     assert line.startswith("bench: ")
     return line
 
@@ -452,12 +465,12 @@ def test_a_forwarder_that_dies_ends_it_as_the_benchs_own_fault(tmp_path):
     assert left == ([], [])
 
 
-def test_a_second_one_on_the_same_interface_is_refused(tmp_path):
+def test_a_second_one_on_the_same_interface_is_refused(bench, tmp_path):
     def check():
         set_up(tmp_path)
         with emulating(tmp_path) as command:
             pid = command.line()["pid"]
-            line = refused(tmp_path, "--left", "fa", "--right", "fb")
+            line = refused(bench, tmp_path, "--left", "fa", "--right", "fb")
             _, _, last, _ = command.end()
         return pid, line, last["reason"]
 
@@ -467,7 +480,7 @@ def test_a_second_one_on_the_same_interface_is_refused(tmp_path):
     assert reason == "interrupted"
 
 
-def test_bad_input_changes_nothing(tmp_path):
+def test_bad_input_changes_nothing(bench, tmp_path):
     ends_of = ("--left", "fa", "--right", "fb")
     cases = {
         "jitter is larger than the delay": (*ends_of, "--delay", "1ms", "--jitter", "2ms"),
@@ -484,7 +497,7 @@ def test_bad_input_changes_nothing(tmp_path):
         ends.ip("addr add 10.1.0.1/24 dev fa")
         ends.ip("route add default via 10.1.0.2")
         before = ends.states()
-        said = {part: refused(tmp_path, *words) for part, words in cases.items()}
+        said = {part: refused(bench, tmp_path, *words) for part, words in cases.items()}
         return said, settled(before, tmp_path / "state")
 
     said, left = isolated(check)
@@ -493,7 +506,7 @@ def test_bad_input_changes_nothing(tmp_path):
     assert left == ([], [])
 
 
-def test_netem_where_there_is_none_is_refused_with_the_remedy(tmp_path):
+def test_netem_where_there_is_none_is_refused_with_the_remedy(bench, tmp_path):
     from instruments.emulators.netem_probe import probe
 
     if probe().netem:
@@ -501,7 +514,8 @@ def test_netem_where_there_is_none_is_refused_with_the_remedy(tmp_path):
 
     def check():
         _, before = set_up(tmp_path)
-        line = refused(tmp_path, "--left", "fa", "--right", "fb", "--backend", "netem")
+        words = ("--left", "fa", "--right", "fb", "--backend", "netem")
+        line = refused(bench, tmp_path, *words)
         return line, settled(before, tmp_path / "state")
 
     line, left = isolated(check)
