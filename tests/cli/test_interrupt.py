@@ -161,7 +161,7 @@ HANG = """
 import os, pathlib, signal, threading, time
 import bench.report.write
 def hang(*_):
-    pathlib.Path("began").write_text(str(time.monotonic()))
+    pathlib.Path({began!r}).write_text(str(time.monotonic()))
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     while True:
         try:
@@ -172,8 +172,9 @@ bench.report.write.write_junit = hang
 """
 
 
-def test_a_run_that_hangs_ends_all_the_same(bench, kit):
-    done = bench.run("--only=LOC-1", setup=HANG)
+def test_a_run_that_hangs_ends_all_the_same(bench, tmp_path):
+    began = tmp_path / "began"
+    done = bench.run("--only=LOC-1", setup=HANG.format(began=str(began)))
     assert done.code == 130
-    assert time.monotonic() - float((done.results.parent / "began").read_text()) < 12
+    assert time.monotonic() - float(began.read_text()) < 12
     assert done.identity["completion"] == "incomplete"

@@ -63,7 +63,7 @@ def imaging(kit, local_host, tmp_path_factory):
     names = ("control", "operator-input", "images")
     actions = (Action("only", 1.0, "patient", "acquire:640kB"),)
     folder = tmp_path_factory.mktemp("imaging")
-    session = session_of(find_device("mobile-dr-ct"), names, (("send", 6.0, CLEAR),), actions)
+    session = session_of(find_device("mobile-dr-ct"), names, (("send", 5.0, CLEAR),), actions)
     return played(kit, session, folder), folder
 
 
