@@ -25,6 +25,9 @@ from bench.network.impairment import CLEAN, Impairment
 from bench.network.scenario import Action, Scenario, Segment, Step, both
 from bench.sessions.recording import Recording, Session
 
+NOT_READY = "not ready at the session's start"
+"""What a bench says of processes that a busy host did not let begin in time."""
+
 STANDIN = Path(__file__).with_name("standin.py")
 TRIES = 5
 MEDIAN_LATE_S, WORST_LATE_S = 0.5e-3, 0.03
@@ -123,6 +126,7 @@ class Kit:
     standin = load(STANDIN)
     build = f"{STANDIN}:build"
     sink = ListSink
+    not_ready = NOT_READY
     identity = staticmethod(identity)
 
     def __init__(self) -> None:
@@ -164,12 +168,12 @@ class Kit:
             self._kept = None
 
     def run(self, bench: LocalBench, session: Session, sink: ListSink) -> Recording:
-        """Run a session; again where the host was too busy to start it in time."""
+        """Run a session; again where its processes were not ready in time."""
         for _ in range(TRIES - 1):
             try:
                 return bench.run(session, sink)
             except BenchError as error:
-                if "host too busy" not in str(error):
+                if NOT_READY not in str(error):
                     raise
         return bench.run(session, sink)
 

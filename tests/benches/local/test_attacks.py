@@ -301,7 +301,7 @@ def shown(kit, session, judge):
             return recording, judge(recording, None)
         except (BenchError, ev.Cannot) as error:
             reason = str(error)
-            if isinstance(error, BenchError) and "host too busy" not in reason:
+            if isinstance(error, BenchError) and kit.not_ready not in reason:
                 raise
     pytest.fail(f"nothing was shown in {TRIES} tries: {reason}")
 

@@ -41,7 +41,7 @@ def played(kit, session, folder):
         try:
             return kit.kept_bench().run(session, kit.sink(folder))
         except BenchError as error:
-            if "host too busy" not in str(error):
+            if kit.not_ready not in str(error):
                 raise
     raise TimeoutError("the host did not start the session in time")
 
