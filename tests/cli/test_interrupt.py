@@ -15,7 +15,7 @@ WORDS = (
     "alarms",
     "therapy",
     "--device",
-    "telesurgery-robot",
+    "infusion-monitor",
     "--bench",
     "virtual",
     "--json",
