@@ -42,7 +42,13 @@ with kit.bench() as bench:
 """
 
 
+def heed_interrupts() -> None:
+    """Whatever started the tests in the background may have had them ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(duration: float, actions: str = "()", **options) -> subprocess.Popen:
+    options.setdefault("preexec_fn", heed_interrupts)
     text = SCRIPT.format(root=str(ROOT), here=str(HERE), duration=duration, actions=actions)
     return subprocess.Popen(
         [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
