@@ -18,24 +18,26 @@ _HERE = Path(__file__).parent
 
 REAL_TIME = (
     "benches/local",
-    "cli/test_emulate.py",
-    "cli/test_interrupt.py",
     "cli/test_local.py",
-    "cli/test_probe.py",
     "instruments",
     "instruments_together/test_contacts.py",
-    "instruments_together/test_faults.py",
-    "simulators/test_clients.py",
-    "simulators/test_command.py",
-    "studies/test_certify.py",
-    "studies/test_emulate.py",
-    "studies/test_emulator_proof.py",
-    "tooling/test_run_script.py",
 )
 """Folders and files whose tests are marked ``real_time``; elsewhere single tests are."""
 
-SHARING = ("instruments/test_netem_uml.py", "instruments/test_stamp_packets.py")
-"""Files in those folders that are not."""
+SHARING = (
+    "benches/local/test_carriage.py",
+    "benches/local/test_dicom.py",
+    "benches/local/test_mllp.py",
+    "benches/local/test_parts.py",
+    "instruments/test_custody.py",
+    "instruments/test_guardian.py",
+    "instruments/test_netem.py",
+    "instruments/test_netem_uml.py",
+    "instruments/test_stamp_packets.py",
+    "instruments/test_stamp_sessions.py",
+    "instruments/test_userspace_parts.py",
+)
+"""Files in those folders that are not: they keep no time, or leave out what others took."""
 
 
 LONG = (
@@ -43,6 +45,13 @@ LONG = (
     "cli/test_run_folder.py",
     "studies/test_prove.py",
     "cli/test_defects.py",
+    "studies/test_emulate.py",
+    "cli/test_emulate.py",
+    "studies/test_certify.py",
+    "cli/test_probe.py",
+    "tooling/test_run_script.py",
+    "instruments_together/test_faults.py",
+    "benches/local/test_dicom.py",
     "benches/test_virtual.py",
     "cli/test_exit_codes.py",
     "judge/test_defects.py",
@@ -78,8 +87,8 @@ LONG = (
 
 
 @cache
-def _alone(path: Path) -> bool:
-    """All tests of the file need the machine for themselves."""
+def needs_the_machine(path: Path) -> bool:
+    """Whether all tests of a file do."""
     if path in {_HERE / name for name in SHARING}:
         return False
     return not {path, *path.parents}.isdisjoint(_HERE / name for name in REAL_TIME)
@@ -96,16 +105,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
         return None
     if config.option.markexpr == "not real_time":
-        return _alone(collection_path) or None
+        return needs_the_machine(collection_path) or None
     if config.option.markexpr == "real_time":
-        marked = _alone(collection_path) or b"mark.real_time" in collection_path.read_bytes()
+        marked = (
+            needs_the_machine(collection_path) or b"mark.real_time" in collection_path.read_bytes()
+        )
         return None if marked else True
     return None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if _alone(item.path):
+        if needs_the_machine(item.path):
             item.add_marker("real_time")
     items.sort(key=lambda item: _place(item.path))
 

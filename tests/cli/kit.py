@@ -120,10 +120,12 @@ class Bench:
 
     def folder(self) -> Path:
         """A new empty place for results; the folder itself is not made."""
-        self._count += 1
-        place = self.scratch / f"{self._count:03d}"
-        place.mkdir()
-        return place / "results"
+        while True:  # a forked test counts for itself
+            self._count += 1
+            place = self.scratch / f"{self._count:03d}"
+            with contextlib.suppress(FileExistsError):
+                place.mkdir()
+                return place / "results"
 
     def run(self, *words: object, plan: object = PLANS, **rest: Any) -> Done:
         """``bench run`` on the virtual bench, unless the words say otherwise.

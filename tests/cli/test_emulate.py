@@ -19,6 +19,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.own_time import queued_s, took_to_end
+
 ROOT = Path(__file__).parents[2]
 ENTRY = """
 from bench import cli
@@ -96,11 +98,11 @@ class Command:
             return json.loads(sock.makefile().readline())
 
     def end(self, number=signal.SIGINT, group=False):
-        """Send a signal: exit code, seconds it took, last record, errors."""
+        """Send a signal: exit code, seconds it took by its own doing, last record, errors."""
         began = time.monotonic()
         (os.killpg if group else os.kill)(self.process.pid, number)
+        took = took_to_end(self.process.pid, began)
         out, err = self.process.communicate(timeout=30)
-        took = time.monotonic() - began
         lines = (self._text + out).splitlines()
         last = json.loads(lines[-1]) if lines else None
         return self.process.returncode, took, last, err.decode()
@@ -120,13 +122,26 @@ def emulating(place, *words, **options):
         command.process.stderr.close()
 
 
-def refused(place, *words):
-    """A command that must end at once with one line and exit code 2; the line."""
-    command = Command(place, *words)
-    out, err = command.process.communicate(timeout=60)
-    assert command.process.returncode == 2, err
-    assert out == b""
-    (line,) = err.decode().splitlines()
+ENTER = """
+import ctypes, os
+for name, kind in (("user", 0x10000000), ("net", 0x40000000)):
+    there = f"/proc/{pid}/ns/{{name}}"
+    if os.readlink(there) != os.readlink(f"/proc/self/ns/{{name}}"):
+        with open(there) as file:
+            if ctypes.CDLL(None, use_errno=True).setns(file.fileno(), kind):
+                raise OSError(ctypes.get_errno(), "setns")
+"""
+
+
+def refused(bench, place, *words):
+    """A command in this process's namespace that ends at once with exit code 2; its one line."""
+    done = bench.call(
+        "emulate", *words, "--json",
+        setup=ENTER.format(pid=os.getpid()), env={"TELEMED_BENCH_STATE": str(place / "state")},
+    )  # fmt: skip
+    assert done.code == 2, done.err
+    assert done.out == ""
+    (line,) = done.err.splitlines()
     assert line.startswith("bench: ")
     return line
 
@@ -169,7 +184,7 @@ def test_it_joins_until_a_signal_and_puts_all_back(tmp_path, number, options):
         wire, before = set_up(tmp_path)
         with emulating(tmp_path, "--delay", "20ms", "--seed", "9", **options) as command:
             ready = command.line()
-            ready_after = time.monotonic() - command.began
+            ready_after = time.monotonic() - command.began - queued_s(command.process.pid)
             for each in range(50):
                 wire.send(each)
                 wire.b.send(wire.frame(100 + each))
@@ -450,12 +465,12 @@ def test_a_forwarder_that_dies_ends_it_as_the_benchs_own_fault(tmp_path):
     assert left == ([], [])
 
 
-def test_a_second_one_on_the_same_interface_is_refused(tmp_path):
+def test_a_second_one_on_the_same_interface_is_refused(bench, tmp_path):
     def check():
         set_up(tmp_path)
         with emulating(tmp_path) as command:
             pid = command.line()["pid"]
-            line = refused(tmp_path, "--left", "fa", "--right", "fb")
+            line = refused(bench, tmp_path, "--left", "fa", "--right", "fb")
             _, _, last, _ = command.end()
         return pid, line, last["reason"]
 
@@ -465,7 +480,7 @@ def test_a_second_one_on_the_same_interface_is_refused(tmp_path):
     assert reason == "interrupted"
 
 
-def test_bad_input_changes_nothing(tmp_path):
+def test_bad_input_changes_nothing(bench, tmp_path):
     ends_of = ("--left", "fa", "--right", "fb")
     cases = {
         "jitter is larger than the delay": (*ends_of, "--delay", "1ms", "--jitter", "2ms"),
@@ -482,7 +497,7 @@ def test_bad_input_changes_nothing(tmp_path):
         ends.ip("addr add 10.1.0.1/24 dev fa")
         ends.ip("route add default via 10.1.0.2")
         before = ends.states()
-        said = {part: refused(tmp_path, *words) for part, words in cases.items()}
+        said = {part: refused(bench, tmp_path, *words) for part, words in cases.items()}
         return said, settled(before, tmp_path / "state")
 
     said, left = isolated(check)
@@ -491,7 +506,7 @@ def test_bad_input_changes_nothing(tmp_path):
     assert left == ([], [])
 
 
-def test_netem_where_there_is_none_is_refused_with_the_remedy(tmp_path):
+def test_netem_where_there_is_none_is_refused_with_the_remedy(bench, tmp_path):
     from instruments.emulators.netem_probe import probe
 
     if probe().netem:
@@ -499,7 +514,8 @@ def test_netem_where_there_is_none_is_refused_with_the_remedy(tmp_path):
 
     def check():
         _, before = set_up(tmp_path)
-        line = refused(tmp_path, "--left", "fa", "--right", "fb", "--backend", "netem")
+        words = ("--left", "fa", "--right", "fb", "--backend", "netem")
+        line = refused(bench, tmp_path, *words)
         return line, settled(before, tmp_path / "state")
 
     line, left = isolated(check)

@@ -13,10 +13,13 @@ import pytest
 from bench.benches.check import best_bench
 from bench.benches.local.lease import holder
 from bench.judge.outcomes import INCONCLUSIVE
+from tests.support.own_time import took_to_end
 
 DEVICE = ("--device", "telesurgery-robot", "--bench", "local")
 LEASE_S = 240.0
 TRIES = 4
+FLOWING = 50_000
+"""Bytes of a capture in the midst of a session: some hundred packets."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -30,8 +33,7 @@ def local_host() -> None:
     pytest.skip(f"NOT TESTED: the local bench cannot run here: {reason}")
 
 
-@pytest.fixture
-def local(bench, kit):
+def started_here(bench, kit):
     """Start ``bench run`` on the local bench, when nobody else on this host has it."""
     processes = []
 
@@ -56,6 +58,16 @@ def local(bench, kit):
     for process in processes:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def local(bench, kit):
+    yield from started_here(bench, kit)
+
+
+@pytest.fixture(scope="module")
+def local_for_all(bench, kit):
+    yield from started_here(bench, kit)
 
 
 def below(pid: int) -> list[int]:
@@ -104,25 +116,24 @@ def finish(process, within=120):
     return out, err
 
 
-@pytest.fixture
-def concluded(kit, local):
-    """A whole run and its processes; again where this host was too busy for a verdict."""
+def concluded(kit, local, *words, meanwhile=lambda process: None):
+    """A whole run and its processes; again where this host was too busy for a verdict.
 
-    def run(*words):
-        for _ in range(TRIES):
-            process, results = local(*words)
-            theirs = below(process.pid)
-            out, err = finish(process)
-            if process.returncode != INCONCLUSIVE:
-                break
-        return kit.Done(process.returncode, out, err, results), theirs
+    ``meanwhile`` is called while its first session runs.
+    """
+    for _ in range(TRIES):
+        process, results = local(*words)
+        meanwhile(process)
+        theirs = below(process.pid)
+        out, err = finish(process)
+        if process.returncode != INCONCLUSIVE:
+            break
+    return kit.Done(process.returncode, out, err, results), theirs
 
-    return run
 
-
-def test_a_healthy_robot_stops_on_real_packets(bench, kit, concluded):
+def test_a_healthy_robot_stops_on_real_packets(bench, kit, local):
     before = interfaces(), namespace_files()
-    done, theirs = concluded("--only", "LOC-1")
+    done, theirs = concluded(kit, local, "--only", "LOC-1")
     assert done.code == 0, done.err
     assert done.outcomes() == {("LOC-1", ""): "PASS"}
     assert done.identity["bench"] == "local"
@@ -139,11 +150,39 @@ def test_a_healthy_robot_stops_on_real_packets(bench, kit, concluded):
     assert (interfaces(), namespace_files()) == before
 
 
-def test_a_robot_that_ignores_its_stop_fails_on_real_packets(bench, concluded):
-    done, _ = concluded("--only", "LOC-1", "--defect", "ignores-local-stop")
+@pytest.fixture(scope="module")
+def defective(bench, kit, local_for_all):
+    """A run of a robot that ignores its stop, and what others were told who came meanwhile."""
+    told = []
+
+    def others_come(process):
+        second = bench.run(*DEVICE, "--only", "LOC-1")
+        words = ("testplans/therapy", "-n", "2", *DEVICE)
+        told.append((process.pid, second, bench.call(*words, program="pytest", cwd=kit.ROOT)))
+
+    words = ("--only", "LOC-1", "--defect", "ignores-local-stop")
+    done, _ = concluded(kit, local_for_all, *words, meanwhile=others_come)
+    return done, told
+
+
+def test_a_robot_that_ignores_its_stop_fails_on_real_packets(bench, defective):
+    done, _ = defective
     assert done.code == 1, done.err
     assert done.outcomes() == {("LOC-1", ""): "FAIL"}
     assert bench.call("judge", done.run).code == 1
+
+
+def test_a_second_run_is_refused_and_leaves_the_first_alone(bench, kit, defective):
+    done, told = defective
+    for pid, second, shared in told:
+        line = kit.one_line(second, "--bench", "in use by process", "--bench virtual")
+        assert f"in use by process {pid}" in line
+        assert not second.results.exists()
+        assert shared.code == pytest.ExitCode.USAGE_ERROR
+        assert "leave out -n" in shared.err
+    assert done.code == 1, done.err
+    assert done.identity["completion"] == "complete"
+    assert bench.call("verify", done.run).code == 0
 
 
 def ignore_interrupts():
@@ -174,16 +213,18 @@ def check_readable(bench, kit, run, code):
 def test_nothing_stays_when_a_run_is_ended(bench, kit, local, number, options):
     before = interfaces(), namespace_files()
     process, results = local("--only", "LOC-1", **options)
-    kit.wait_until(lambda: len(below(process.pid)) >= 5, 20, "the session's processes")
-    time.sleep(1.0)  # in the midst of a session
+    captures = "*/sessions/*/captures/patient.pcapng"
+    kit.wait_until(
+        lambda: any(file.stat().st_size > FLOWING for file in results.glob(captures)),
+        20, "packets flow",
+    )  # fmt: skip
     theirs = below(process.pid)
     spaces = net_of(theirs)
     assert len(spaces) == 3, "host process, patient side, doctor side"
     began = time.monotonic()
     process.send_signal(number)
-    process.wait(20)
-    assert time.monotonic() - began < 2.0
-    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    assert took_to_end(process.pid, began) < 2.0
+    assert process.wait() == (-signal.SIGKILL if number == signal.SIGKILL else 130)
     kit.wait_until(lambda: not any(map(alive, theirs)), 2.0, "all its processes are gone")
     assert not spaces & net_of(everybody())
     assert (interfaces(), namespace_files()) == before
@@ -191,23 +232,6 @@ def test_nothing_stays_when_a_run_is_ended(bench, kit, local, number, options):
     assert "Traceback" not in err
     (run,) = results.iterdir()
     check_readable(bench, kit, run, 3)
-
-
-def test_a_second_run_is_refused_and_leaves_the_first_alone(bench, kit, local):
-    process, results = local("--only", "LOC-1")
-    second = bench.run(*DEVICE, "--only", "LOC-1")
-    line = kit.one_line(second, "--bench", "in use by process", "--bench virtual")
-    assert f"in use by process {process.pid}" in line
-    assert not second.results.exists()
-    shared = bench.call("testplans/therapy", "-n", "2", *DEVICE, program="pytest", cwd=kit.ROOT)
-    assert shared.code == pytest.ExitCode.USAGE_ERROR
-    assert "leave out -n" in shared.err
-    _, err = finish(process)
-    # A busy host may leave the first one without an answer; nothing more.
-    assert process.returncode in (0, 3), err
-    (run,) = results.iterdir()
-    assert kit.read(run / "run.json")["completion"] == "complete"
-    assert bench.call("verify", run).code == 0
 
 
 def test_a_file_that_may_not_grow_ends_the_run_in_one_line(bench, kit, local):

@@ -18,6 +18,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from tests.support.own_time import took_to_end
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bench probe needs Linux")
 
 ROOT = Path(__file__).parents[2]
@@ -58,12 +60,20 @@ def reflector(bench, *words):
     return started(bench, "reflect", "--address", "127.0.0.1", "--port", 0, *words)
 
 
+@pytest.fixture(scope="module")
+def mirror(bench):
+    """The port of a reflector that answers whoever asks, as long as these tests run."""
+    with reflector(bench) as (_, ready):
+        yield ready["port"]
+
+
 def ended(process, number=signal.SIGTERM):
-    """A signal: exit code, seconds it took, the last record."""
+    """A signal: exit code, seconds it took by its own doing, the last record."""
     began = time.monotonic()
     process.send_signal(number)
+    took = took_to_end(process.pid, began)
     out, _ = process.communicate(timeout=20)
-    return process.returncode, time.monotonic() - began, json.loads(out.splitlines()[-1])
+    return process.returncode, took, json.loads(out.splitlines()[-1])
 
 
 def last(done):
@@ -104,12 +114,11 @@ def test_a_host_is_measured_and_both_ends_say_where_stamps_were_taken(bench):
     [("--size", 1400), ("--timestamps", "ptp"), ("--poisson",), ("--rate", "500/s")],
     ids=str,
 )
-def test_every_form_of_a_packet_is_answered(bench, options):
-    with reflector(bench) as (_, ready):
-        words = quickly(ready["port"], *options, "--json")
-        if "--rate" in options:
-            words = [word for word in words if word not in ("--interval", "2ms")]
-        end = last(bench.call("probe", "send", *words))
+def test_every_form_of_a_packet_is_answered(bench, mirror, options):
+    words = quickly(mirror, *options, "--json")
+    if "--rate" in options:
+        words = [word for word in words if word not in ("--interval", "2ms")]
+    end = last(bench.call("probe", "send", *words))
     assert (end["received"], end["impossible"], end["ignored"]) == (20, 0, {})
     assert end["reflector"]["tlvs_flagged"] == {}
     assert end["reflector"]["short_answers"] == 0
@@ -122,13 +131,12 @@ def test_the_formats_of_both_ends_are_their_own(bench):
     assert end["clock_offset"]["low"] <= 0 <= end["clock_offset"]["high"]  # one host: one clock
 
 
-def test_a_seed_fixes_what_is_drawn(bench):
-    with reflector(bench) as (_, ready):
-        runs = [
-            json.loads(bench.call("probe", *quickly(ready["port"], "--seed", seed, "--json")).out
-                       .splitlines()[0])["ssid"]
-            for seed in (3, 3, 4)
-        ]  # fmt: skip
+def test_a_seed_fixes_what_is_drawn(bench, mirror):
+    runs = [
+        json.loads(bench.call("probe", *quickly(mirror, "--seed", seed, "--json")).out
+                   .splitlines()[0])["ssid"]
+        for seed in (3, 3, 4)
+    ]  # fmt: skip
     assert runs[0] == runs[1] != runs[2]
 
 
@@ -147,10 +155,9 @@ def test_with_a_key_only_those_who_have_it_are_answered(bench, tmp_path):
     assert theirs["discarded"] == {"not authentic": 20, "too short": 20}
 
 
-def test_the_packets_are_kept_one_row_each(bench, kit, tmp_path):
+def test_the_packets_are_kept_one_row_each(bench, kit, mirror, tmp_path):
     file = tmp_path / "packets.parquet"
-    with reflector(bench) as (_, ready):
-        done = bench.call("probe", *quickly(ready["port"], "--parquet", file, "--json"))
+    done = bench.call("probe", *quickly(mirror, "--parquet", file, "--json"))
     rows = pq.read_table(file).to_pylist()
     assert [row["sequence"] for row in rows] == [row["number"] for row in rows] == [*range(20)]
     assert [row["due_ns"] for row in rows] == [2_000_000 * n for n in range(20)]
@@ -169,9 +176,8 @@ def test_the_packets_are_kept_one_row_each(bench, kit, tmp_path):
     kit.one_line(bench.call("probe", "::1", "--parquet", tmp_path / "no" / "file"), "--parquet")
 
 
-def test_for_people_there_is_a_table_and_the_stamps(bench):
-    with reflector(bench) as (_, ready):
-        done = bench.call("probe", *quickly(ready["port"]))
+def test_for_people_there_is_a_table_and_the_stamps(bench, mirror):
+    done = bench.call("probe", *quickly(mirror))
     assert done.code == 0
     for words in ("round trip", "IPDV", "20 sent, 20 back, 0 lost", "stamps here", "p99.9"):
         assert words in done.out
@@ -212,12 +218,11 @@ def test_no_answer_is_inconclusive_and_one_line(bench):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_the_figures_so_far(bench, number):
-    with reflector(bench) as (_, ready):
-        words = ("127.0.0.1", "--port", ready["port"], "--duration", "30min", "--interval", "5ms")
-        with started(bench, *words) as (process, _):
-            record(process, "progress")
-            code, took, end = ended(process, number)
+def test_a_signal_ends_it_with_the_figures_so_far(bench, mirror, number):
+    words = ("127.0.0.1", "--port", mirror, "--duration", "30min", "--interval", "5ms")
+    with started(bench, *words) as (process, _):
+        record(process, "progress")
+        code, took, end = ended(process, number)
     assert code == 130
     assert took < 2
     assert (end["event"], end["complete"], end["reason"]) == ("end", False, "interrupted")
@@ -226,14 +231,13 @@ def test_a_signal_ends_it_with_the_figures_so_far(bench, number):
     assert any("interrupted" in note for note in end["notes"])
 
 
-def test_a_signal_before_anything_came_back_is_no_finding(bench):
-    with reflector(bench) as (_, ready):
-        words = ("127.0.0.1", "--port", ready["port"], "--interval", "1h", "--count", 3)
-        for _ in range(3):
-            with started(bench, *words) as (process, _):
-                code, took, end = ended(process)
-                assert (code, end["complete"], end["lost"]) == (130, False, 0)
-                assert took < 2
+def test_a_signal_before_anything_came_back_is_no_finding(bench, mirror):
+    words = ("127.0.0.1", "--port", mirror, "--interval", "1h", "--count", 3)
+    for _ in range(3):
+        with started(bench, *words) as (process, _):
+            code, took, end = ended(process)
+            assert (code, end["complete"], end["lost"]) == (130, False, 0)
+            assert took < 2
 
 
 def test_a_signal_ends_a_reflector_and_frees_its_port(bench):
@@ -250,14 +254,13 @@ def test_a_reflector_ends_after_its_time(bench):
     assert (done.code, last(done)["reason"]) == (0, "complete")
 
 
-def test_a_reader_that_goes_away_is_no_unreachable_host(bench):
-    with reflector(bench) as (_, ready):
-        words = ("127.0.0.1", "--port", ready["port"], "--duration", "1h")
-        with started(bench, *words) as (process, _):
-            process.stdout.close()
-            assert process.wait(20) == 4
-            assert "reached" not in process.stderr.read()
-            process.stdout = None
+def test_a_reader_that_goes_away_is_no_unreachable_host(bench, mirror):
+    words = ("127.0.0.1", "--port", mirror, "--duration", "1h")
+    with started(bench, *words) as (process, _):
+        process.stdout.close()
+        assert process.wait(20) == 4
+        assert "reached" not in process.stderr.read()
+        process.stdout = None
 
 
 # ---- bad input
@@ -297,10 +300,9 @@ def test_a_host_that_cannot_be_resolved_or_reached_is_one_line(bench, kit):
     kit.one_line(bench.call("probe", "255.255.255.255"), "reached")
 
 
-def test_a_port_or_address_that_cannot_be_had_is_one_line(bench, kit):
-    with reflector(bench) as (_, ready):
-        words = ("reflect", "--address", "127.0.0.1", "--port", ready["port"])
-        kit.one_line(bench.call("probe", *words), "--port", "is taken")
+def test_a_port_or_address_that_cannot_be_had_is_one_line(bench, kit, mirror):
+    words = ("reflect", "--address", "127.0.0.1", "--port", mirror)
+    kit.one_line(bench.call("probe", *words), "--port", "is taken")
     kit.one_line(bench.call("probe", "reflect", "--address", "192.0.2.1"), "192.0.2.1")
     kit.one_line(bench.call("probe", "reflect", "--address", "name.example"), "name.example")
     refused = (

@@ -51,36 +51,41 @@ class Run:
     """What one emulator did to the cells: per cell, what was seen while the host kept time."""
 
     def __init__(self):
-        self._cells = {name: [] for name in CELLS}
+        self._seen = {}
 
-    def add(self, cells, good, passed, stalls_ns, seed=None):
-        """A trial of ``cells``, of which those in ``good`` count.
+    def add(self, played, good, passed, stalls_ns, seed=None):
+        """A trial that played these of ``SHOWN``, of which those in ``good`` count.
 
         With a seed: also the law's decisions on the planned times and on the real ones.
         """
-        laid = scenario.laid_out(cells)
+        laid = scenario.laid_out([scenario.SHOWN[number] for number in played])
         law = laid.changes if seed is not None else fid.without_chance(laid.changes)
         decided = fid.decide(law, seed or 0, NAME, passed.sent_ns, passed.size)
         planned = virtual_passage(laid, seed or 0)
         null = laid.places[0]
         shift_ns = np.median(Cellular(null, passed, planned, decided, stalls_ns, 0).delays_ns)
-        for place in laid.places[1:]:
-            if place.cell.name in good:
-                self._cells[place.cell.name].append(
-                    Cellular(place, passed, planned, decided, stalls_ns, shift_ns)
-                )
+        for number, place in zip(played, laid.places[1:], strict=True):
+            if number in good:
+                self._seen[number] = Cellular(place, passed, planned, decided, stalls_ns, shift_ns)
 
     def __getitem__(self, name):
-        """The cell as it was seen first."""
-        return self._cells[name][0]
+        """The whole cell as it was seen."""
+        return self._seen[list(CELLS).index(name)]
 
     def least(self, name, what):
         """Each packet's smallest ``what`` over the times that the cell was seen.
 
-        The host holds up one packet or another, an emulator that errs does it every time.
+        The host holds up one packet or another, an emulator that errs does it every time. Where
+        some showings are shorter the first packets count.
         """
-        times = np.array([getattr(cell, what) for cell in self._cells[name]])
-        return np.nanmin(times[:, ~np.isnan(times).all(axis=0)], axis=0)
+        times = [
+            getattr(self._seen[number], what)
+            for number, cell in enumerate(scenario.SHOWN)
+            if cell.name == name
+        ]
+        shortest = min(map(len, times))
+        each = np.array([late_ns[:shortest] for late_ns in times])
+        return np.nanmin(each[:, ~np.isnan(each).all(axis=0)], axis=0)
 
 
 class Cellular:
@@ -144,8 +149,8 @@ def userspace():
     if lacking:
         host_too_noisy(lacking, reason, "userspace", "local")
     run = Run()
-    for cells, good, passed, stalls_ns in usable:
-        run.add(cells, good, passed, stalls_ns, scenario.SEED)
+    for played, good, passed, stalls_ns in usable:
+        run.add(played, good, passed, stalls_ns, scenario.SEED)
     return run
 
 
@@ -166,7 +171,7 @@ def netem(tmp_path_factory):
     for part in answer["usable"]:
         arrays = {name: scenario.unpacked(part[name]) for name in scenario.NAMES}
         stalls_ns = arrays.pop("stalls_ns").reshape(-1, 2)
-        run.add([CELLS[name] for name in part["cells"]], part["good"], Passage(**arrays), stalls_ns)
+        run.add(part["played"], part["good"], Passage(**arrays), stalls_ns)
     return run
 
 

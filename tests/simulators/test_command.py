@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.own_time import took_to_end
+
 BENCH = Path(sys.executable).with_name("bench")
 EXAMPLE = Path(__file__).parents[2] / "docs" / "lab.example.toml"
 
@@ -26,11 +28,12 @@ def started(*words):
 
 
 def ended(process, number):
-    """Seconds that it took, and its exit code."""
+    """Seconds that it took by its own doing, and its exit code."""
     began = time.monotonic()
     process.send_signal(number)
+    took = took_to_end(process.pid, began)
     process.communicate(timeout=20)
-    return time.monotonic() - began, process.returncode
+    return took, process.returncode
 
 
 def ask(resource, text):

@@ -26,6 +26,7 @@ from bench.studies.certificate import Certificate, Point
 from bench.studies.certify import certify, short_proof
 from bench.studies.certify_grid import FULL, QUICK, grid, lay, null_cell, seconds_of, trials_of
 from instruments.emulators.base import DirectionReport, EmulatorReport
+from tests.support.own_time import took_to_end
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"backend", "kernel", "null", "rows", "envelope", "uncertainty"}
@@ -316,6 +317,7 @@ def real():
     pytest.skip(reason)
 
 
+@pytest.mark.real_time
 def test_the_short_proof_is_short_and_decides_as_the_law(real):
     """Whatever the host did meanwhile: fates and no early packet; its time is its own bound."""
     found, took_s, _, _ = real
@@ -326,6 +328,7 @@ def test_the_short_proof_is_short_and_decides_as_the_law(real):
     assert found.envelope == ()
 
 
+@pytest.mark.real_time
 def test_the_other_direction_is_carried_too(real):
     *_, seen, laid = real
     passed = fid.passage(seen.near, seen.far, len(laid.send_ns))
@@ -438,6 +441,7 @@ cli.main()
 """
 
 
+@pytest.mark.real_time
 def test_ctrl_c_ends_it_and_all_its_processes(real):
     """Also where SIGINT came in ignored, as for a command in the background."""
     process = subprocess.Popen(
@@ -454,8 +458,8 @@ def test_ctrl_c_ends_it_and_all_its_processes(real):
         time.sleep(0.3)
         begin = time.monotonic()
         process.send_signal(signal.SIGINT)
+        took_s = took_to_end(process.pid, begin)
         out, err = process.communicate(timeout=20)
-        took_s = time.monotonic() - begin
     finally:
         process.kill()
         process.wait()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -185,8 +186,26 @@ def test_all_tests_are_two_parts_and_a_failure_of_either_counts(
 
 def test_every_place_that_needs_the_machine_for_itself_is_there(request):
     plugin = request.config.pluginmanager.get_plugin(str(TOP / "tests" / "conftest.py"))
-    assert all((TOP / "tests" / name).exists() for name in plugin.REAL_TIME)
-    assert request.node.get_closest_marker("real_time") is not None
+    tests = TOP / "tests"
+    assert all((tests / name).exists() for name in plugin.REAL_TIME)
+    assert all((tests / name).is_file() for name in plugin.SHARING)
+    assert plugin.needs_the_machine(tests / "cli" / "test_local.py")
+    assert plugin.needs_the_machine(tests / "benches" / "local" / "test_session.py")
+    assert not any(plugin.needs_the_machine(tests / name) for name in plugin.SHARING)
+    assert not plugin.needs_the_machine(Path(__file__))
+
+
+def test_no_file_that_has_some_is_passed_over(request):
+    plugin = request.config.pluginmanager.get_plugin(str(TOP / "tests" / "conftest.py"))
+    asked = SimpleNamespace(getoption=lambda name: "real_time")
+    files = set((TOP / "tests").rglob("test_*.py"))
+    read = {file for file in files if not plugin.pytest_ignore_collect(file, asked)}
+    single = {file for file in files if "mark.real_time" in file.read_text(encoding="utf-8")}
+    assert {TOP / "tests" / "studies" / "test_certify.py"} <= single <= read
+    assert {file for file in files if plugin.needs_the_machine(file)} <= read
+    assert len(read) < len(files) / 4
+    everything = SimpleNamespace(getoption=lambda name: "")
+    assert not any(plugin.pytest_ignore_collect(file, everything) for file in files)
 
 
 def quiet_path(tmp_path: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from bench.benches.check import best_bench
 
 
 @pytest.fixture(scope="session")
-def kit() -> Any:
+def loaded_kit() -> Any:
     file = Path(__file__).with_name("kit.py")
     spec = importlib.util.spec_from_file_location("local_kit", file)
     assert spec is not None
@@ -21,6 +22,13 @@ def kit() -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.Kit()
+
+
+@pytest.fixture(scope="module")
+def kit(loaded_kit: Any) -> Iterator[Any]:
+    """The kit; a bench that it kept ends with the file."""
+    yield loaded_kit
+    loaded_kit.let_go()
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,7 @@ def session(folder, topology) -> None:
         except BenchError as error:
             found["unconnected"] = str(error)
         with socket.create_connection(("127.0.0.1", bench._alarms.port)) as lamp:
-            null = bench.run(Session("x", device, null_path(2.0), 7), Nowhere())
+            null = bench.run(Session("x", device, null_path(1.0), 7), Nowhere())
 
             def light() -> None:
                 time.sleep(1.5)

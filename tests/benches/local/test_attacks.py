@@ -14,7 +14,6 @@ import pytest
 from bench.benches.attacker import THIRD_PARTY
 from bench.benches.base import BenchError, Nowhere
 from bench.benches.local.attacking import Attacking
-from bench.benches.local.bench import LocalBench
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.layout import ATTACKERS, attacker_hardware_address, peer_address, peer_of
 from bench.benches.local.listening import heard
@@ -279,7 +278,7 @@ def test_what_a_listener_makes_of_bytes(payload, enciphered, readable):
 # ---- whole sessions
 
 
-def attacked(*defects: str):
+def attacked(kit, *defects: str):
     """A session of the robot under tampering, and what SEC-5 finds in it."""
     links = usual_links()
     step = Step("tampering", "tampering", "beyond", (Segment("tampering", 2.5, links),))
@@ -290,26 +289,25 @@ def attacked(*defects: str):
     actions = tuple(attack.action("tampering", 0.1 + k / 20) for k, attack in enumerate(attacks))
     scenario = Scenario("tampered", "Tampered", (settle(links), step, recover(links, 0.7)), actions)
     device = ROBOT.with_defects(dict.fromkeys(defects, 0.0))
-    return shown(Session("tests", device, scenario, seed=7), securing.sec_5)
+    return shown(kit, Session("tests", device, scenario, seed=7), securing.sec_5)
 
 
-def shown(session, judge):
+def shown(kit, session, judge):
     """A recording that shows something, and what was found in it."""
     reason = ""
-    with LocalBench("userspace", wait_s=240.0) as bench:
-        for _ in range(TRIES):
-            try:
-                recording = bench.run(session, Nowhere())
-                return recording, judge(recording, None)
-            except (BenchError, ev.Cannot) as error:
-                reason = str(error)
-                if isinstance(error, BenchError) and "host too busy" not in reason:
-                    raise
+    for _ in range(TRIES):
+        try:
+            recording = kit.kept_bench().run(session, Nowhere())
+            return recording, judge(recording, None)
+        except (BenchError, ev.Cannot) as error:
+            reason = str(error)
+            if isinstance(error, BenchError) and kit.not_ready not in reason:
+                raise
     pytest.fail(f"nothing was shown in {TRIES} tries: {reason}")
 
 
-def test_a_healthy_robot_executes_nothing_that_was_tampered_with(local_host):
-    recording, (wrong, details) = attacked()
+def test_a_healthy_robot_executes_nothing_that_was_tampered_with(kit, local_host):
+    recording, (wrong, details) = attacked(kit)
     assert wrong == 0
     assert details["executed"] > 1000
     assert all(details[f"{kind}_reached"] >= securing.SHOWN for kind in securing.TAMPERING)
@@ -328,8 +326,8 @@ def test_a_healthy_robot_executes_nothing_that_was_tampered_with(local_host):
     assert 0.95 * len(attacks) <= len(third) <= len(attacks)
 
 
-def test_a_robot_that_executes_copies_is_found_out(local_host):
-    _, (wrong, _) = attacked("executes-replayed")
+def test_a_robot_that_executes_copies_is_found_out(kit, local_host):
+    _, (wrong, _) = attacked(kit, "executes-replayed")
     assert wrong > 0
 
 
@@ -338,7 +336,7 @@ GATEWAY = 1_000_000
 """From here on the false gateway numbers what it says."""
 
 
-def besieged(*defects: str):
+def besieged(kit, *defects: str):
     """The robot behind a false gateway, offered updates, its control stream tampered with.
 
     Returns:
@@ -355,13 +353,14 @@ def besieged(*defects: str):
     scenario = replace(offered, actions=(*offered.actions, *more))
     device = ROBOT.with_defects(dict.fromkeys(defects, 0.0))
     return shown(
+        kit,
         Session("tests", device, scenario, seed=7),
         lambda recording, _: (securing.sec_3(recording, ALARM), securing.sec_6(recording, None)),
     )
 
 
-def test_a_healthy_robot_under_siege_takes_nothing_and_alarms(local_host):
-    recording, ((opened, gate), (installed, updates)) = besieged()
+def test_a_healthy_robot_under_siege_takes_nothing_and_alarms(kit, local_host):
+    recording, ((opened, gate), (installed, updates)) = besieged(kit)
     assert (opened, gate["accepted"]) == (0.0, 0.0)
     assert gate["alarm_s"] < ALARM.within_s
     assert (installed, updates["attempts"]) == (0.0, 3.0)
@@ -393,18 +392,18 @@ def test_a_healthy_robot_under_siege_takes_nothing_and_alarms(local_host):
         assert np.diff(beats.column("t_ns")).max() < 200_000_000
 
 
-def test_a_robot_that_takes_the_gateways_commands_and_bad_updates_is_found_out(local_host):
-    _, ((taken, _), (installed, _)) = besieged("executes-injected", "unsigned-update")
+def test_a_robot_that_takes_the_gateways_commands_and_bad_updates_is_found_out(kit, local_host):
+    _, ((taken, _), (installed, _)) = besieged(kit, "executes-injected", "unsigned-update")
     assert taken > 0
     assert installed > 0
 
 
-def test_of_a_device_that_enciphers_everything_nothing_can_be_read(local_host):
+def test_of_a_device_that_enciphers_everything_nothing_can_be_read(kit, local_host):
     device = find_device("infusion-monitor")
     assert "listener" in capabilities(device, "local")
     assert "listener" not in capabilities(find_device("glucose-meter"), "local")
     session = Session("tests", device, eavesdropping(), seed=7)
-    recording, (wrong, details) = shown(session, securing.dat_1)
+    recording, (wrong, details) = shown(kit, session, securing.dat_1)
     assert (wrong, details["plain"], details["other_suite"]) == (0.0, "", "")
     assert details["suites"] == "TLS_AES_256_GCM_SHA384"
     (report,) = [e.value for e in recording.named("overheard")]

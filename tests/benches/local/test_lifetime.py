@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -41,7 +42,13 @@ with kit.bench() as bench:
 """
 
 
+def heed_interrupts() -> None:
+    """Whatever started the tests in the background may have had them ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(duration: float, actions: str = "()", **options) -> subprocess.Popen:
+    options.setdefault("preexec_fn", heed_interrupts)
     text = SCRIPT.format(root=str(ROOT), here=str(HERE), duration=duration, actions=actions)
     return subprocess.Popen(
         [sys.executable, "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -83,6 +90,21 @@ def namespaces_in_use() -> set[str]:
     return found
 
 
+def all_there(pid: int, processes: int, namespaces: int) -> tuple[list[int], set[str]]:
+    """The processes below ``pid``, once there are so many in so many namespaces of their own."""
+    deadline = time.monotonic() + 20.0
+    while time.monotonic() < deadline:
+        below, theirs = descendants(pid), set()
+        for each in below:
+            with contextlib.suppress(OSError):  # one that has just ended
+                theirs.add(os.readlink(f"/proc/{each}/ns/net"))
+        theirs.discard(os.readlink("/proc/self/ns/net"))
+        if len(below) >= processes and len(theirs) == namespaces:
+            return below, theirs
+        time.sleep(0.02)
+    pytest.fail(f"{len(below)} processes in {len(theirs)} namespaces")
+
+
 def gone_within(pids: list[int], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -97,12 +119,8 @@ def test_nothing_is_left_when_the_main_process_ends(number):
     process = start(60.0)
     try:
         wait_for(process, "running")
-        below = descendants(process.pid)
         # host, tap, emulator, two sides, and at least one forwarder per direction of two links
-        assert len(below) >= 9
-        theirs = {os.readlink(f"/proc/{pid}/ns/net") for pid in below}
-        theirs.discard(os.readlink("/proc/self/ns/net"))
-        assert len(theirs) == 3
+        below, theirs = all_there(process.pid, processes=9, namespaces=3)
         process.send_signal(number)
         assert process.wait(20.0) != 0
         assert gone_within(below, 20.0)

@@ -8,7 +8,6 @@ from scapy.layers.inet import IP, TCP
 from scapy.utils import rdpcap
 
 from bench.benches.base import BenchError
-from bench.benches.local.bench import LocalBench
 from bench.devices.registry import find_device
 from bench.measure.kpi import evidence_problems, flow_problems, measure_kpi
 from bench.measure.pairing import flow_of
@@ -38,13 +37,12 @@ def session_of(device, names, segments, actions=()):
 
 def played(kit, session, folder):
     """The recording, from a host that starts it in time."""
-    with LocalBench("userspace", wait_s=240.0) as bench:
-        for _ in range(4):
-            try:
-                return bench.run(session, kit.sink(folder))
-            except BenchError as error:
-                if "host too busy" not in str(error):
-                    raise
+    for _ in range(4):
+        try:
+            return kit.kept_bench().run(session, kit.sink(folder))
+        except BenchError as error:
+            if kit.not_ready not in str(error):
+                raise
     raise TimeoutError("the host did not start the session in time")
 
 
@@ -65,7 +63,7 @@ def imaging(kit, local_host, tmp_path_factory):
     names = ("control", "operator-input", "images")
     actions = (Action("only", 1.0, "patient", "acquire:640kB"),)
     folder = tmp_path_factory.mktemp("imaging")
-    session = session_of(find_device("mobile-dr-ct"), names, (("send", 6.0, CLEAR),), actions)
+    session = session_of(find_device("mobile-dr-ct"), names, (("send", 5.0, CLEAR),), actions)
     return played(kit, session, folder), folder
 
 
