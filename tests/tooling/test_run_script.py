@@ -204,6 +204,9 @@ def test_no_file_that_has_some_is_passed_over(request):
     assert {TOP / "tests" / "studies" / "test_certify.py"} <= single <= read
     assert {file for file in files if plugin.needs_the_machine(file)} <= read
     assert len(read) < len(files) / 4
+    shared = SimpleNamespace(getoption=lambda name: "not real_time")
+    left_out = {file for file in files if plugin.pytest_ignore_collect(file, shared)}
+    assert left_out == {file for file in files if plugin.needs_the_machine(file)}
     everything = SimpleNamespace(getoption=lambda name: "")
     assert not any(plugin.pytest_ignore_collect(file, everything) for file in files)
 
