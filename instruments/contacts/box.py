@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -347,6 +348,21 @@ class ContactBox:
             self.__enter__()
         for name, one in self.outputs.items():
             self.set(name, one.safe)
+
+    def forget(self) -> None:
+        """Let go of what was said before the last heartbeat, which the record then begins with.
+
+        The reader goes on meanwhile: it only ever appends.
+        """
+        if not self._beats or not self._pairs:
+            return
+        at = len(self._beats) - 1
+        first_us = self._beats[at][0]
+        for edges in self._edges.values():
+            del edges[: bisect_right(edges, first_us, key=lambda edge: edge.t_us)]
+        known = bisect_right(self._pairs, first_us, key=lambda pair: pair.t_us)
+        del self._pairs[: max(0, known - 1)]
+        del self._beats[:at]
 
     def record(self) -> Record:
         """All that it said since it was opened."""

@@ -151,6 +151,16 @@ class Record:
         found = [(self._stamp(name, c.t_us), c.level) for c in changed if self._covered(c.t_us)]
         return tuple(each for each in found if from_ns <= each[0].t_ns <= until_ns)
 
+    def level_at_first(self, name: str) -> int:
+        """The level of an input at the record's first heartbeat.
+
+        Raises:
+            NotWitnessed: there was none yet.
+        """
+        if not self.beats:
+            raise NotWitnessed(name, "the box was not heard yet")
+        return self.beats[0][1] >> self.inputs[name].number & 1
+
     def _first_ns(self, name: str) -> int:
         covered = [t_us for t_us, _ in self.beats if self._covered(t_us)]
         if not covered:

@@ -162,16 +162,14 @@ def light_events(
         NotWitnessed: the record has a gap, or does not reach ``dark_s`` behind the session.
     """
     name, active = light.input, record.inputs[light.input].active
-    spans: list[tuple[int, int]] = []
     stamps = record.stamps(name, 0, until_ns)
     _insist(name, [stamp for stamp, _ in stamps if stamp.t_ns > t0_ns - ns(dark_s)])
+    spans = [(0, until_ns)] if record.level_at_first(name) == active else []
     for stamp, level in stamps:
         if level == active:
             spans.append((_end(stamp), until_ns))
         elif spans:
             spans[-1] = (spans[-1][0], _end(stamp))
-        else:
-            spans.append((0, _end(stamp)))
     told = []
     for begin, end in _together(spans, ns(dark_s)):
         if begin <= t0_ns + end_ns and end > t0_ns:

@@ -49,6 +49,7 @@ class Contacts:
         Raises:
             InstrumentError: the box failed, or a light does not follow its test.
         """
+        self._box.forget()
         if self.wired.stop:
             self._box.set(self.wired.stop, self._level(pressed=False))
         self._test_lights()

@@ -137,6 +137,13 @@ def test_a_light_that_stays_dark_is_no_signal_and_one_that_is_on_says_so() -> No
     assert lit(record([4900], kind="light")) == [(U(2900, abs=0.3), True)]
 
 
+def test_a_light_that_is_stuck_is_on_from_the_start() -> None:
+    dark = record([], kind="light")
+    assert lit(dark) == []
+    beats = tuple((t_us, 1) for t_us, _ in dark.beats)
+    assert lit(Record(dark.inputs, dark.edges, beats, dark.pairs)) == [(0, True)]
+
+
 # ---- the bench file -----------------------------------------------------------------------------
 
 BOX = """

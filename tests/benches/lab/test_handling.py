@@ -101,6 +101,17 @@ def test_it_presses_the_stop_and_sees_the_drive_stand_still_and_go_on(tmp_path) 
         time.sleep(1.2)
         assert hands.end()[0] == asked
         seen = contacts.events(t0_ns, 1_800_000_000)
+        # What was is let go of before the next session, and nothing of that one is lost.
+        contacts.ready()
+        kept = contacts._box.record()
+        t0_ns = time.monotonic_ns()
+        one._sim.drive(LAMP, 1)
+        time.sleep(0.2)
+        again = contacts.events(t0_ns, 200_000_000)
+    assert kept.beats[0][0] > kept.pairs[0].t_us
+    assert len(kept.beats) < 30
+    assert [e.value for e in again if e.name == "motion"] == [1]
+    assert [e.value["on"] for e in again if e.name == "alarm-signal"] == [True]
     pressed, button, released, _ = hands.done
     assert (pressed.origin, pressed.value) == ("bench", {"name": "local-stop"})
     assert (button.name, button.value, button.t_ns) == ("stop-button", 1, pressed.t_ns)
