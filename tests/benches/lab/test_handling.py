@@ -126,6 +126,26 @@ def test_it_presses_the_stop_and_sees_the_drive_stand_still_and_go_on(tmp_path) 
     assert all(e.independent for e in signals)
 
 
+def test_the_box_forgets_up_to_its_last_heartbeat_and_nothing_behind_it(tmp_path) -> None:
+    with device(tmp_path) as (contacts, one):
+        box, level = contacts._box, 0
+        lamp = box._edges["lamp"]
+        for _ in range(50):  # a heartbeat may come in between: then once more
+            known, level = len(lamp), 1 - level
+            one._sim.drive(LAMP, level)
+            until = time.monotonic() + 5
+            while len(lamp) == known:
+                assert time.monotonic() < until
+                time.sleep(0.001)
+            if known and box._beats[-1][0] < lamp[-1].t_us and box._pairs:
+                break
+        kept = [edge for edge in lamp if edge.t_us > box._beats[-1][0]]
+        box.forget()
+        assert kept == lamp[: len(kept)]
+        assert len(kept) == len(lamp) >= 1
+        assert len(box._beats) < 5
+
+
 def test_a_drive_that_never_moves_again_may_be_an_unplugged_encoder(tmp_path) -> None:
     with device(tmp_path) as (contacts, one):
         contacts.ready()
