@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 
 from benchmarks import proof
 
@@ -22,7 +23,11 @@ def test_what_a_killed_run_left_would_be_found():
     name, value = entry.split("=")
     left = subprocess.Popen(["sleep", "20"], env={**os.environ, name: value})
     try:
-        assert proof.processes_with(entry) == [left.pid]
+        until = time.monotonic() + 10
+        while not (found := proof.processes_with(entry)):  # it may not be there as a whole yet
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert found == [left.pid]
     finally:
         left.kill()
         left.wait()
