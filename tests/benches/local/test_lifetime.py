@@ -105,6 +105,20 @@ def all_there(pid: int, processes: int, namespaces: int) -> tuple[list[int], set
     pytest.fail(f"{len(below)} processes in {len(theirs)} namespaces")
 
 
+def with_attackers(pid: int) -> list[int]:
+    """The processes below ``pid``, once the attackers' is among them: just one."""
+    deadline = time.monotonic() + 20.0
+    while time.monotonic() < deadline:
+        below, commands = descendants(pid), []
+        for each in below:
+            with contextlib.suppress(OSError):  # one that has just ended
+                commands.append(Path(f"/proc/{each}/cmdline").read_bytes())
+        if sum(b"instruments.attacks" in command for command in commands) == 1:
+            return below
+        time.sleep(0.02)
+    pytest.fail("no process of attackers")
+
+
 def gone_within(pids: list[int], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -134,9 +148,7 @@ def test_nothing_is_left_of_attackers():
     process = start(60.0, "(flood,)")
     try:
         wait_for(process, "running")
-        below = descendants(process.pid)
-        commands = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in below]
-        assert sum(b"instruments.attacks" in command for command in commands) == 1
+        below = with_attackers(process.pid)
         process.kill()
         assert process.wait(20.0) != 0
         assert gone_within(below, 20.0)
