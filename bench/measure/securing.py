@@ -81,6 +81,14 @@ def _newer(recording: Recording, arrived: np.ndarray[Any, Any]) -> np.ndarray[An
     return np.asarray((arrived["stream"] == watched) & (arrived["seq"] > last))
 
 
+def _executable(recording: Recording, t_ns: int, attacks: Sequence[Event]) -> bool:
+    """Whether a command of attackers arrived while the drive moved, and not too old for it."""
+    given = [e.t_ns for e in attacks if e.t_ns <= t_ns]
+    most_s = recording.device.declares.get("command_age_s", _ARRIVES_NS / 1e9)
+    moving = any(start <= t_ns < end for start, end in _moving(recording))
+    return moving and bool(given) and t_ns - max(given) < ns(most_s)
+
+
 def _logged(recording: Recording, peer: int) -> bool:
     """Whether the device logged that it refused something of this peer."""
     return any(
@@ -247,9 +255,10 @@ def sec_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     onset = int(arrived["t_ns"][0])
     ev.moving_at(recording, onset)
     accepted = opened + _altered(recording)
-    newer = int(np.count_nonzero(_newer(recording, arrived)))
-    if newer < SHOWN and not accepted:
-        raise ev.Cannot(f"only {newer} of its commands arrived before the device's own went past")
+    orders = arrived[_newer(recording, arrived)]["t_ns"]
+    fit = sum(_executable(recording, int(t_ns), attacks) for t_ns in orders)
+    if fit < SHOWN and not accepted:
+        raise ev.Cannot(f"only {fit} of its commands arrived new, in time, and while it moved")
     details: ev.Details = {
         "attempts": float(len(attacks)), "accepted": float(accepted), "surrogate": SURROGATE,
     }  # fmt: skip

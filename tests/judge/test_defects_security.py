@@ -149,6 +149,16 @@ def _old(recording):
     return dataclasses.replace(recording, packets=PacketTable(rows), events=events)
 
 
+def _late(recording):
+    """What the attackers made up is older where it arrives than a command may be."""
+    early_ns = round(recording.device.declares["command_age_s"] * 1e9)
+    events = tuple(
+        dataclasses.replace(e, t_ns=e.t_ns - early_ns) if e.name == "attack" else e
+        for e in recording.events
+    )
+    return dataclasses.replace(recording, events=events)
+
+
 def _without(name, **wanted):
     """Without the events of that name whose value says so."""
 
@@ -210,6 +220,7 @@ CANNOT = [
     ("unlisted-peer", _without("attempt", **{"as": "valid"})),
     ("rogue-network", _without("attack")),
     ("rogue-network", _old),
+    ("rogue-network", _late),
     ("tampering", _old),
     ("rogue-network", _no_alarm),
     ("jamming", _no_alarm),
