@@ -36,7 +36,7 @@ from bench.studies.certify_grid import lay  # noqa: E402
 
 SEED = 11
 TRIES = 7
-AGAIN = {"constant": (2, 0.4), "kept": (1, 1.0), "bernoulli": (2, 0.4), "bursts": (1, 0.4),
+AGAIN = {"constant": (5, 0.4), "kept": (1, 1.0), "bernoulli": (2, 0.4), "bursts": (1, 0.4),
          "rate": (2, 0.6)}  # fmt: skip
 """So often these cells are seen once more, for so many s of packets: the host does not hold up
 the same packet twice. All in one trial, which costs one lead."""

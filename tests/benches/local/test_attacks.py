@@ -40,7 +40,7 @@ COMMAND = ROBOT.stream("haptic-command")
 CONTROL = ROBOT.stream("control")
 RECORD = bytes.fromhex("17fefd0001") + (70_000).to_bytes(6, "big") + (387).to_bytes(2, "big")
 RECORD += bytes(range(256)) + bytes(131)
-TRIES = 5
+TRIES = 8
 THIRD = TAPS.index("third-party")
 
 
