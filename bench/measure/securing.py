@@ -84,9 +84,13 @@ def _newer(recording: Recording, arrived: np.ndarray[Any, Any]) -> np.ndarray[An
 def _executable(recording: Recording, t_ns: int, attacks: Sequence[Event]) -> bool:
     """Whether a command of attackers arrived while the drive moved, and not too old for it."""
     given = [e.t_ns for e in attacks if e.t_ns <= t_ns]
-    most_s = recording.device.declares.get("command_age_s", _ARRIVES_NS / 1e9)
     moving = any(start <= t_ns < end for start, end in _moving(recording))
-    return moving and bool(given) and t_ns - max(given) < ns(most_s)
+    return moving and bool(given) and t_ns - max(given) < _executed_within_ns(recording)
+
+
+def _executed_within_ns(recording: Recording) -> int:
+    """What is older where it arrives is executed by nobody, whoever sent it."""
+    return ns(recording.device.declares.get("command_age_s", _ARRIVES_NS / 1e9))
 
 
 def _logged(recording: Recording, peer: int) -> bool:
@@ -162,17 +166,20 @@ def sec_5(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     for kind in TAMPERING:
         events = [e for e in attacks if e.value["kind"] == kind]
         told = newer if kind == "inject" else arrived
-        count = sum(_reached(event, spans, told) for event in events)
+        within_ns = _executed_within_ns(recording) if kind in ("flip", "inject") else _ARRIVES_NS
+        count = sum(_reached(event, spans, told, within_ns) for event in events)
         details[f"{kind}_reached"] = float(count)
         if count < SHOWN and not wrong:
             raise ev.Cannot(f"only {count} attacks of the kind {kind} reached the moving device")
     return float(wrong), details
 
 
-def _reached(event: Event, spans: list[tuple[int, int]], arrived: np.ndarray[Any, Any]) -> bool:
+def _reached(
+    event: Event, spans: list[tuple[int, int]], arrived: np.ndarray[Any, Any], within_ns: int
+) -> bool:
     if not any(start <= event.t_ns < end for start, end in spans):
         return False
-    near = (arrived["t_ns"] >= event.t_ns) & (arrived["t_ns"] <= event.t_ns + _ARRIVES_NS)
+    near = (arrived["t_ns"] >= event.t_ns) & (arrived["t_ns"] <= event.t_ns + within_ns)
     return bool((near & (arrived["seq"] == event.value["seq"])).any())
 
 

@@ -222,6 +222,7 @@ CANNOT = [
     ("rogue-network", _old),
     ("rogue-network", _late),
     ("tampering", _old),
+    ("tampering", _late),
     ("rogue-network", _no_alarm),
     ("jamming", _no_alarm),
     ("unsigned-update", _without("attempt", **{"as": "signed"})),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 from bench.benches.lab.file import BenchFile
-from bench.benches.lab.in_thread import InThread
+from bench.benches.lab.in_thread import AtWork
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.local.conductor import Order
 from bench.benches.local.protocol import Live as Commanded
@@ -243,7 +243,7 @@ class Cells:
         return receive(receiver_of(self._radio, wanted.source if wanted else ""), came)
 
 
-class Conducted:
+class Conducted(AtWork):
     """The change of cell of one session on physical links, when it is due; commands no link.
 
     Args:
@@ -253,12 +253,10 @@ class Conducted:
         start_ns: when it is due, from the start of the session.
     """
 
-    able: frozenset[str] = frozenset()
-
     def __init__(self, cells: Cells, session: Session, asked: CellChange, start_ns: int) -> None:
         self._cells, self._session = cells, session
         self._asked, self._start_ns = asked, start_ns
-        self._work = InThread("change of cell")
+        super().__init__("change of cell")
         self.changed = NO_CELLS
         self.live = Commanded(asked.link, session.schedule().end_ns + 1)
 
@@ -270,15 +268,6 @@ class Conducted:
     def _run(self, pace: AsItPasses) -> None:
         if pace.wait(0.0):
             self.changed = self._cells.change(self._asked, pace)
-
-    @property
-    def problem(self) -> str:
-        """Why it gave up; empty while it has not."""
-        return self._work.problem
-
-    def stop(self) -> None:
-        """Give up where it stands; the cells can be used again when this returns."""
-        self._work.stop()
 
     def end(self) -> tuple[Session, Schedule]:
         """What the session was, and when; see :class:`~bench.benches.local.conductor.Conductor`.

@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.benches.lab.in_thread import InThread
+from bench.benches.lab.in_thread import AtWork
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.lab.presenting import UNVERIFIED, alone, exposed, flaws_of, unverified
 from bench.benches.local.conductor import Order
@@ -32,7 +32,7 @@ _LAST_LOOK_NS = 700_000_000
 """Before the end of an exposure: time enough to look, so that it ends when it is due."""
 
 
-class Conducting:
+class Conducting(AtWork):
     """Presents the exposures of one session when they are due.
 
     Args:
@@ -43,8 +43,6 @@ class Conducting:
         InputError: an exposure that is not followed by the radio being alone.
     """
 
-    able: frozenset[str] = frozenset()
-
     def __init__(self, laboratory: Laboratory, session: Session) -> None:
         self._lab, self._session = laboratory, session
         self._segments = interferences(session.scenario)
@@ -52,7 +50,7 @@ class Conducting:
         self._plan = session.schedule()
         self._shown = list(session.presented)
         self._began: list[int] = []
-        self._work = InThread("laboratory")
+        super().__init__("laboratory")
         _refuse_open_ended(self._plan)
         due = self._plan.exposures
         later = [one.start_ns for one in due if one.start_ns > 0]
@@ -61,15 +59,6 @@ class Conducting:
     def begin(self, t0_ns: int, order: Order) -> None:
         """Start; see :class:`~bench.benches.local.conductor.Conductor`."""
         self._work.start(lambda: self._run(t0_ns, order))
-
-    @property
-    def problem(self) -> str:
-        """Why it gave up; empty while it has not."""
-        return self._work.problem
-
-    def stop(self) -> None:
-        """Give up where it stands; the laboratory can be used again when this returns."""
-        self._work.stop()
 
     def end(self) -> tuple[Session, Schedule]:
         """What the session was, and when; see :class:`~bench.benches.local.conductor.Conductor`.

@@ -13,7 +13,7 @@ from bench.benches.lab.contacts import (
     light_events,
     motion_events,
 )
-from bench.benches.lab.in_thread import InThread
+from bench.benches.lab.in_thread import AtWork
 from bench.benches.local.conductor import Order
 from bench.benches.local.protocol import Live
 from bench.network.scenario import Schedule, ScheduledAction
@@ -134,7 +134,7 @@ class Contacts:
         return self._box.set(self.wired.stop, self._level(pressed=bool(STOP[name]))).before_ns
 
 
-class Hands:
+class Hands(AtWork):
     """Carries the actions of one session out when they are due; commands no link.
 
     Args:
@@ -149,7 +149,7 @@ class Hands:
         self, session: Session, actions: Iterable[ScheduledAction], press: Callable[[str], int]
     ) -> None:
         self._session, self._actions, self._press = session, tuple(actions), press
-        self._work = InThread("hand on the stop")
+        super().__init__("hand on the stop")
         self._done: list[Event] = []
         self.live = Live(session.scenario.links[0], session.schedule().end_ns + 1)
 
@@ -168,15 +168,6 @@ class Hands:
                 done,
                 replace(done, origin="contact", name="stop-button", value=STOP[action.name]),
             ]
-
-    @property
-    def problem(self) -> str:
-        """Why it gave up; empty while it has not."""
-        return self._work.problem
-
-    def stop(self) -> None:
-        """Give up where it stands; the box can be used again when this returns."""
-        self._work.stop()
 
     def end(self) -> tuple[Session, Schedule]:
         """What the session was, and when; see :class:`~bench.benches.local.conductor.Conductor`.

@@ -53,3 +53,25 @@ class InThread:
         self._thread.join(_END_WITHIN_S)
         if self.problem or self._thread.is_alive():
             raise BenchError(self.problem or f"the {self._name} does not come to an end")
+
+
+class AtWork:
+    """What conductors have in common (:mod:`bench.benches.local.conductor`): work in a thread.
+
+    Args:
+        name: of the work.
+    """
+
+    able: frozenset[str] = frozenset()
+
+    def __init__(self, name: str) -> None:
+        self._work = InThread(name)
+
+    @property
+    def problem(self) -> str:
+        """Why it gave up; empty while it has not."""
+        return self._work.problem
+
+    def stop(self) -> None:
+        """Give up where it stands; its instruments can be used again when this returns."""
+        self._work.stop()
