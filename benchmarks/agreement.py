@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -73,15 +74,23 @@ def compared(device: str, seed: int) -> dict[str, Any]:
     virtual, local = (judged(device, bench, seed) for bench in ("virtual", "local"))
     both = [k for k in virtual if "out of scope" not in (virtual[k][0], local[k][0])]
     same = [k for k in both if virtual[k][0] == local[k][0]]
+    alone = [k for k in virtual if "out of scope" in {virtual[k][0], local[k][0]}]
+    alone = [k for k in alone if virtual[k][0] != local[k][0]]
     return {
         "device": device,
         "compared": len(both),
         "same": len(same),
         "different": [_difference(k, virtual[k], local[k]) for k in both if k not in same],
-        "one_bench_only": sum(
-            (virtual[k][0] == "out of scope") != (local[k][0] == "out of scope") for k in virtual
-        ),
+        "one_bench_only": len(alone),
+        "why": dict(Counter(_missing(virtual[k], local[k]) for k in alone)),
     }
+
+
+def _missing(virtual: tuple[str, str], local: tuple[str, str]) -> str:
+    """Which bench gave no verdict, and why."""
+    if virtual[0] == "out of scope":
+        return f"virtual: {virtual[1]}"
+    return f"local: {local[1]}"
 
 
 def _difference(key: Key, virtual: tuple[str, str], local: tuple[str, str]) -> dict[str, str]:
@@ -119,6 +128,8 @@ def main() -> None:
             f"{each['device']:24} {each['same']} of {each['compared']} verdicts the same, "
             f"{each['one_bench_only']} on one bench only"
         )
+        for reason, count in each["why"].items():
+            print(f"  {count}: {reason}")
         for other in each["different"]:
             print("  " + "; ".join(f"{name} {value}" for name, value in other.items()))
 
