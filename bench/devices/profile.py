@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from bench.devices.carriages import PLAIN
@@ -194,7 +195,7 @@ class Coexistence:
     environment: tuple[Exposure, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DeviceProfile:
     """A device as its manufacturer describes it.
 
@@ -234,7 +235,7 @@ class DeviceProfile:
         """True where the bench plays the device itself."""
         return bool(self.machine)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of everything in the profile."""
         data = asdict(self)

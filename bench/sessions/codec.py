@@ -25,6 +25,7 @@ from bench.errors import InputError
 T = TypeVar("T")
 
 _SPECIAL = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
+_PLAIN = frozenset({str, int, bool, type(None)})
 _REMEDY = "take the file from an undamaged run"
 _KINDS = {bool: "true or false", int: "a whole number", str: "text", type(None): "null"}
 
@@ -36,14 +37,37 @@ def to_json(value: Any) -> Any:
         TypeError: a kind of value that JSON cannot carry, or a key that is not text.
 
     """
+    kind: Any = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is float:
+        return _float(value)
+    if kind is list or kind is tuple:  # most of what a session holds
+        return [item if type(item) in _PLAIN else to_json(item) for item in value]
+    if kind is dict:
+        return {_key(key): to_json(item) for key, item in value.items()}
+    names = _names(kind)
+    if names is not None:
+        return {name: to_json(getattr(value, name)) for name in names}
+    return _unusual(value)
+
+
+@cache
+def _names(kind: Any) -> tuple[str, ...] | None:
+    """The names of a model's fields; ``None`` where it is no model."""
+    if not dataclasses.is_dataclass(kind) or issubclass(kind, Enum):
+        return None
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+def _unusual(value: Any) -> Any:
+    """What is derived from a plain kind, or stands for one."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, float):
         return _float(value)
-    if value is None or isinstance(value, str | int):
+    if isinstance(value, str | int):
         return value
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {_key(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
