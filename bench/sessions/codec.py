@@ -55,7 +55,7 @@ def to_json(value: Any) -> Any:
 @cache
 def _names(kind: Any) -> tuple[str, ...] | None:
     """The names of a model's fields; ``None`` where it is no model."""
-    if not dataclasses.is_dataclass(kind) or issubclass(kind, Enum):
+    if issubclass(kind, Enum) or not dataclasses.is_dataclass(kind):
         return None
     return tuple(field.name for field in dataclasses.fields(kind))
 
