@@ -42,9 +42,11 @@ def run_all(device: str, results: Path) -> dict[str, Any]:
     }
 
 
-def packets_per_s(device: str) -> float:
-    """How much there is to do for a device, roughly."""
-    return sum(stream.packets_per_s for stream in find_device(device).active_streams)
+def work(device: str) -> float:
+    """How much there is to do for a device, roughly: moments at which it sends, by functions."""
+    profile = find_device(device)
+    moments = sum(1 / stream.period_s for stream in profile.active_streams)
+    return moments * (1 + len(profile.functions))
 
 
 def suite(devices: Sequence[str], tick: Callable[[], None]) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def suite(devices: Sequence[str], tick: Callable[[], None]) -> dict[str, Any]:
         tempfile.TemporaryDirectory() as scratch,
         ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool,
     ):
-        ordered = sorted(devices, key=packets_per_s, reverse=True)
+        ordered = sorted(devices, key=work, reverse=True)
         for each in pool.map(lambda name: run_all(name, Path(scratch)), ordered):
             found.append(each)
             tick()

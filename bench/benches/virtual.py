@@ -25,7 +25,7 @@ from bench.network.impairment import DIRECTIONS
 from bench.network.laws import FATES, DirectionLaw
 from bench.network.scenario import Schedule, Side
 from bench.sessions.exposing import exposure_events
-from bench.sessions.packets import NO_LINK, ROW, TAPS, PacketTable, merge
+from bench.sessions.packets import NO_LINK, ROW, TAPS, PacketTable, merge, packed
 from bench.sessions.recording import AppliedChange, Event, Health, Recording, Session
 from bench.units import NS_PER_S
 
@@ -171,7 +171,7 @@ class _World:
         for port in self.ports:
             port.flush(now_ns)
         if self.rows:
-            self.chunks.append(np.array(self.rows, dtype=ROW))
+            self.chunks.append(packed(self.rows))
             self.rows.clear()
         if self.chunks:
             part = np.concatenate(self.chunks)

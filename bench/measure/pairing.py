@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ MISSING = matching.MISSING
 
 _NEVER = np.iinfo(np.int64).max
 _BEFORE_ALL = -(1 << 62)
+_KEPT = 32
+"""Flows that are kept, of the latest recordings."""
 
 
 def _no_times() -> NDArray[np.int64]:
@@ -134,9 +137,15 @@ def flow_of(recording: Recording, stream: str, direction: str | None = None) -> 
     """The flow of a stream; ``direction`` defaults to the stream's own."""
     found = recording.device.stream(stream)
     way = DIRECTIONS.index(direction or found.direction)
-    rows = recording.packets.where(stream=found.code, direction=way)
     over_tcp = recording.bench != "virtual" and CARRIAGES[found.carriage].protocol == TCP
-    return (pair_segments if over_tcp else pair)(rows, way, recording.schedule.end_ns)
+    return _paired(recording.packets, found.code, way, recording.schedule.end_ns, over_tcp)
+
+
+@lru_cache(maxsize=_KEPT)
+def _paired(packets: PacketTable, stream: int, way: int, end_ns: int, over_tcp: bool) -> Flow:
+    """Several requirements of a stream ask for the same."""
+    rows = packets.where(stream=stream, direction=way)
+    return (pair_segments if over_tcp else pair)(rows, way, end_ns)
 
 
 def flow_of_pairs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -60,13 +61,14 @@ class PacketTable:
         stream: int | None = None,
     ) -> PacketTable:
         """The rows that match all that is given."""
-        mask = np.ones(len(self.rows), dtype=bool)
-        if tap is not None:
-            mask &= self.rows["tap"] == TAPS.index(tap)
-        for name, wanted in (("direction", direction), ("link", link), ("stream", stream)):
-            if wanted is not None:
-                mask &= self.rows[name] == wanted
-        return PacketTable(self.rows[mask])
+        rows = self.rows
+        at = None if tap is None else TAPS.index(tap)
+        # One after the other, the one that leaves the fewest first: masks over all rows are slow.
+        wanted = (("stream", stream), ("link", link), ("tap", at), ("direction", direction))
+        for name, value in wanted:
+            if value is not None:
+                rows = rows[rows[name] == value]
+        return PacketTable(rows)
 
     def between(self, start_ns: int, end_ns: int) -> PacketTable:
         """The rows with ``start_ns <= t_ns < end_ns``."""
@@ -74,9 +76,21 @@ class PacketTable:
         return PacketTable(self.rows[(t_ns >= start_ns) & (t_ns < end_ns)])
 
 
+_PACKED = struct.Struct("<qBBBBII")
+
+
+def packed(rows: Iterable[tuple[int, int, int, int, int, int, int]]) -> NDArray[np.void]:
+    """Plain tuples in the order of :data:`ROW` as an array, shape ``(n,)``.
+
+    As ``np.array(rows, dtype=ROW)``, which takes four times as long.
+    """
+    pack = _PACKED.pack
+    return np.frombuffer(b"".join([pack(*row) for row in rows]), dtype=ROW)
+
+
 def table(rows: Sequence[tuple[int, int, int, int, int, int, int]]) -> PacketTable:
     """A table from plain tuples in the order of :data:`ROW`, sorted by time."""
-    return merge([np.array(list(rows), dtype=ROW)])
+    return merge([packed(rows)])
 
 
 def merge(parts: Iterable[NDArray[np.void]]) -> PacketTable:
