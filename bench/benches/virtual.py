@@ -221,9 +221,7 @@ class _World:
                 for fate, count in law.fates.items():
                     counters[f"{name}/{FATES[fate]}"] = count
         zero = {"p50": 0.0, "p99": 0.0, "p999": 0.0, "max": 0.0}
-        return Health(
-            lateness_s=zero, counters=counters | self._astray(), notes=self._notes()
-        )
+        return Health(lateness_s=zero, counters=counters | self._astray(), notes=self._notes())
 
     def _astray(self) -> dict[str, int]:
         """Packets to an address that the other side had no more, by link and direction."""
@@ -450,7 +448,7 @@ class _MovingPort(_VirtualPort):
         return peer
 
     def move(self, now_ns: int, link: int) -> None:
-        """This side has another address."""
+        """Give this side another address."""
         self.own[link] += 1
         self._moved_ns[link] = now_ns
 
@@ -470,9 +468,7 @@ class _MovingPort(_VirtualPort):
             last_ns = max(arrivals)[0]
             self._later(last_ns, self._arrive_burst, link, message, arrivals, count)
 
-    def _put(
-        self, now_ns: int, link: int, message: Message, count: int
-    ) -> list[tuple[int, int]]:
+    def _put(self, now_ns: int, link: int, message: Message, count: int) -> list[tuple[int, int]]:
         """Put packets on the link: when each would arrive, with its number."""
         rows, law, size = self._world.rows, self._laws[link], self._size(message)
         arrivals = []
@@ -496,7 +492,7 @@ class _MovingPort(_VirtualPort):
     def _there(
         self, link: int, message: Message, way: tuple[int, int], arrivals: list[tuple[int, int]]
     ) -> list[tuple[int, int]]:
-        """Those that find the other side at the address that they were sent to; the tap sees them."""
+        """Those that find the other side where they were sent to; its tap sees them."""
         peer, (to, source), size = self._peer, way, self._size(message)
         left_ns = peer._moved_ns[link] if to == peer.own[link] - 1 else -1
         there = [a for a in arrivals if to == peer.own[link] or a[0] < left_ns]

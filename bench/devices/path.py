@@ -1,12 +1,12 @@
 """Whether a link still carries large packets: a probe of the path inside the heartbeats.
 
-In the sense of RFC 8899 (DPLPMTUD), sections 4.1 and 4.3: every :data:`PROBE_EVERY`-th heartbeat is
-padded to the largest packet that the side's streams send, and the other side confirms in its own
-heartbeats what comes through. When :data:`MAX_PROBES` probes in a row are missing (section 5.1.2)
-while the heartbeats around them arrived, the path has a hole for large packets. Any other packet
-of that size that arrives proves the contrary (section 4.1, probing with application data). Its timers
-are shorter than those of section 5.1.1, which are for transports that know nothing of their path: the
-deadline of the device's alarm is shorter.
+In the sense of RFC 8899 (DPLPMTUD), sections 4.1 and 4.3: every :data:`PROBE_EVERY`-th heartbeat
+is padded to the largest packet that the side's streams send, and the other side says in its own
+heartbeats where none comes through. When :data:`MAX_PROBES` probes in a row are missing (section
+5.1.2) while the heartbeats around them arrived, the path has a hole for large packets. Any other
+packet of that size that arrives proves the contrary (section 4.1, probing with application data).
+Its timers are shorter than those of section 5.1.1, which are for transports that know nothing of
+their path: the deadline of the device's alarm is shorter.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class PathWatch:
         count: number of links.
         later_s: how much longer a hole goes unnoticed (a deliberate defect).
 
-    Only heartbeats that are missing alone and in step with the probes count. Any other gap says that
-    the path loses packets of any size: the count begins anew, and the loss is for the device's other
-    watches.
+    Only heartbeats that are missing alone and in step with the probes count. Any other gap says
+    that the path loses packets of any size: the count begins anew, and the loss is for the device's
+    other watches.
     """
 
     def __init__(self, count: int, later_s: float = 0.0) -> None:

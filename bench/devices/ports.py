@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-
 PAD = "pad"
-"""Under this key of its body, to how many bytes of payload a message is padded beyond its stream's."""
+"""Under this key of its body, to how many bytes of payload a message is padded."""
 
 
 class Message(NamedTuple):

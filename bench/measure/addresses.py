@@ -1,4 +1,4 @@
-"""What a change of address did to the packets of a link direction, from what the bench saw of it."""
+"""When packets of a link direction went to an address that was no longer in use."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ def old_address_spans(
 
     To the end of the recording where they never do.
     """
-    receiver, sender = (
-        ("patient", "doctor") if direction == "to-patient" else ("doctor", "patient")
-    )
+    receiver, sender = ("patient", "doctor") if direction == "to-patient" else ("doctor", "patient")
     learned = [
         event.t_ns
         for event in recording.named(READDRESSED, side=sender)

@@ -42,9 +42,7 @@ def fail_4(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
         insist(recording, window)
     alarms = expected_alarms(recording)
     within_s = max((found.within_s for found in alarms), default=0.0)
-    spans = [
-        span for direction in DIRECTIONS for span in _lost_spans(recording, direction, window)
-    ]
+    spans = [span for direction in DIRECTIONS for span in _lost_spans(recording, direction, window)]
     moved = window.kind == ADDRESS_CHANGE
     if not spans and not moved:
         raise ev.Cannot("no data were lost, so that nothing had to be announced")

@@ -1,8 +1,8 @@
 """Changes of address: the action ``address-change:LINK`` of a scenario.
 
-From that moment on the side whose action it is has another address on that link, as after a renewed
-DHCP lease, a new binding of a NAT, or roaming. What the other side still sends to the old address is
-lost.
+From that moment on the side whose action it is has another address on that link, as after another
+lease of DHCP, a new binding of a NAT, or roaming. What the other side still sends to the old
+address is lost.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.network.schedule import ScheduledAction
 ADDRESS_CHANGE = "address-change"
 
 READDRESSED = "readdressed"
-"""The bench's event, of the other side: its packets on the ``link`` go to the new address from now."""
+"""The bench's event, of the other side: from now its packets on ``link`` go to the new address."""
 
 
 def moved_link(action: str) -> str | None:

@@ -104,8 +104,8 @@ def settle(
 def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
     """What bench and device offer to tests that need something.
 
-    Addresses change on the virtual bench only: elsewhere sockets are connected to fixed ones. On the
-    local bench attacks take scapy (an optional extra). Somebody listens there only to a
+    Addresses change on the virtual bench only: elsewhere sockets are connected to fixed ones. On
+    the local bench attacks take scapy (an optional extra). Somebody listens there only to a
     device all of whose streams are really enciphered: what a model seals could be read.
     """
     found = set(device.functions) | _large_packets(device)

@@ -13,5 +13,5 @@ import pytest
     ],
 )
 def test_no_data_are_lost_without_a_sign(scenario, recordings, judge):
-    """Data flow to the new address in time, or an alarm or a log entry tells of the loss in time."""
+    """Data go to the new address in time, or an alarm or a log entry tells of the loss."""
     judge(recordings)

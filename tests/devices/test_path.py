@@ -20,7 +20,7 @@ BEAT_NS = 20_000_000
 
 
 def watched(arrives, first=0, later_s=0.0, until=60):
-    """A watch that was told of those heartbeats that ``arrives`` lets through; when it was narrow."""
+    """When a watch found a hole that was told of the heartbeats that ``arrives`` lets through."""
     watch, narrow = PathWatch(1, later_s), []
     for number in range(until):
         padded = number % PROBE_EVERY == 0
@@ -30,12 +30,17 @@ def watched(arrives, first=0, later_s=0.0, until=60):
     return narrow
 
 
-@given(hole=st.integers(0, 29), first=st.integers(0, 1 << 20))
+@given(hole=st.integers(1, 29), first=st.integers(0, 1 << 20))
 def test_a_hole_is_found_as_soon_as_three_probes_in_a_row_are_missing(hole, first):
     narrow = watched(lambda number, padded: not padded or number < hole, first)
     third = hole + -hole % PROBE_EVERY + (MAX_PROBES - 1) * PROBE_EVERY
     assert narrow.index(True) == third + 1 < hole + NOTICE_BEATS
     assert all(narrow[third + 1 :])
+
+
+def test_a_hole_that_was_there_from_the_start_is_found_too():
+    narrow = watched(lambda _, padded: not padded, first=3)
+    assert narrow.index(True) == PROBE_EVERY * MAX_PROBES + 1
 
 
 @given(lost=st.sets(st.integers(1, 58)))

@@ -153,7 +153,9 @@ def test_a_hole_that_no_data_meet_is_open(played):
 
 
 def test_a_hole_makes_a_device_leave_its_link_and_say_why(played):
-    recording = played.play(played.device(SLOW, streams=streams_of("mtu-hole")), "mtu-hole-to-doctor")
+    recording = played.play(
+        played.device(SLOW, streams=streams_of("mtu-hole")), "mtu-hole-to-doctor"
+    )
     for side in ("patient", "doctor"):
         switches = recording.named("link-switch", side=side)
         first = switches[0]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from bench.network.addresses import ADDRESS_CHANGE
 from bench.network.impairment import Direction
-from bench.network.library.parts import changed, only, recover, settle, usual_links
+from bench.network.library.parts import SETTLE_S, changed, only, recover, settle, usual_links
 from bench.network.scenario import Action, LinkState, Scenario, Segment, Side, Step
 
 HOLE_MTU_BYTES = 576
@@ -87,7 +87,10 @@ def half_open(lost: Direction) -> Scenario:
 
 
 def mtu_hole(lost: Direction) -> Scenario:
-    """The primary link swallows large packets one way, without a word, and passes all others."""
+    """The primary link swallows large packets one way, without a word, and passes all others.
+
+    It begins between two heartbeats of most devices, not together with one.
+    """
     links = usual_links()
     state = links["primary"]
     holed = state.direction(lost).with_(mtu_bytes=HOLE_MTU_BYTES)
@@ -98,7 +101,7 @@ def mtu_hole(lost: Direction) -> Scenario:
         f"The primary link loses packets of more than {HOLE_MTU_BYTES} bytes "
         f"{lost.replace('-', ' the ')}",
         (
-            settle(links),
+            settle(links, SETTLE_S + 0.01),
             Step(
                 "mtu-hole",
                 "mtu-hole",
