@@ -158,7 +158,8 @@ def _seen_and_modelled(
     due[kept] = law.offer_many(sent[kept], size[kept])
     astray = np.zeros(len(sent), dtype=bool)
     for moved_ns, learned_ns in old_address_spans(recording, link, direction):
-        astray |= (due >= moved_ns) & (sent < learned_ns)
+        gone_ns = np.where(seen == MISSING, due + int(_GUARD_S * 1e9), seen)
+        astray |= (gone_ns >= moved_ns) & (sent < learned_ns)
     return _Sent(sent, size, seen, due, kept, decidable, astray)
 
 
