@@ -42,18 +42,22 @@ def fail_4(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
         insist(recording, window)
     alarms = expected_alarms(recording)
     within_s = max((found.within_s for found in alarms), default=0.0)
-    spans = [span for direction in DIRECTIONS for span in _lost_spans(recording, direction, window)]
+    spans = [
+        (direction, *span)
+        for direction in DIRECTIONS
+        for span in _lost_spans(recording, direction, window)
+    ]
     moved = window.kind == ADDRESS_CHANGE
     if not spans and not moved:
         raise ev.Cannot("no data were lost, so that nothing had to be announced")
-    last = max((start for start, _ in spans), default=window.start_ns)
+    last = max((start for _, start, _ in spans), default=window.start_ns)
     if recording.schedule.end_ns - last < ns(within_s):
         raise ev.Cannot("the recording ends before the deadline of the alarm")
     silent = logged = 0
-    for start, end in spans:
+    for direction, start, end in spans:
         if _signalled(recording, alarms, start, window):
             continue
-        if moved and end - start <= ns(_resumes_within_s(recording, within_s)):
+        if moved and _resumed(recording, direction, (start, end), within_s):
             continue
         told = any(_tells(event, start, within_s) for event in recording.events)
         silent, logged = silent + (not told), logged + told
@@ -111,12 +115,25 @@ def _astray(
     return False
 
 
-def _resumes_within_s(recording: Recording, within_s: float) -> float:
-    """How long data may stay away after a change of address; never longer than the alarm may."""
+def _resumed(
+    recording: Recording, direction: Direction, span: tuple[int, int], within_s: float
+) -> bool:
+    """Whether a span of lost data lies within the declared time of a change of address.
+
+    That time counts only as far as the deadline of the alarm.
+
+    Raises:
+        Cannot: none is declared.
+    """
     declared_s = recording.device.declares.get("readdress_within_s")
     if declared_s is None:
         raise ev.Cannot("not declared: D:readdress_within_s")
-    return min(declared_s, within_s) if within_s else declared_s
+    most_ns = ns(min(declared_s, within_s) if within_s else declared_s)
+    return any(
+        moved_ns - most_ns <= span[0] and span[1] <= moved_ns + most_ns
+        for link in recording.schedule.links
+        for moved_ns, _ in old_address_spans(recording, link, direction)
+    )
 
 
 _STIMULI: Mapping[str, Callable[[Recording, Window], None]] = {

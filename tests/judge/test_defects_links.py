@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from bench.devices.defects import DEFECTS, Defect
+from bench.devices.registry import find_device
 from bench.judge.verdict import Outcome
 
 PASS, FAIL, OPEN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
@@ -206,3 +207,18 @@ def test_data_that_stay_away_longer_than_declared_need_an_announcement(played):
     slow = dataclasses.replace(device, declares={**device.declares, "readdress_within_s": 0.001})
     found = played.verdict(played.play(slow, "address-change-patient"), "FAIL-4")
     assert (found.verdict, found.value) == (FAIL, 1.0)
+
+
+def test_data_that_are_sent_seldom_are_missed_as_well(played):
+    """Lost packets that are each alone are no gap that is over soon."""
+    device = find_device("glucose-meter")
+    seldom = played.light(device, ("control", device.watched, "alarm", "glucose-records"))
+    streams = tuple(
+        dataclasses.replace(s, period_s=0.4) if s.name == "alarm" else s for s in seldom.streams
+    )
+    seldom = dataclasses.replace(seldom, streams=streams, alarms=())
+    keeping = seldom.with_defects({"keeps-old-address": 1.0})
+    found = played.verdict(played.play(keeping, "address-change-doctor"), "FAIL-4")
+    assert found.verdict is FAIL, found.reason
+    healthy = played.verdict(played.play(seldom, "address-change-doctor"), "FAIL-4")
+    assert healthy.verdict is PASS, healthy.reason
