@@ -7,6 +7,8 @@ import pytest
 from bench.devices.defects import DEFECTS, Defect
 from bench.devices.registry import find_device
 from bench.judge.verdict import Outcome
+from bench.measure.events import Cannot
+from bench.measure.silent import fail_4
 
 PASS, FAIL, OPEN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
 ROBOTS = {"telesurgery-robot": 1, "orthopaedic-robot": 3}
@@ -222,3 +224,17 @@ def test_data_that_are_sent_seldom_are_missed_as_well(played):
     assert found.verdict is FAIL, found.reason
     healthy = played.verdict(played.play(seldom, "address-change-doctor"), "FAIL-4")
     assert healthy.verdict is PASS, healthy.reason
+
+
+@pytest.mark.parametrize(
+    ("scenario", "reason"),
+    [
+        ("mtu-hole-to-doctor", "no data were swallowed for the length of their packets"),
+        ("address-change-doctor", "nothing was lost on its way to the old address"),
+    ],
+)
+def test_the_trial_itself_insists_on_its_stimulus(played, scenario, reason):
+    device = played.device(SLOW, streams=streams_of(scenario))
+    clean = played.shown_clean(played.play(device, scenario), played.play(device, "null-path"))
+    with pytest.raises(Cannot, match=reason):
+        fail_4(clean, None)
