@@ -18,8 +18,10 @@ from bench.benches.attacker import THIRD_PARTY, Attacker
 from bench.benches.base import Sink
 from bench.benches.live import LiveView
 from bench.devices import registry
-from bench.devices.ports import Endpoint, Message
-from bench.devices.profile import DeviceProfile
+from bench.devices.ports import Endpoint, Message, payload_bytes
+from bench.devices.profile import HEADERS_BYTES, DeviceProfile
+from bench.errors import InputError
+from bench.network.addresses import READDRESSED, address_changes, moved_link
 from bench.network.attacks import attack_of, attacks_of
 from bench.network.impairment import DIRECTIONS
 from bench.network.laws import FATES, DirectionLaw
@@ -99,7 +101,15 @@ class _World:
         sizes = {stream.code: stream.frame_bytes for stream in self.profile.streams}
         self.sizes = [sizes.get(code, UNDECLARED_BYTES) for code in range(256)]
         attacks = attacks_of(self.schedule.actions)
-        kind = _AttackedPort if attacks else _VirtualPort
+        moves = address_changes(self.schedule.actions, self.schedule.links)
+        if attacks and moves:
+            raise InputError(
+                "has attacks and a change of address",
+                remedy="write a scenario for each",
+                field="actions",
+                value=moves[0][0].name,
+            )
+        kind = _AttackedPort if attacks else _MovingPort if moves else _VirtualPort
         doctor, patient = kind(self, "doctor"), kind(self, "patient")
         self.ports = (doctor, patient)
         self.attacker: Attacker | None = None
@@ -161,7 +171,13 @@ class _World:
             self.attacker.begin(now_ns, attack)
             return
         self.event(Event(now_ns, side, "bench", "action", {"name": name}))
-        self.sides[side].operate(now_ns, name)
+        link = moved_link(name)
+        if link is None:
+            self.sides[side].operate(now_ns, name)
+            return
+        port = self.ports[side == "patient"]
+        assert isinstance(port, _MovingPort)
+        port.move(now_ns, self.schedule.links.index(link))
 
     def _tick(self, now_ns: int) -> None:
         self._flush(now_ns)
@@ -205,7 +221,16 @@ class _World:
                 for fate, count in law.fates.items():
                     counters[f"{name}/{FATES[fate]}"] = count
         zero = {"p50": 0.0, "p99": 0.0, "p999": 0.0, "max": 0.0}
-        return Health(lateness_s=zero, counters=counters, notes=self._notes())
+        return Health(lateness_s=zero, counters=counters | self._astray(), notes=self._notes())
+
+    def _astray(self) -> dict[str, int]:
+        """Packets to an address that the other side had no more, by link and direction."""
+        return {
+            f"{link}/{DIRECTIONS[way]}/old_address": count
+            for way, port in enumerate(self.ports)
+            if isinstance(port, _MovingPort)
+            for link, count in zip(self.schedule.links, port.astray, strict=True)
+        }
 
     def _notes(self) -> tuple[str, ...]:
         if self.attacker is None:
@@ -250,10 +275,15 @@ class _VirtualPort:
         self._receive = peer.receive
         self._receive_burst = peer.receive_burst
 
+    def _size(self, message: Message) -> int:
+        """Captured bytes of a packet that may be padded beyond its stream's size."""
+        declared = self._sizes[message.stream]
+        return payload_bytes(message, declared - HEADERS_BYTES) + HEADERS_BYTES
+
     def send(self, now_ns: int, link: int, message: Message) -> None:
         world = self._world
         stream, seq = message[0], message[1]
-        size = self._sizes[stream]
+        size = self._sizes[stream] if message[4] is None else self._size(message)
         rows = world.rows
         rows.append((now_ns, self._tap, self._direction, link, stream, seq, size))
         law = self._laws[link]
@@ -308,6 +338,9 @@ class _VirtualPort:
         self._world.chunks += [rows, arrived]
         return (int(arrived["t_ns"].max()), len(arrived)) if len(arrived) else (0, 0)
 
+    def follow(self, now_ns: int, link: int) -> None:
+        """No address changes in this session."""
+
     def actuate(self, now_ns: int, message: Message) -> None:
         row = (now_ns, self._actuator, 0, NO_LINK, message[0], message[1], 0)
         self._world.rows.append(row)
@@ -345,7 +378,7 @@ class _AttackedPort(_VirtualPort):
             self.carry(now_ns, link, message, (self._others,), attacker.receive)
             return
         stream, seq = message[0], message[1]
-        row = (now_ns, self._tap, self._direction, link, stream, seq, self._sizes[stream])
+        row = (now_ns, self._tap, self._direction, link, stream, seq, self._size(message))
         self._world.rows.append(row)
         if self._direction == 0 and stream == self._watched:
             self._sent.append((seq, message.value))
@@ -362,7 +395,7 @@ class _AttackedPort(_VirtualPort):
         receive: Callable[[int, int, Message], None] | None = None,
     ) -> None:  # fmt: skip
         """Put a packet on the link; where it arrives, ``taps`` see it."""
-        world, size = self._world, self._sizes[message.stream]
+        world, size = self._world, self._size(message)
         law = self._laws[link]
         due = law.offer(now_ns, size)
         for arrival in (due,) if law.ordinary else _arrivals(law, due):
@@ -390,6 +423,103 @@ class _AttackedPort(_VirtualPort):
             if kept:
                 self.contact(now_ns, name, [list(command) for command in kept])
                 kept.clear()
+
+
+class _MovingPort(_VirtualPort):
+    """The port of one side in a session in which an address changes.
+
+    Addresses are numbered, by link: ``own`` is this side's, ``known`` where it sends to. A packet
+    arrives where its address is still the other side's when it comes there.
+
+    ``astray``: packets that did not arrive for that, by link.
+    """
+
+    def __init__(self, world: _World, side: Side) -> None:
+        super().__init__(world, side)
+        count = len(world.schedule.links)
+        self.own, self.known, self.astray = [0] * count, [0] * count, [0] * count
+        self._moved_ns = [-1] * count
+        self._source = [0] * count
+
+    @property
+    def _peer(self) -> _MovingPort:
+        peer = self._world.ports[1 - self._direction]
+        assert isinstance(peer, _MovingPort)
+        return peer
+
+    def move(self, now_ns: int, link: int) -> None:
+        """Give this side another address."""
+        self.own[link] += 1
+        self._moved_ns[link] = now_ns
+
+    def follow(self, now_ns: int, link: int) -> None:
+        if self.known[link] != self._source[link]:
+            self.known[link] = self._source[link]
+            where = {"link": self._world.schedule.links[link]}
+            self._world.event(Event(now_ns, self._side, "bench", READDRESSED, where))
+
+    def send(self, now_ns: int, link: int, message: Message) -> None:
+        for arrival in self._put(now_ns, link, message, 1):
+            self._later(arrival[0], self._arrive, link, message, [arrival], 1)
+
+    def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
+        arrivals = self._put(now_ns, link, message, count)
+        if arrivals:
+            last_ns = max(arrivals)[0]
+            self._later(last_ns, self._arrive_burst, link, message, arrivals, count)
+
+    def _put(self, now_ns: int, link: int, message: Message, count: int) -> list[tuple[int, int]]:
+        """Put packets on the link: when each would arrive, with its number."""
+        rows, law, size = self._world.rows, self._laws[link], self._size(message)
+        arrivals = []
+        for seq in range(message.seq, message.seq + count):
+            rows.append((now_ns, self._tap, self._direction, link, message.stream, seq, size))
+            due = law.offer(now_ns, size)
+            for arrival in (due,) if law.ordinary else _arrivals(law, due):
+                if arrival >= 0:
+                    arrivals.append((arrival, seq))
+        return arrivals
+
+    def _later(
+        self, due_ns: int, arrive: Callable[..., None], link: int, message: Message,
+        arrivals: list[tuple[int, int]], count: int,
+    ) -> None:  # fmt: skip
+        way = self.known[link], self.own[link]
+        self._world.count += 1
+        entry = (due_ns, self._world.count, arrive, link, message, way, arrivals, count)
+        heappush(self._queue, entry)
+
+    def _there(
+        self, link: int, message: Message, way: tuple[int, int], arrivals: list[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
+        """Those that find the other side where they were sent to; its tap sees them."""
+        peer, (to, source), size = self._peer, way, self._size(message)
+        left_ns = peer._moved_ns[link] if to == peer.own[link] - 1 else -1
+        there = [a for a in arrivals if to == peer.own[link] or a[0] < left_ns]
+        self.astray[link] += len(arrivals) - len(there)
+        self._world.rows += [
+            (t_ns, self._far_tap, self._direction, link, message.stream, seq, size)
+            for t_ns, seq in there
+        ]
+        if there:
+            peer._source[link] = source
+        return there
+
+    def _arrive(
+        self, now_ns: int, link: int, message: Message, way: tuple[int, int],
+        arrivals: list[tuple[int, int]], count: int,
+    ) -> None:  # fmt: skip
+        for _ in self._there(link, message, way, arrivals):
+            self._receive(now_ns, link, message)
+
+    def _arrive_burst(
+        self, now_ns: int, link: int, message: Message, way: tuple[int, int],
+        arrivals: list[tuple[int, int]], count: int,
+    ) -> None:  # fmt: skip
+        there = self._there(link, message, way, arrivals)
+        if there:
+            received = len({seq for _, seq in there})
+            self._receive_burst(now_ns, link, message, received, count)
 
 
 class _AttackerPort:

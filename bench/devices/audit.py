@@ -103,6 +103,10 @@ class AuditedPort:
         self._port = port
         self._audit = audit
 
+    def follow(self, now_ns: int, link: int) -> None:
+        """Send to another address."""
+        self._port.follow(now_ns, link)
+
     def actuate(self, now_ns: int, message: Message) -> None:
         """The drive executes a command."""
         self._port.actuate(now_ns, message)

@@ -58,6 +58,7 @@ DECLARES: Mapping[str, str] = {
     "quality_action_within": "duration",
     "freeze_shown_within": "duration",
     "switch_back_within": "duration",
+    "readdress_within": "duration",
     "takeover_within": "duration",
     "display_period": "duration",
     "display_error": "ratio",

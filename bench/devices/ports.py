@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+PAD = "pad"
+"""Under this key of its body, to how many bytes of payload a message is padded."""
+
 
 class Message(NamedTuple):
     """One packet's content as the device sees it.
@@ -31,6 +34,12 @@ class Message(NamedTuple):
     peer: int = 0
 
 
+def payload_bytes(message: Message, declared: int) -> int:
+    """The payload of a message in bytes: its stream's, or what it is padded to."""
+    body = message.body
+    return declared if body is None else max(declared, body.get(PAD, 0))
+
+
 class Port(Protocol):
     """The only way out of a simulated device. Implemented by each bench."""
 
@@ -42,6 +51,9 @@ class Port(Protocol):
 
     def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
         """Send ``count`` packets of one stream together, numbered from ``message.seq``."""
+
+    def follow(self, now_ns: int, link: int) -> None:
+        """Send on that link to where the packet came from that arrives just now."""
 
     def actuate(self, now_ns: int, message: Message) -> None:
         """The drive executes a command (seen by the bench at the actuator)."""

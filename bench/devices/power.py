@@ -61,6 +61,10 @@ class PowerGate:
             message = message._replace(seq=message.seq + self._first)
         self._port.send_burst(now_ns, link, message, count)
 
+    def follow(self, now_ns: int, link: int) -> None:
+        """Send to another address."""
+        self._port.follow(now_ns, link)
+
     def actuate(self, now_ns: int, message: Message) -> None:
         """Execute a command."""
         self._port.actuate(now_ns, message)

@@ -274,6 +274,10 @@ class SecurityLayer:
                 message = _sealed(peer.send_key, message.seq // count, message)
         self.port.send_burst(now_ns, link, message, count)
 
+    def follow(self, now_ns: int, link: int) -> None:
+        """As the port; the state machine only sees what is authentic."""
+        self.port.follow(now_ns, link)
+
     # ---- the handshake --------------------------------------------------------------------------
 
     def _opening(self, now_ns: int, peer: Association) -> dict[str, Any] | None:

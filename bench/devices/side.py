@@ -8,14 +8,17 @@ says what each arriving stream does.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from bench.devices.alarms import AlarmSystem
 from bench.devices.audit import Audit
 from bench.devices.links import LinkSupervisor
-from bench.devices.ports import Message, Port
-from bench.devices.profile import DeviceProfile
+from bench.devices.path import NARROW, PROBE_EVERY
+from bench.devices.ports import PAD, Message, Port
+from bench.devices.profile import DeviceProfile, Stream
 from bench.devices.traits import Traits
+from bench.network.scenario import Side
 from bench.units import ns
 
 LINK_NAMES = ("primary", "standby")
@@ -32,8 +35,10 @@ class DeviceSide:
     Sub-classes fill :attr:`handlers`, give the heartbeat's body and what happens at every
     heartbeat. Streams without a handler only show that their link works.
 
-    ``handlers``: by stream code.
+    ``handlers``: by stream code. ``here``: which side it is.
     """
+
+    here: ClassVar[Side]
 
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         limits = profile.limits
@@ -60,6 +65,11 @@ class DeviceSide:
         )
         self.control = profile.stream(CONTROL).code
         self.handlers: dict[int, Handler] = {}
+        far: Side = "patient" if self.here == "doctor" else "doctor"
+        self._pad = _large_bytes(profile, self.here) if traits.links.probes_path else 0
+        self._large = _large_codes(profile, far) if traits.links.probes_path else frozenset()
+        self._newest = [-1] * self.links.count
+        self._wide = [True] * self.links.count
         self.connected = False
         self._connect_after_ns = ns(traits.reconnect_after_s)
         self._usable_since: int | None = None
@@ -80,6 +90,8 @@ class DeviceSide:
     ) -> None:
         """A burst (a video frame) arrived, whole or not."""
         self.links.last_heard_ns[link] = now_ns
+        if message.stream in self._large:
+            self.links.path.passed(link)
 
     def operate(self, now_ns: int, action: str) -> None:
         """Somebody does something at this side; here it concerns the audit log or nothing."""
@@ -92,6 +104,9 @@ class DeviceSide:
         """Begin to send heartbeats on every link."""
         self._beat_due = now_ns
         self.port.at(now_ns, self._beat)
+        for code in self._large:
+            self.handlers[code] = partial(self._passed, self.handlers.get(code))
+        self.handlers[self.control] = partial(self._on_path, self.handlers.get(self.control))
 
     def heartbeat_body(self) -> dict[str, Any]:
         """What this side tells the other with every heartbeat."""
@@ -106,6 +121,10 @@ class DeviceSide:
         self.on_beat(now_ns)
         body = self.heartbeat_body()
         body["heard"] = [int(hears) for hears in self.links.hears]
+        if any(self.links.narrow):
+            body[NARROW] = [int(narrow) for narrow in self.links.narrow]
+        if self._pad and self._beat_seq % PROBE_EVERY == 0:
+            body[PAD] = self._pad
         for link in range(self.links.count):
             self.port.send(now_ns, link, Message(self.control, self._beat_seq, now_ns, 0, body))
         self._beat_seq += 1
@@ -113,10 +132,37 @@ class DeviceSide:
         self._beat_due = due if due > now_ns - self._period_ns else now_ns + self._period_ns
         self.port.at(self._beat_due, self._beat)
 
+    def _on_path(self, then: Handler | None, now_ns: int, link: int, message: Message) -> None:
+        """Look at a heartbeat for what it says about the paths, then as ever.
+
+        Packets go to where the newest authentic heartbeat came from (RFC 9146, section 6, and
+        RFC 9000, section 9.3): the other side may have another address since.
+        """
+        if message.seq > self._newest[link] and self.traits.links.follows_address:
+            self._newest[link] = message.seq
+            self.port.follow(now_ns, link)
+        body = message.body
+        if body is not None and self.traits.links.probes_path:
+            self.links.peer_narrow(body.get(NARROW, ()) or (0,) * self.links.count)
+            if self._large:
+                self.links.path.heartbeat(now_ns, link, message.seq, PAD in body)
+        if then is not None:
+            then(now_ns, link, message)
+
+    def _passed(self, then: Handler | None, now_ns: int, link: int, message: Message) -> None:
+        self.links.path.passed(link)
+        if then is not None:
+            then(now_ns, link, message)
+
     def _supervise(self, now_ns: int) -> None:
         links = self.links
         for link, heard in links.supervise(now_ns):
             self.port.log(now_ns, "link-state", {"link": LINK_NAMES[link], "up": heard})
+        for link, large in enumerate(map(links.wide, range(links.count))):
+            if large != self._wide[link]:
+                self._wide[link] = large
+                state = {"link": LINK_NAMES[link], "up": links.heard[link], "large": large}
+                self.port.log(now_ns, "link-state", state)
         lost = [LINK_NAMES[i] for i in range(links.count) if links.announced(now_ns, i)]
         self.alarms.update(now_ns, "link-lost", bool(lost), lost)
         switched = links.choose(now_ns)
@@ -143,3 +189,20 @@ class DeviceSide:
             self.connected = connected
             self._was_connected = self._was_connected or connected
             self.port.log(now_ns, "connection", {"up": connected})
+
+
+def _large(profile: DeviceProfile, source: Side) -> list[Stream]:
+    """The streams of a side whose packets are larger than a heartbeat."""
+    least = profile.stream(CONTROL).payload_bytes
+    return [s for s in profile.active_streams if s.source == source and s.payload_bytes > least]
+
+
+def _large_bytes(profile: DeviceProfile, source: Side) -> int:
+    """The payload of the largest of them; 0: there is none."""
+    return max((stream.payload_bytes for stream in _large(profile, source)), default=0)
+
+
+def _large_codes(profile: DeviceProfile, source: Side) -> frozenset[int]:
+    """Those of them whose packets are as large as any: one that arrives shows that all can."""
+    largest = _large_bytes(profile, source)
+    return frozenset(s.code for s in _large(profile, source) if s.payload_bytes == largest)

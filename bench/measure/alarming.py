@@ -24,6 +24,8 @@ EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
     "bad-link": ("network-loss", "network-delay", "network-jitter"),
     "local-stop": ("local-stop-active",),
     "half-open": ("network-interrupted", "link-lost"),
+    "mtu-hole": ("network-interrupted", "link-lost"),
+    "address-change": ("network-interrupted", "link-lost"),
     "jamming": ("network-interrupted", "link-lost"),
     "tampering": ("network-intrusion",),
     "intrusion": ("network-intrusion",),

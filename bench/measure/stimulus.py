@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from bench.measure.addresses import old_address_spans
 from bench.measure.distributions import binomial_cdf, binomial_sf, ranks_between
 from bench.measure.floor import NoiseFloor
 from bench.measure.pairing import MISSING, pair
@@ -80,6 +81,7 @@ class _Sent:
     """What one link direction carried, arrays of shape ``(n,)``.
 
     ``due_ns``: when the law lets a packet go, or its negative fate, where it was ``modelled``.
+    ``astray``: sent to an address that the other side had no more when it came there.
     """
 
     sent_ns: NDArray[np.int64]
@@ -88,6 +90,7 @@ class _Sent:
     due_ns: NDArray[np.int64]
     modelled: NDArray[np.bool_]
     decidable: NDArray[np.bool_]
+    astray: NDArray[np.bool_]
 
 
 def achieved(recording: Recording, floor: NoiseFloor | None) -> tuple[StepStimulus, ...]:
@@ -140,7 +143,7 @@ def _seen_and_modelled(
     if not flows:
         empty = np.zeros(0, dtype=np.int64)
         none = np.zeros(0, dtype=bool)
-        return _Sent(empty, empty, empty, empty, none, none)
+        return _Sent(empty, empty, empty, empty, none, none, none)
     sent = np.concatenate([flow.sent_ns for flow in flows])
     order = np.argsort(sent, kind="stable")
     kept = np.zeros(len(sent), dtype=bool)
@@ -153,7 +156,11 @@ def _seen_and_modelled(
     law = DirectionLaw(recording.schedule.of(link, direction), seed=1, name=f"model/{link}")
     due = np.full(len(sent), MISSING, dtype=np.int64)
     due[kept] = law.offer_many(sent[kept], size[kept])
-    return _Sent(sent, size, seen, due, kept, decidable)
+    astray = np.zeros(len(sent), dtype=bool)
+    for moved_ns, learned_ns in old_address_spans(recording, link, direction):
+        gone_ns = np.where(seen == MISSING, due + int(_GUARD_S * 1e9), seen)
+        astray |= (gone_ns >= moved_ns) & (sent < learned_ns)
+    return _Sent(sent, size, seen, due, kept, decidable, astray)
 
 
 def _slices(start_ns: int, end_ns: int) -> list[tuple[int, int]]:
@@ -185,12 +192,14 @@ def _check(
     impairment, commanded = state
     sizes = sent.size[mask]
     too_long = sizes > ((impairment.up and impairment.most_captured_bytes) or NEVER)
-    damage = _damaged_share(impairment, sizes[~too_long])
+    astray = sent.astray[mask]
+    lawful = ~(too_long | astray)
+    damage = _damaged_share(impairment, sizes[lawful])
     loss = 1 - (1 - impairment.loss_ratio) * (1 - damage)
-    in_queue = modelled & ~too_long
+    in_queue = modelled & lawful
     overflow = float((due[in_queue] == QUEUE_DROP).mean()) if in_queue.any() else 0.0
     got = (seen - sent_ns)[arrived & modelled] / 1e9
-    meant = (due - sent_ns)[modelled & (due >= 0)] / 1e9
+    meant = (due - sent_ns)[modelled & (due >= 0) & ~astray] / 1e9
     worst = floor.stream("") if floor is not None and recording.bench != "virtual" else None
     noise = (worst.p50, worst.p99) if worst is not None else (0.0, 0.0)
     lost = int((~arrived).sum())
@@ -200,8 +209,10 @@ def _check(
         reason = "no packet was sent: no evidence that this state was in force"
     if not reason:
         reason = _too_long_objection(impairment, int(too_long.sum()), vanished)
+    if not reason and (arrived & astray).any():
+        reason = "packets came through to an address that was no longer in use"
     if not reason:
-        fit, gone = len(sent_ns) - int(too_long.sum()), lost - vanished
+        fit, gone = int(lawful.sum()), int((~arrived & lawful).sum())
         reason = _objection(fit, gone, loss, overflow, got, meant, noise, impairment)
     p50, p95 = _quantiles(got)
     m50, m95 = _quantiles(meant)

@@ -21,8 +21,9 @@ from bench.judge.scope import (
     steady_duration_s,
 )
 from bench.measure.floor import NoiseFloor
-from bench.measure.needs import visit_of
+from bench.measure.needs import ON_DEMAND, visit_of
 from bench.network import library
+from bench.network.impairment import ETHERNET_BYTES
 from bench.network.scenario import Drawn, Scenario
 from bench.requirements.model import Requirement
 from bench.studies.effort import Effort
@@ -103,18 +104,29 @@ def settle(
 def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
     """What bench and device offer to tests that need something.
 
-    On the local bench attacks take scapy (an optional extra). Somebody listens there only to a
+    Addresses change on the virtual bench only: elsewhere sockets are connected to fixed ones. On
+    the local bench attacks take scapy (an optional extra). Somebody listens there only to a
     device all of whose streams are really enciphered: what a model seals could be read.
     """
-    found = set(device.functions)
+    found = set(device.functions) | _large_packets(device)
     if bench == "virtual":
-        return frozenset(found | {"attacker", "listener", "interceptor"})
+        return frozenset(found | {"attacker", "listener", "interceptor", "address-change"})
     found.add("real-packets")
     if bench == "local" and find_spec("scapy") is not None:
         found |= {"attacker", "interceptor"}
         if all(CARRIAGES[stream.carriage].enciphered for stream in device.active_streams):
             found.add("listener")
     return frozenset(found)
+
+
+def _large_packets(device: DeviceProfile) -> set[str]:
+    """Which way some stream sends packets that a hole of the library's size swallows."""
+    longest = library.HOLE_MTU_BYTES + ETHERNET_BYTES
+    return {
+        f"large-packets-{stream.direction}"
+        for stream in device.active_streams
+        if stream.frame_bytes > longest and ON_DEMAND not in stream.kinds
+    }
 
 
 def _plan_of(effort: Effort, bench: str, device: DeviceProfile, offers: frozenset[str]) -> Plan:

@@ -45,7 +45,10 @@ KPI_SESSIONS = 3
 REPEAT_BUDGET_S, FULL_REPEAT_BUDGET_S = 60.0, 1200.0
 """No session is repeated once the repeats of a run have taken this long."""
 
-CAPABILITIES = (*FUNCTIONS, "real-packets", "attacker", "listener", "interceptor", "cells")
+CAPABILITIES = (
+    *FUNCTIONS, "real-packets", "attacker", "listener", "interceptor", "cells",
+    "large-packets-to-patient", "large-packets-to-doctor", "address-change",
+)  # fmt: skip
 """What a test may need of device and bench."""
 
 

@@ -185,6 +185,9 @@ class Port:
     def send(self, now_ns, link, message):
         self.seen.append(("send", now_ns, message))
 
+    def follow(self, now_ns, link):
+        pass
+
     def send_burst(self, now_ns, link, message, count):
         self.seen.append(("send_burst", now_ns, message))
 

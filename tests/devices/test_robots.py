@@ -35,6 +35,9 @@ class Clock:
     def send(self, now_ns, link, message):
         self.sent.append((now_ns, link, message))
 
+    def follow(self, now_ns, link):
+        pass
+
     def send_burst(self, now_ns, link, message, count):
         self.send(now_ns, link, message)
 

@@ -36,6 +36,9 @@ class Port:
     def send(self, now_ns, link, message):
         self.sent.append((now_ns, message))
 
+    def follow(self, now_ns, link):
+        pass
+
     def send_burst(self, now_ns, link, message, count):
         self.sent.append((now_ns, message))
 

@@ -55,6 +55,9 @@ class World:
     def cut(self, t_ns):
         return any(start <= t_ns < end for start, end in self.cuts)
 
+    def follow(self, now_ns, link):
+        pass
+
     def send_burst(self, now_ns, link, message, count):
         key = tuple(message.body["set"][:3])
         if key in self.held:

@@ -7,6 +7,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from bench.errors import InputError
+from bench.network.addresses import address_changes, refuse_address_changes
 from bench.network.delays import measured
 from bench.network.effects import Effect
 from bench.network.impairment import CLEAN, DIRECTIONS, Delay, Impairment, bernoulli
@@ -255,3 +257,15 @@ def test_a_segment_that_names_the_link_ends_a_disturbance():
         scenario(segment, Segment("named", 1.0, {"primary": both(SLOW)}), Segment("c", 1.0)), 1
     )
     assert schedule.of("primary", "to-doctor") == ((0, CLEAN.with_(up=False)), (1000 * MS, SLOW))
+
+
+def test_a_change_of_address_names_a_link_of_the_scenario():
+    found = compile_scenario(SCENARIOS["address-change-doctor"](), 1)
+    ((action, link),) = address_changes(found.actions, found.links)
+    assert (action.side, link) == ("doctor", "primary")
+    with pytest.raises(InputError, match="a link that the scenario does not have"):
+        address_changes(found.actions, ("standby",))
+    with pytest.raises(InputError, match="addresses of this bench are fixed"):
+        refuse_address_changes(found.actions, found.links)
+    others = compile_scenario(SCENARIOS["local-stop"](), 1)
+    refuse_address_changes(others.actions, others.links)

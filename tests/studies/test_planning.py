@@ -116,16 +116,31 @@ def test_more_time_never_takes_anything_out(budget_s, more_s):
 
 
 def test_what_a_bench_offers(monkeypatch):
-    everything = {"attacker", "listener", "interceptor"}
-    assert capabilities(ROBOT, "virtual") == {*ROBOT.functions, *everything}
-    real = {*ROBOT.functions, "real-packets", "attacker", "interceptor"}
+    own = {*ROBOT.functions, "large-packets-to-doctor"}
+    everything = {"attacker", "listener", "interceptor", "address-change"}
+    assert capabilities(ROBOT, "virtual") == own | everything
+    real = {*own, "real-packets", "attacker", "interceptor"}
     assert capabilities(ROBOT, "local") == real
     streams = tuple(replace(stream, carriage="dtls") for stream in ROBOT.streams)
     sealed = replace(ROBOT, streams=streams)  # all of it is enciphered, so that somebody may listen
     assert capabilities(sealed, "local") == {*real, "listener"}
-    assert capabilities(ROBOT, "lab") == {*ROBOT.functions, "real-packets"}
+    assert capabilities(ROBOT, "lab") == {*own, "real-packets"}
     monkeypatch.setattr(planning, "find_spec", lambda name: None)  # without the extra
-    assert capabilities(ROBOT, "local") == {*ROBOT.functions, "real-packets"}
+    assert capabilities(ROBOT, "local") == {*own, "real-packets"}
+
+
+def test_a_hole_is_for_devices_whose_own_data_are_large():
+    def towards(device):
+        return {c for c in capabilities(device, "virtual") if c.startswith("large-packets")}
+
+    assert towards(find_device("icu-bed")) == {
+        "large-packets-to-doctor",
+        "large-packets-to-patient",
+    }
+    ortho = find_device("orthopaedic-robot")
+    assert towards(ortho) == {"large-packets-to-doctor"}, "its plan is sent on demand"
+    small = tuple(s for s in ortho.streams if s.payload_bytes < 500)
+    assert towards(replace(ortho, streams=small)) == set()
 
 
 # ---- the words -------------------------------------------------------------------------------

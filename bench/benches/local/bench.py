@@ -24,6 +24,7 @@ from bench.benches.local.pcapng import file_header
 from bench.benches.local.protocol import Backend, Request, send_request
 from bench.devices.profile import DeviceProfile
 from bench.errors import InputError
+from bench.network.addresses import refuse_address_changes
 from bench.network.attacks import attacks_of
 from bench.network.scenario import Side
 from bench.sessions.recording import Recording, Session
@@ -168,8 +169,8 @@ class LocalBench:
             conductor: commands the changes of a link while the session runs.
 
         Raises:
-            InputError: the device cannot run on this bench, or netem, which was asked for, would
-                distort the scenario.
+            InputError: the device cannot run on this bench, the scenario changes an address, or
+                netem, which was asked for, would distort the scenario.
             BenchError: a process of the bench failed; its traceback is in the message.
             OSError: a capture file could not be written.
         """
@@ -177,6 +178,7 @@ class LocalBench:
         nics = () if self.nics is None else _ends(self.nics, session, able)
         if not nics:
             check_device(session.device)
+        refuse_address_changes(session.schedule().actions, session.scenario.links)
         host = self._running()
         backend = self._backend_for(session)
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from bench.benches.local.layout import LARGEST_PAYLOAD
 from bench.devices import rtp, wire
 from bench.devices.carriages import DTLS_BYTES
-from bench.devices.ports import Message
+from bench.devices.ports import Message, payload_bytes
 from bench.devices.profile import Stream
 
 RECORD = "record"
@@ -32,7 +32,7 @@ def payload_of(message: Message, stream: Stream) -> bytes:
         return rtp.encode(message, stream.payload_bytes, stream.packets)
     if stream.carriage == "dtls" and not message.peer:
         return _record_of(message, stream)
-    return _plain(message, stream.payload_bytes)
+    return _plain(message, payload_bytes(message, stream.payload_bytes))
 
 
 def _plain(message: Message, size: int, most: int = LARGEST_PAYLOAD) -> bytes:
@@ -45,8 +45,8 @@ def _plain(message: Message, size: int, most: int = LARGEST_PAYLOAD) -> bytes:
 def _record_of(message: Message, stream: Stream) -> bytes:
     whole = (message.body or {}).get(RECORD)
     if whole is None:
-        size, most = stream.payload_bytes - DTLS_BYTES, LARGEST_PAYLOAD - _HEAD
-        inside = _plain(message, size, most).ljust(stream.payload_bytes - _HEAD, b"\0")
+        size, most = payload_bytes(message, stream.payload_bytes), LARGEST_PAYLOAD - _HEAD
+        inside = _plain(message, size - DTLS_BYTES, most).ljust(size - _HEAD, b"\0")
         number = message.seq.to_bytes(6, "big")
         return _DATA + number + len(inside).to_bytes(2, "big") + inside
     record = bytearray.fromhex(whole)

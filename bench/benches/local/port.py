@@ -99,6 +99,9 @@ class LocalPort:
             except OSError:
                 self.send_errors += 1
 
+    def follow(self, now_ns: int, link: int) -> None:
+        """Addresses are fixed here: its sockets are connected."""
+
     def faults(self) -> dict[str, int]:
         """What the carriages met, summed over the links: by ``stream/fault``."""
         names = {stream.code: stream.name for stream in self._streams}

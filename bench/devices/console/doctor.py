@@ -16,6 +16,8 @@ from bench.units import ns
 class ConsoleSide(DeviceSide):
     """Sends its streams at their periods, and shows what arrives."""
 
+    here = "doctor"
+
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
         port = self.port

@@ -16,6 +16,8 @@ from bench.devices.watch import WatchReading
 class StationSide(DeviceSide):
     """Sends whatever its state; what arrives moves nothing."""
 
+    here = "patient"
+
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
         port = self.port

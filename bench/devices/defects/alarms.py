@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bench.devices.defects.defect import MONITOR, ROBOT, Defect
 from bench.devices.defects.margin import Margin
+from bench.devices.path import NOTICE_BEATS
 from bench.devices.profile import DeviceProfile
 from bench.devices.traits import Traits
 
@@ -31,7 +32,7 @@ def _signal_near_limit(traits: Traits, profile: DeviceProfile, share: float) -> 
         "network-interrupted": limits["command_silence_alarm_s"] + window_s,
         "network-delay": 2 * window_s,
         "network-loss": limits["command_loss_window_s"] + window_s,
-        "link-lost": limits["link_silence_s"] + 2 * beat_s,
+        "link-lost": max(limits["link_silence_s"] + 2 * beat_s, NOTICE_BEATS * beat_s),
     }
     later = {
         alarm.name: max(traits.signal_after_s, share * alarm.within_s - notice_s[alarm.name])

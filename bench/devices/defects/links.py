@@ -89,4 +89,26 @@ DEFECTS = (
         ("FAIL-4",),
         lambda t, _: replace(t, links=replace(t.links, trusts_half_open=True)),
     ),
+    Defect(
+        "no-path-probe",
+        "does not look whether its links carry large packets, and tells nobody of what is lost",
+        ("FAIL-4",),
+        lambda t, _: replace(t, links=replace(t.links, probes_path=False)),
+    ),
+    Defect(
+        "late-path-alarm",
+        "notices late that a link swallows large packets",
+        ("FAIL-4",),
+        lambda t, size: replace(t, links=replace(t.links, path_later_s=size)),
+        size=0.4,
+        timed=True,
+    ),
+    Defect(
+        "keeps-old-address",
+        "goes on sending to an address that the other side had, and tells nobody of what is lost",
+        ("FAIL-4",),
+        lambda t, _: replace(
+            t, links=replace(t.links, follows_address=False, trusts_half_open=True)
+        ),
+    ),
 )

@@ -16,6 +16,8 @@ from bench.devices.transfer import ImageReceiver
 class ReadingRoom(DeviceSide):
     """Sends the operator's input and voice; shows the image sets that arrive."""
 
+    here = "doctor"
+
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
         port = self.port

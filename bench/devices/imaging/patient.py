@@ -22,6 +22,8 @@ ACQUIRE = "acquire"
 class Modality(DeviceSide):
     """Sends image sets and its other streams; alarms when the operator's input does not come."""
 
+    here = "patient"
+
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
         port = self.port

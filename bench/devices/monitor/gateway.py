@@ -59,6 +59,8 @@ class Gateway(DeviceSide):
         patient: the bench's.
     """
 
+    here = "patient"
+
     def __init__(
         self,
         profile: DeviceProfile,

@@ -25,6 +25,8 @@ class Station(DeviceSide):
         medium: the memory that keeps its records without power.
     """
 
+    here = "doctor"
+
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port, medium: Medium) -> None:
         super().__init__(profile, traits, port)
         port = self.port

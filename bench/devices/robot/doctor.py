@@ -30,6 +30,8 @@ _REQUEST = {
 class DoctorSide(DeviceSide):
     """Sends a command every period; its operator re-arms once the robot says it is ready."""
 
+    here = "doctor"
+
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
         port = self.port

@@ -24,6 +24,8 @@ _TOLD = 8
 class PatientSide(DeviceSide):
     """Executes fresh commands while ENABLED; holds, brakes and stops on its own authority."""
 
+    here = "patient"
+
     def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
         super().__init__(profile, traits, port)
         port = self.port

@@ -27,6 +27,7 @@ from bench.network.library.basic import null_path as null_path
 from bench.network.library.basic import steady as steady
 from bench.network.library.parts import SETTLE_S as SETTLE_S
 from bench.network.library.places import Visit as Visit
+from bench.network.library.standby import HOLE_MTU_BYTES as HOLE_MTU_BYTES
 from bench.network.scenario import Scenario
 
 SCENARIOS: Mapping[str, Callable[[], Scenario]] = {

@@ -1,12 +1,16 @@
-"""The standby link and half-open links: dead before it is needed, restored, one way only."""
+"""The standby link, and a primary that works in part: one way, for small packets, elsewhere."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from bench.network.addresses import ADDRESS_CHANGE
 from bench.network.impairment import Direction
-from bench.network.library.parts import changed, only, recover, settle, usual_links
-from bench.network.scenario import LinkState, Scenario, Segment, Step
+from bench.network.library.parts import SETTLE_S, changed, only, recover, settle, usual_links
+from bench.network.scenario import Action, LinkState, Scenario, Segment, Side, Step
+
+HOLE_MTU_BYTES = 576
+"""The longest IP packet that passes a hole: what every host accepts (RFC 791, section 3.1)."""
 
 
 def dead_standby() -> Scenario:
@@ -82,10 +86,66 @@ def half_open(lost: Direction) -> Scenario:
     )
 
 
+def mtu_hole(lost: Direction) -> Scenario:
+    """The primary link swallows large packets one way, without a word, and passes all others.
+
+    It begins between two heartbeats of most devices, not together with one.
+    """
+    links = usual_links()
+    state = links["primary"]
+    holed = state.direction(lost).with_(mtu_bytes=HOLE_MTU_BYTES)
+    there = holed if lost == "to-patient" else state.to_patient
+    back = holed if lost == "to-doctor" else state.to_doctor
+    return Scenario(
+        f"mtu-hole-{lost}",
+        f"The primary link loses packets of more than {HOLE_MTU_BYTES} bytes "
+        f"{lost.replace('-', ' the ')}",
+        (
+            settle(links, SETTLE_S + 0.01),
+            Step(
+                "mtu-hole",
+                "mtu-hole",
+                "beyond",
+                (Segment("mtu-hole", 1.5, {"primary": LinkState(there, back)}),),
+            ),
+            recover(links, 1.5),
+        ),
+        actions=(Action("mtu-hole", 0.02, "patient", "acquire:8MB"),),
+        source="path MTU black hole: RFC 2923, 2.1; RFC 8899, 4.3. 576 bytes are what every host "
+        "accepts: RFC 791, 3.1",
+    )
+
+
+def address_change(side: Side) -> Scenario:
+    """One side gets another address on the primary link; nothing else happens."""
+    links = usual_links()
+    return Scenario(
+        f"address-change-{side}",
+        f"The {side}'s side gets another address on the primary link",
+        (
+            settle(links),
+            Step(
+                "address-change",
+                "address-change",
+                "beyond",
+                (Segment("address-change", 1.5, links),),
+            ),
+            recover(links, 1.5),
+        ),
+        actions=(Action("address-change", 0.107, side, f"{ADDRESS_CHANGE}:primary"),),
+        source="a renewed lease (RFC 2131, 4.4.5) or a new binding of a NAT (RFC 4787, 4.3); what "
+        "the other side does: RFC 9146, 6; RFC 9000, 9.3",
+    )
+
+
 SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "dead-standby": dead_standby,
     "switch-back": switch_back,
     "primary-stall": primary_stall,
     "half-open-to-patient": lambda: half_open("to-patient"),
     "half-open-to-doctor": lambda: half_open("to-doctor"),
+    "mtu-hole-to-patient": lambda: mtu_hole("to-patient"),
+    "mtu-hole-to-doctor": lambda: mtu_hole("to-doctor"),
+    "address-change-patient": lambda: address_change("patient"),
+    "address-change-doctor": lambda: address_change("doctor"),
 }

@@ -7,7 +7,7 @@ from collections import Counter
 
 from bench.benches.local.carriage.base import Place
 from bench.benches.local.layout import address, other
-from bench.devices.ports import Message
+from bench.devices.ports import Message, payload_bytes
 from bench.devices.wire import decode, encode
 from bench.network.scenario import Side
 
@@ -34,7 +34,7 @@ class Datagram:
 
     def send(self, message: Message) -> None:
         """Send one message as one datagram."""
-        self._send(encode(message, self._size))
+        self._send(encode(message, payload_bytes(message, self._size)))
 
     def take(self) -> Message:
         """The message in the next datagram."""

@@ -28,7 +28,7 @@ from bench.benches.local.carriage.datagram import LARGEST_DATAGRAM, connected
 from bench.benches.local.carriage.tls import context, reason
 from bench.benches.local.layout import LARGEST_PAYLOAD
 from bench.devices.carriages import DTLS_BYTES
-from bench.devices.ports import Message
+from bench.devices.ports import Message, payload_bytes
 from bench.devices.wire import decode, encode
 
 TICK_NS = 100_000_000
@@ -64,7 +64,7 @@ class Dtls:
         self._server = place.side != place.stream.source
         self._context = dtls_context(place.identity)
         self._sock = connected(place.link, place.side, place.stream.port)
-        self._size = place.stream.payload_bytes - DTLS_BYTES
+        self._size = place.stream.payload_bytes
         self._standing: SSL.Connection | None = None
         self._opening: SSL.Connection | None = None
         self._random = b""
@@ -91,7 +91,7 @@ class Dtls:
         if self._standing is None or not self._both:
             self.faults["not-yet"] += 1
             return
-        payload = encode(message, self._size)
+        payload = encode(message, payload_bytes(message, self._size) - DTLS_BYTES)
         self._skip(self._standing, message.seq)
         self._standing.send(payload)
         self._sent += 1
