@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Any
@@ -13,15 +14,18 @@ from bench.captures import matching
 from bench.captures.matching import Arrival, Fate, Pairs, Tap, Watch
 from bench.devices.carriages import CARRIAGES, TCP
 from bench.network.impairment import DIRECTIONS
-from bench.sessions.packets import TAPS, PacketTable
+from bench.sessions.packets import ROW, TAPS, PacketTable
 from bench.sessions.recording import Recording
 
 MISSING = matching.MISSING
 
 _NEVER = np.iinfo(np.int64).max
 _BEFORE_ALL = -(1 << 62)
-_KEPT = 32
-"""Flows that are kept, of the latest recordings."""
+_TABLES_KEPT, _FLOWS_KEPT = 2, 32
+"""Of the latest recordings."""
+
+
+_NOTHING = PacketTable(np.zeros(0, dtype=ROW))
 
 
 def _no_times() -> NDArray[np.int64]:
@@ -138,14 +142,41 @@ def flow_of(recording: Recording, stream: str, direction: str | None = None) -> 
     found = recording.device.stream(stream)
     way = DIRECTIONS.index(direction or found.direction)
     over_tcp = recording.bench != "virtual" and CARRIAGES[found.carriage].protocol == TCP
-    return _paired(recording.packets, found.code, way, recording.schedule.end_ns, over_tcp)
+    rows = _streams(recording.packets).get(found.code)
+    table = _NOTHING if rows is None else rows
+    return (_segments_paired if over_tcp else paired)(table, way, recording.schedule.end_ns)
 
 
-@lru_cache(maxsize=_KEPT)
-def _paired(packets: PacketTable, stream: int, way: int, end_ns: int, over_tcp: bool) -> Flow:
-    """Several requirements of a stream ask for the same."""
-    rows = packets.where(stream=stream, direction=way)
-    return (pair_segments if over_tcp else pair)(rows, way, end_ns)
+def flows_of(recording: Recording, way: int) -> Iterator[Flow]:
+    """The flow of every stream, declared or not, by its packets' own numbers.
+
+    Args:
+        recording: of which the packets are.
+        way: index into ``DIRECTIONS``.
+    """
+    for rows in _streams(recording.packets).values():
+        yield paired(rows, way, recording.schedule.end_ns)
+
+
+@lru_cache(maxsize=_TABLES_KEPT)
+def _streams(packets: PacketTable) -> Mapping[int, PacketTable]:
+    """The packets by stream. Whoever asks for one stream mostly asks for the others, too."""
+    order = np.argsort(packets.rows["stream"], kind="stable")
+    rows = packets.rows[order]
+    codes, starts = np.unique(rows["stream"], return_index=True)
+    parts = np.split(rows, starts[1:])
+    return {int(code): PacketTable(part) for code, part in zip(codes, parts, strict=False)}
+
+
+@lru_cache(maxsize=_FLOWS_KEPT)
+def paired(rows: PacketTable, way: int, end_ns: int) -> Flow:
+    """As :func:`pair`, from all packets of one stream; several requirements ask for the same."""
+    return pair(rows.where(direction=way), way, end_ns)
+
+
+@lru_cache(maxsize=_FLOWS_KEPT)
+def _segments_paired(rows: PacketTable, way: int, end_ns: int) -> Flow:
+    return pair_segments(rows.where(direction=way), way, end_ns)
 
 
 def flow_of_pairs(

@@ -17,11 +17,10 @@ from scipy import special
 from bench.measure.addresses import old_address_spans
 from bench.measure.distributions import binomial_cdf, binomial_sf, ranks_between
 from bench.measure.floor import NoiseFloor
-from bench.measure.pairing import MISSING, pair
+from bench.measure.pairing import MISSING, flows_of
 from bench.network.impairment import DIRECTIONS, Direction, Impairment
 from bench.network.laws import NEVER, QUEUE_DROP, DirectionLaw
 from bench.network.scenario import Window
-from bench.sessions.packets import TAPS, PacketTable
 from bench.sessions.recording import Recording
 from bench.units import show_duration
 
@@ -132,27 +131,22 @@ def _state_at(
 def _seen_and_modelled(
     recording: Recording, link_index: int, link: str, way: int, direction: Direction
 ) -> _Sent:
-    table = recording.packets.where(link=link_index, direction=way)
-    near = table.where(tap=TAPS[0] if way == 0 else TAPS[1]).rows
     spans = [span for _, _, start, end in _phases(recording) for span in _slices(start, end)]
-    end_ns = recording.schedule.end_ns
-    flows = [
-        pair(PacketTable(table.rows[table.rows["stream"] == stream]), way, end_ns)
-        for stream in np.unique(near["stream"])
-    ]
+    flows = [(flow, flow.link == link_index) for flow in flows_of(recording, way)]
+    flows = [(flow, here) for flow, here in flows if here.any()]
     if not flows:
         empty = np.zeros(0, dtype=np.int64)
         none = np.zeros(0, dtype=bool)
         return _Sent(empty, empty, empty, empty, none, none, none)
-    sent = np.concatenate([flow.sent_ns for flow in flows])
+    sent = np.concatenate([flow.sent_ns[here] for flow, here in flows])
     order = np.argsort(sent, kind="stable")
+    sent = sent[order]
     kept = np.zeros(len(sent), dtype=bool)
     for start, end in spans:
-        kept |= (sent >= start) & (sent < end)
-    sent, kept = sent[order], kept[order]
-    size = np.concatenate([flow.size for flow in flows])[order]
-    seen = np.concatenate([flow.received_ns for flow in flows])[order]
-    decidable = np.concatenate([~flow.in_flight for flow in flows])[order]
+        kept[slice(*np.searchsorted(sent, (start, end)))] = True
+    size = np.concatenate([flow.size[here] for flow, here in flows])[order]
+    seen = np.concatenate([flow.received_ns[here] for flow, here in flows])[order]
+    decidable = np.concatenate([~flow.in_flight[here] for flow, here in flows])[order]
     law = DirectionLaw(recording.schedule.of(link, direction), seed=1, name=f"model/{link}")
     due = np.full(len(sent), MISSING, dtype=np.int64)
     due[kept] = law.offer_many(sent[kept], size[kept])

@@ -97,7 +97,23 @@ def merge(parts: Iterable[NDArray[np.void]]) -> PacketTable:
     """One table out of several arrays: sorted by time, then tap, stream, sequence, link."""
     arrays = [part for part in parts if len(part)]
     rows = np.concatenate(arrays) if arrays else np.zeros(0, dtype=ROW)
-    order = np.lexsort(
-        (rows["link"], rows["seq"], rows["stream"], rows["direction"], rows["tap"], rows["t_ns"])
-    )
-    return PacketTable(rows[order])
+    return PacketTable(rows[_order(rows)])
+
+
+def _order(rows: NDArray[np.void]) -> NDArray[np.intp]:
+    """The order by time, and by the other columns of what was seen at the same moment."""
+    t_ns = rows["t_ns"]
+    order = np.argsort(t_ns, kind="stable")
+    again = np.diff(t_ns[order]) == 0
+    at = np.flatnonzero(np.append(again, False) | np.append(False, again))
+    same = order[at]
+    order[at] = same[np.lexsort((_rank(rows[same]), t_ns[same]))]
+    return order
+
+
+def _rank(rows: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Tap, direction, stream, sequence and link, the first the weightiest, as one number each."""
+    rank = rows["tap"].astype(np.uint64)
+    for name, bits in (("direction", 8), ("stream", 8), ("seq", 32), ("link", 8)):
+        rank = rank << np.uint64(bits) | rows[name]
+    return rank
