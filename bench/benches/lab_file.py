@@ -22,8 +22,8 @@ from instruments.emulators.rtnetlink import Link, links
 
 BENCH_TABLES = (
     "arming", "calibration", "cells", "contacts", "corrections", "device", "instruments", "links",
-    "method", "packets", "paths", "ports", "roles", "shielded_enclosure", "simulated", "title",
-    "verification", "victim", "waveforms",
+    "method", "packets", "paths", "ports", "power", "roles", "shielded_enclosure", "simulated",
+    "title", "verification", "victim", "waveforms",
 )  # fmt: skip
 """What may stand in a bench file; :mod:`bench.benches.lab.file` reads what is not read here."""
 
