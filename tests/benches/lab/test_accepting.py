@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import re
 import threading
 import time
@@ -25,7 +24,6 @@ from instruments.simulators.lab import Described, Lab, RunningLab
 from instruments.visa.errors import InstrumentError
 from instruments.visa.resources import Identity
 from instruments.visa.transcript import Transcript
-from tests.support.bench_files import served
 from tests.support.every_driver import running
 
 DAY = datetime.date(2026, 11, 30)
@@ -171,24 +169,6 @@ def test_only_a_contact_sees_an_output(tmp_path) -> None:
 # ---- the modem ----------------------------------------------------------------------------------
 
 
-def test_a_modem_is_accepted_on_the_laboratorys_own_cell(tmp_path) -> None:
-    with served(tmp_path) as (path, hardware):
-        file = load_bench_file(path)
-        found, laboratory, missing = tried(file, tmp_path, NOBODY)
-        assert not missing
-        seen = found.verified["modem"]
-        assert seen[:2] == ("identity", "AT answers")
-        assert "serving cell twice: LTE 001-01 cell ABC01" in seen[2]
-        assert seen[3].startswith("unasked, apart: ")
-        assert hardware.instruments["modem"].radio_level() == "+CFUN: 1", "its radio is on again"
-        assert not hardware.state().emissions, "the cells are off again"
-        accept(path, laboratory, {"modem": seen}, DAY)
-        assert (
-            json.loads((tmp_path / "lab.acceptance.json").read_text())["accepted"][0]["driver"]
-            == "Modem"
-        )
-
-
 @contextmanager
 def camping(folder):
     """A modem on a simulated tester's cell, and the simulated modem."""
@@ -232,4 +212,13 @@ def test_a_modem_that_does_not_do_what_its_driver_says(
             sim.extended_quality = lambda: time.sleep(0.3) or "+CESQ: 99,99,255,255,20,40"
         with pytest.raises(InstrumentError, match=problem):
             try_modem(modem)
-        assert sim.radio_level() == "+CFUN: 1"
+        assert sim.radio_level() == "+CFUN: 1", "its radio is on again"
+
+
+def test_a_modem_that_reports_apart_while_it_is_asked(tmp_path) -> None:
+    with camping(tmp_path) as (modem, _):
+        answers, cell, reports = try_modem(modem)
+        assert answers == "AT answers"
+        assert cell.startswith("serving cell twice: LTE 001-01 cell ABC01")
+        assert re.fullmatch(r"unasked, apart: [2-9] reports of registration", reports)
+        assert not [event for event in modem.events if not event.line.startswith("+CEREG: ")]
