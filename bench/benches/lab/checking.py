@@ -86,6 +86,8 @@ def check_laboratory(
     seen: dict[str, tuple[str, ...]] = {}
     known: Sequence[Mapping[str, object]] = ()
     try:
+        if file.labgrid is not None:
+            findings.append(_ok("labgrid place", file.labgrid.place, "acquired for this check"))
         known = standing(laboratory, acceptances(file.path))
         findings += _instruments(file, problems, known)
         findings += _calibration(file, frequencies, date)

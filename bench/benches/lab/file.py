@@ -15,6 +15,7 @@ from bench.benches.lab.alarms import alarm_source
 from bench.benches.lab.arming import Arming, arming_of
 from bench.benches.lab.contacts import DeviceContacts, contacts_of
 from bench.benches.lab.heard import AlarmSource
+from bench.benches.lab.places import WantedPlace, place_of
 from bench.benches.lab.powering import DevicePower, power_of
 from bench.benches.lab_file import BENCH_TABLES, LabLink, links_of
 from bench.errors import InputError
@@ -143,6 +144,7 @@ class BenchFile:
     alarms: AlarmSource | None = None
     contacts: DeviceContacts | None = None
     power: DevicePower | None = None
+    labgrid: WantedPlace | None = None
     cells: CellLevels = CellLevels()
 
     @property
@@ -220,6 +222,7 @@ def load_bench_file(path: Path) -> BenchFile:
         alarms=alarm_source(table.table("device")) if "device" in table.data else None,
         contacts=_contacts(table, roles, boxes, simulated),
         power=_power(table, roles, instruments, simulated),
+        labgrid=place_of(table.table("labgrid")) if "labgrid" in table.data else None,
         cells=_cell_levels(table),
     )
 

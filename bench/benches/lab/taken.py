@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from bench.benches.lab.file import BenchFile
+from bench.benches.lab.places import Place
 from bench.benches.lab.powering import Feed
 from bench.errors import InputError
 from bench.network.radio.exposure import FLAWLESS, WANTED, Radio, RadioFlaws, receiver_of
@@ -136,10 +137,13 @@ class Taken:
         self._stack.__exit__(kind, value, trace)
 
     def _take(self, stack: ExitStack) -> None:
-        """The lease of the bench, where there is hardware to share, and what is simulated."""
-        if not self.file.wholly_simulated:
+        """The lease of the bench, where there is hardware to share; labgrid's; the simulated."""
+        if not self.file.wholly_simulated or self.file.labgrid is not None:
             name = f"bench {self.file.path.resolve()}"
             stack.enter_context(ResourceLock("bench", name, folder=self._locks))
+        if self.file.labgrid is not None:
+            place = Place(self.file.labgrid, self._transcript, folder=self._locks)
+            stack.enter_context(place)
         if self.file.described or self.file.world.paths:
             lab = Lab(self.file.described, self.file.world, beside=lambda: self._beside)
             self._running = stack.enter_context(RunningLab(lab))
