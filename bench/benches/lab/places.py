@@ -30,12 +30,14 @@ from bench.tables import Table
 from instruments.emulators.journal import state_folder
 from instruments.safety import owing
 from instruments.visa.errors import Busy, InstrumentError
+from instruments.visa.locks import ResourceLock
 from instruments.visa.transcript import Transcript
 
 ROLE = "labgrid"
 ANSWER_S = 60.0
 """So long one call of the command may take."""
 
+_SHOWN = 500
 _LONGEST_WAIT_S = 24 * 3600.0
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
@@ -103,6 +105,8 @@ class Place:
                 field="labgrid.client", value=self._wanted.client,
             )  # fmt: skip
         with ExitStack() as stack:
+            name = f"labgrid {self._wanted.coordinator} {self._wanted.place}"
+            stack.enter_context(ResourceLock(ROLE, name, folder=self._folder))
             stack.enter_context(owing())
             stack.callback(self._cancel)
             if self._wanted.wait_s:
@@ -187,7 +191,7 @@ class Place:
     def _call(
         self, *words: str, within_s: float = ANSWER_S, patient: bool = True
     ) -> tuple[int, str]:
-        """Its exit code, and all that it said in one line.
+        """Its exit code, and the last of what it said.
 
         Args:
             patient: an interruption waits for the answer: else nobody knew what came of it.
@@ -214,6 +218,6 @@ class Place:
                 output, _ = process.communicate()
                 output += f"no answer within {within_s:g} s"
                 break
-        said = output.strip()
+        said = output.strip()[-_SHOWN:]
         self._transcript.add(ROLE, "note", f"{' '.join(words)} -> {process.returncode}: {said}")
         return process.returncode, said
