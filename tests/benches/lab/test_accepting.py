@@ -189,7 +189,8 @@ def camping(folder):
         ("another cell", "showed .*, then "),
         ("silent", "radio off: no report of its registration within 1 s"),
         ("wrong report", "reported cell 0000ABCD, and shows another"),
-        ("late", "did not answer in time|no answer within"),
+        ("late", "no answer within 0.2 s"),
+        ("lost", "reported more than is kept"),
     ],
 )
 def test_a_modem_that_does_not_do_what_its_driver_says(
@@ -207,6 +208,8 @@ def test_a_modem_that_does_not_do_what_its_driver_says(
             sim.news = lambda: b""
         elif fault == "wrong report":
             sim._registration = lambda name: of(name).replace("000ABC01", "0000ABCD")
+        elif fault == "lost":
+            modem.dropped = 1
         else:
             modem._reply_s = 0.2
             sim.extended_quality = lambda: time.sleep(0.3) or "+CESQ: 99,99,255,255,20,40"

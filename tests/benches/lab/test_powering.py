@@ -159,6 +159,8 @@ def test_the_power_is_cut_when_it_is_due_for_as_long_as_asked_and_read_back(tmp_
         asked = session(CUT)
         hands = hands_of(asked, [power])
         assert hands.able == {"power-cut:300ms"}
+        honest = lab.feed.off
+        lab.feed.off = lambda: (honest(), time.sleep(0.2))  # the supply takes its time to say so
         levels = watched(sim)
         t0_ns = time.monotonic_ns()
         hands.begin(t0_ns, lambda *_: None)
