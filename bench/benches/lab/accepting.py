@@ -114,7 +114,9 @@ def _at(box: ContactBox, name: str, level: int, watches: tuple[Watch, ...], pers
     before_ns = box.set(name, level).before_ns
     if not watches:
         state = "its safe state" if level == box.outputs[name].safe else "not its safe state"
-        who = person.confirm(f"{box.role}: output {name} is {level}, {state}: is what it moves?")
+        who = person.confirm(
+            f"{box.role}: output {name} is {level}, {state}: did what it moves follow?"
+        )
         if not who:
             raise NotWitnessed(
                 f"{box.role} {name}",
