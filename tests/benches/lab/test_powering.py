@@ -13,7 +13,7 @@ import pytest
 from bench.benches.base import BenchError
 from bench.benches.lab import powering
 from bench.benches.lab.file import load_bench_file
-from bench.benches.lab.hands import hands_of
+from bench.benches.lab.hands import Hands, Task, hands_of
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.lab.powering import Power
 from bench.devices.registry import find_device
@@ -220,6 +220,18 @@ def test_a_cut_that_is_none_ends_the_session(tmp_path, monkeypatch, fault, probl
         if fault == "another supply":
             del sim.output
     assert not sim.get("output", OUTPUT), "whoever leaves makes it safe"
+
+
+def test_what_is_to_be_done_next_waits_its_turn() -> None:
+    done: list[str] = []
+
+    def task(name: str, due_ms: int, *further: Task) -> Task:
+        return Task(due_ms * 1_000_000, lambda t0_ns: (done.append(name), ((), further))[1])
+
+    hands = Hands(session(), [task("off", 0, task("on", 100)), task("stop", 50)])
+    hands.begin(time.monotonic_ns(), lambda *_: None)
+    hands.end()
+    assert done == ["off", "stop", "on"]
 
 
 def test_power_that_goes_by_itself_is_seen(tmp_path) -> None:
