@@ -194,7 +194,7 @@ class LabBench:
         if self._alarms is None or isinstance(self._packets, VirtualBench):
             return ()
         t0_ns, end_ns = self._packets.t0_ns, recording.schedule.end_ns
-        off = [e.t_ns for e in done if e.name == POWER and e.origin == "contact" and not e.value]
+        off = cuts(done)
         if not off:
             return (Event(0, "bench", "bench", ALARMS), *self._alarms.events(t0_ns, end_ns))
         told = self._alarms.broken(t0_ns, end_ns)
@@ -228,7 +228,9 @@ class LabBench:
             raise BenchError(f"an instrument failed: {error}") from error
         wired = [name for one in self._attending for name in one.seen]
         told = [Event(0, "bench", "bench", CONTACTS, wired)]
-        told += [Event(0, "bench", "bench", ALARMS)] if "lights" in wired else []
+        # Lights that have no power say nothing by being dark.
+        lit = "lights" in wired and not cuts(done)
+        told += [Event(0, "bench", "bench", ALARMS)] if lit else []
         return recording, (*told, *done, *seen)
 
     def _refuse_unready(self, session: Session) -> None:
@@ -330,6 +332,11 @@ class LabBench:
         except InstrumentError as error:
             self._transcript.cut()
             raise BenchError(f"an instrument failed: {error}") from error
+
+
+def cuts(events: Iterable[Event]) -> list[int]:
+    """When the device lost its power, ns of the session."""
+    return [e.t_ns for e in events if e.name == POWER and e.origin == "contact" and e.value == 0]
 
 
 def only_change(scenario: Scenario) -> tuple[Step, CellChange]:

@@ -8,7 +8,7 @@
     [power]
     side = "patient"                # whose power it is
     voltage_v = 12.0
-    current_a = 1.5                 # the supply's limit
+    current_a = 1.0                 # the supply's limit
     dark_v = 0.5                    # below this the device has no power
     boot = "20s"                    # so long after its power came it can be used
     leave_on = false                # true: it keeps its power on every way out
