@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -227,11 +227,7 @@ class LabBench:
             self._transcript.cut()
             raise BenchError(f"an instrument failed: {error}") from error
         wired = [name for one in self._attending for name in one.seen]
-        told = [Event(0, "bench", "bench", CONTACTS, wired)]
-        # Lights that have no power say nothing by being dark.
-        lit = "lights" in wired and not cuts(done)
-        told += [Event(0, "bench", "bench", ALARMS)] if lit else []
-        return recording, (*told, *done, *seen)
+        return recording, (*connected(wired, done), *done, *seen)
 
     def _refuse_unready(self, session: Session) -> None:
         """What a real device must not be asked for, or not yet.
@@ -332,6 +328,14 @@ class LabBench:
         except InstrumentError as error:
             self._transcript.cut()
             raise BenchError(f"an instrument failed: {error}") from error
+
+
+def connected(wired: Sequence[str], done: Iterable[Event]) -> tuple[Event, ...]:
+    """What was wired in a session; its lights where they had power: else dark says nothing."""
+    contacts = Event(0, "bench", "bench", CONTACTS, list(wired))
+    if "lights" in wired and not cuts(done):
+        return contacts, Event(0, "bench", "bench", ALARMS)
+    return (contacts,)
 
 
 def cuts(events: Iterable[Event]) -> list[int]:

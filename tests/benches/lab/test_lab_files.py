@@ -188,10 +188,9 @@ def test_what_the_docs_show_of_a_real_device_is_read(tmp_path) -> None:
     path = tmp_path / "lab.toml"
     path.write_text(
         'title = "T"\n[links.primary]\nleft = { name = "a" }\nright = { name = "b" }\n'
-        f'[roles]\nsupply = "supply"\n[instruments.supply]{supply}{device}{power}'
-        ,
+        f'[roles]\nsupply = "supply"\n[instruments.supply]{supply}{device}{power}',
         encoding="utf-8",
-    )  # fmt: skip
+    )
     found = load_bench_file(path)
     assert found.alarms.line.pattern.fullmatch("ALM,NETLOSS,H,1")
     assert (found.power.voltage_v, found.power.boot_s, found.power.leave_on) == (12.0, 20.0, False)

@@ -12,6 +12,7 @@ import pytest
 
 from bench.benches.base import BenchError
 from bench.benches.lab import powering
+from bench.benches.lab.bench import connected
 from bench.benches.lab.file import load_bench_file
 from bench.benches.lab.hands import Hands, Task, hands_of
 from bench.benches.lab.laboratory import Laboratory
@@ -20,7 +21,7 @@ from bench.devices.registry import find_device
 from bench.errors import InputError
 from bench.network.library.parts import usual_links
 from bench.network.scenario import Action, Scenario, Segment, Step
-from bench.sessions.recording import Session
+from bench.sessions.recording import Event, Session
 from instruments.simulators.lab import Described, Lab, RunningLab
 from instruments.simulators.scpi_errors import ScpiError
 from instruments.visa.errors import NotApplied, NotSafe, NotWitnessed, Reported
@@ -220,6 +221,13 @@ def test_a_cut_that_is_none_ends_the_session(tmp_path, monkeypatch, fault, probl
         if fault == "another supply":
             del sim.output
     assert not sim.get("output", OUTPUT), "whoever leaves makes it safe"
+
+
+def test_lights_say_nothing_by_being_dark_where_the_power_was_cut() -> None:
+    off, on = (Event(t, "patient", "contact", "power", t) for t in (0, 1))
+    assert [e.name for e in connected(["lights"], [on])] == ["contacts-wired", "alarms-connected"]
+    assert [e.name for e in connected(["lights"], [on, off])] == ["contacts-wired"]
+    assert [e.name for e in connected(["power"], [])] == ["contacts-wired"]
 
 
 def test_what_is_to_be_done_next_waits_its_turn() -> None:
