@@ -6,7 +6,8 @@ a run that was killed could not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,8 +19,19 @@ _entered = 0
 
 
 def entered() -> int:
-    """How many safe states are entered: what ends a process by force waits for these."""
+    """How many safe states are entered, or debts open: what ends by force waits for these."""
     return _entered
+
+
+@contextmanager
+def owing() -> Iterator[None]:
+    """While something else must be given back on the way out: what ends by force waits for it."""
+    global _entered
+    _entered += 1
+    try:
+        yield
+    finally:
+        _entered -= 1
 
 
 class Safeable(Protocol):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import select
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +17,7 @@ from bench.errors import InputError
 if TYPE_CHECKING:
     from datetime import date
 
+    from bench.benches.lab.accepting import Person
     from bench.benches.lab.checking import Checked
     from bench.benches.lab.file import BenchFile
     from bench.benches.lab.laboratory import Laboratory
@@ -90,7 +94,9 @@ def _laboratory(file: str, device: str | None, accepting: bool, clean: bool, as_
     path = SHIPPED if file == "simulated-lab" else Path(file)
     bench_file = load_bench_file(path)
     profile = None if device is None else find_device(device)
-    checked, laboratory = check_laboratory(bench_file, profile, exercise=accepting)
+    checked, laboratory = check_laboratory(
+        bench_file, profile, exercise=accepting, person=_person()
+    )
     accepted = _accepted(bench_file, checked, laboratory, today()) if accepting else ()
     if as_json:
         print(
@@ -114,6 +120,25 @@ def _laboratory(file: str, device: str | None, accepting: bool, clean: bool, as_
         for role in accepted:
             print(f"accepted {role}: recorded in {acceptance_path(path)}")
     return 0 if checked.complete else 3
+
+
+_ANSWER_S = 120.0
+"""So long a person may take to answer."""
+
+
+def _person() -> Person:
+    """Who answers at this terminal; stdout is for the findings alone."""
+    from bench.benches.lab.accepting import NOBODY, Person
+
+    def tell(request: str) -> None:
+        print(f"bench: {request}", file=sys.stderr, flush=True)
+
+    def confirm(question: str) -> str:
+        tell(f"{question} Type your name if so, nothing if not.")
+        ready, _, _ = select.select([sys.stdin], [], [], _ANSWER_S)
+        return sys.stdin.readline().strip() if ready else ""
+
+    return Person(tell, confirm) if sys.stdin.isatty() else replace(NOBODY, tell=tell)
 
 
 def _accepted(

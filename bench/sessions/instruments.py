@@ -9,6 +9,7 @@ from bench.sessions.recording import Event, Recording
 
 INSTRUMENTS = "instruments"
 ALARMS = "alarms-connected"
+INCOMPLETE = "alarms-incomplete"
 CONTACTS = "contacts-wired"
 """Names of the events; the bench is their origin."""
 

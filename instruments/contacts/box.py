@@ -53,10 +53,15 @@ _MOST_EDGES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One output of the box. ``safe``: its level in the safe state (a stop button: pressed)."""
+    """One output of the box.
+
+    ``safe``: its level in the safe state (a stop button: pressed); ``seen_by``: the input that is
+    active while it is 1, where one is wired behind it.
+    """
 
     number: int
     safe: int
+    seen_by: str = ""
 
 
 class ContactBox:

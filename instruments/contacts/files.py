@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,8 @@ def box_of(role: str, table: Table) -> ConfiguredBox:
     if reply_s <= 0:
         table.fail("reply", "is no deadline", "give more than 0, like 5s")
     inputs = {name: _input(item) for name, item in table.named("inputs").items()}
-    outputs = {name: _output(item) for name, item in table.named("outputs").items()}
+    seeing = [name for name, one in inputs.items() if one.kind == "contact"]
+    outputs = {name: _output(item, seeing) for name, item in table.named("outputs").items()}
     for key, numbers in (
         ("inputs", [one.number for one in inputs.values()]),
         ("outputs", [one.number for one in outputs.values()]),
@@ -74,9 +75,10 @@ def _input(table: Table) -> Input:
     return Input(_one_of(table, "number", range(4)), kind, settle_s, active)
 
 
-def _output(table: Table) -> Output:
-    table.only(("number", "safe"))
-    return Output(_one_of(table, "number", range(2)), _one_of(table, "safe", range(2)))
+def _output(table: Table, seeing: Sequence[str]) -> Output:
+    table.only(("number", "safe"), ("seen_by",))
+    seen_by = table.choice("seen_by", seeing) if "seen_by" in table.data else ""
+    return Output(_one_of(table, "number", range(2)), _one_of(table, "safe", range(2)), seen_by)
 
 
 def _one_of(table: Table, key: str, known: range) -> int:

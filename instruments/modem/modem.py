@@ -47,6 +47,8 @@ _MOST_EVENTS = 100_000
 _FINAL = ("OK", "ERROR", "+CME ERROR:", "+CMS ERROR:", "NO CARRIER", "BUSY", "NO ANSWER")
 """ITU-T V.250, 5.7.1; 3GPP TS 27.007, 9.2; TS 27.005, 3.2.5."""
 _READ_S = 0.05
+_RADIO_S = 15.0
+"""Quectel EC2x&EG2x&EG9x&EM05 Series AT Commands Manual, AT+CFUN: maximum response time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,14 @@ class Modem:
     family: ClassVar[str] = "modem"
     verified_on: ClassVar[tuple[Verification, ...]] = ()
 
+    attention = Command("AT", "ITU-T V.250, 5.2.1 (command line prefix)")
     echo = Command("ATE1", "ITU-T V.250, 6.2.4 (E, command echo)")
     errors = Command("AT+CMEE=1", f"{_AT}, 9.1 (+CMEE)")
     lte_reports = Command("AT+CEREG=2", f"{_AT}, 10.1.22 (+CEREG)")
     nr_reports = Command("AT+C5GREG=2", f"{_AT}, 10.1.47 (+C5GREG)")
+    lte_state = Command("AT+CEREG?", f"{_AT}, 10.1.22 (+CEREG)")
+    radio_on = Command("AT+CFUN=1", f"{_AT}, 8.2 (+CFUN): full functionality")
+    radio_off = Command("AT+CFUN=4", f"{_AT}, 8.2 (+CFUN): transmit and receive off")
     quality = Command("AT+CESQ", f"{_AT}, 8.69 (+CESQ)")
     serving = Command(
         'AT+QENG="servingcell"', "Quectel RG50xQ&RM5xxQ Series AT Commands Manual, AT+QENG"
@@ -296,7 +302,7 @@ class Modem:
         """An empty command, echoed and answered, shows that nothing old is on its way."""
         try:
             for _ in range(2):
-                self._exchange("AT", "")
+                self._exchange(self.attention.text, "")
         except InstrumentError as error:
             self._broken = f"is broken: {cause.problem}; then {error.problem}"
             raise Broken(self.role, self._broken) from error
@@ -314,6 +320,15 @@ class Modem:
         seen = Sighting(self._monotonic_ns(), serving_cells(lines, self.role))
         self.sightings.append(seen)
         return seen
+
+    def registered(self) -> Registration:
+        """Its registration in LTE, as it answers."""
+        lines = self.command(self.lte_state.text, "+CEREG:")
+        return registration(lines[0] if lines else "", "+CEREG:", self.role)
+
+    def set_radio(self, on: bool) -> None:
+        """Its radio on or off; both make it report its registration, unasked."""
+        self.command((self.radio_on if on else self.radio_off).text, within_s=_RADIO_S)
 
     def reports(self) -> list[tuple[int, Registration]]:
         """What it reported of its registration, unasked, with the time, ns."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from bench.errors import InputError
 from instruments.rf.generators import is_off, is_on
 from instruments.visa.channels import Channel
+from instruments.visa.errors import BadAnswer
 from instruments.visa.properties import Command, Instrument, Number
 from instruments.visa.readings import Reading, number
 
@@ -84,6 +85,17 @@ class E36312A(Instrument):
         with self.channel.step("output on"):
             self.channel.command(self.filled(self.output_on.text))
             self.channel.confirm(self.filled(self.output_state.text), is_on, "1")
+
+    def is_on(self) -> bool:
+        """Whether the output is on.
+
+        Raises:
+            BadAnswer: it says neither.
+        """
+        answer = self.channel.query(self.filled(self.output_state.text))
+        if is_on(answer) and is_off(answer):
+            raise BadAnswer(self.channel.role, f"output is {answer!r}, neither on nor off")
+        return not is_on(answer)
 
     def make_safe(self) -> None:
         """Output off, verified."""

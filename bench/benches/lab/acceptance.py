@@ -25,6 +25,8 @@ from instruments.visa.resources import Identity
 
 FORMAT = 1
 
+Driver = type[Instrument] | type[Modem] | type[ContactBox]
+
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
@@ -93,11 +95,12 @@ def accept(
     Raises:
         InputError: the record cannot be written.
     """
+    here = answering(laboratory)
     new = tuple(
         Acceptance(
             role,
-            type(laboratory.instruments[role]).__name__,
-            **asdict(laboratory.sessions[role].identity),
+            here[role][0].__name__,
+            **asdict(here[role][1]),
             date=on.isoformat(),
             verified=tuple(seen),
         )
@@ -117,23 +120,29 @@ def accept(
     return new
 
 
-_NO_ACCEPTANCE = "its driver was never verified on hardware, and --accept does not try it yet"
+def answering(laboratory: Laboratory) -> dict[str, tuple[Driver, Identity]]:
+    """Each instrument that answers, or answered: its driver, and who it is."""
+    found: dict[str, tuple[Driver, Identity]] = {
+        role: (type(laboratory.instruments[role]), session.identity)
+        for role, session in laboratory.sessions.items()
+    }
+    found |= {role: (type(one), one.identity) for role, one in laboratory.modems.items()}
+    return found | {role: (type(one), one.identity) for role, one in laboratory.boxes.items()}
 
 
 def standing(laboratory: Laboratory, accepted: Iterable[Acceptance]) -> list[dict[str, Any]]:
     """Each instrument of a laboratory: who it is, and whether it can back a certification."""
     accepted = tuple(accepted)
     found = []
-    for role, session in laboratory.sessions.items():
-        driver = type(laboratory.instruments[role])
+    for role, (driver, identity) in answering(laboratory).items():
         simulated = role in laboratory.file.simulated
-        on_site = any(one.covers(role, driver.__name__, session.identity) for one in accepted)
-        seen = verified_on(driver, session.identity)
+        on_site = any(one.covers(role, driver.__name__, identity) for one in accepted)
+        seen = verified_on(driver, identity)
         found.append(
             {
                 "role": role,
                 "driver": driver.__name__,
-                **asdict(session.identity),
+                **asdict(identity),
                 "simulated": simulated,
                 "verified_on": seen,
                 "accepted": on_site,
@@ -141,24 +150,10 @@ def standing(laboratory: Laboratory, accepted: Iterable[Acceptance]) -> list[dic
                 "reason": _reason(simulated, seen, on_site),
             }
         )
-    serial: Mapping[str, Modem | ContactBox] = {**laboratory.modems, **laboratory.boxes}
-    for role, one in serial.items():
-        found.append(
-            {
-                "role": role,
-                "driver": type(one).__name__,
-                **asdict(one.identity),
-                "simulated": role in laboratory.file.simulated,
-                "verified_on": [asdict(each) for each in one.verified_on],
-                "accepted": False,
-                "certifiable": False,
-                "reason": "is simulated" if role in laboratory.file.simulated else _NO_ACCEPTANCE,
-            }
-        )
     return found
 
 
-def verified_on(driver: type[Instrument], found: Identity) -> list[dict[str, str]]:
+def verified_on(driver: Driver, found: Identity) -> list[dict[str, str]]:
     """The hardware of this model and firmware on which the driver was seen to work."""
     return [
         asdict(one)

@@ -1,4 +1,4 @@
-"""The adapter for a real device's alarms over TCP, from the device or from a sensor.
+"""The adapter for a real device's alarms, from the device or from a sensor; here: over TCP.
 
 ::
 
@@ -11,7 +11,9 @@
 
 A line of JSON is ``{"alarm": NAME, "priority": "high", "on": true}``. It counts when it arrives.
 Silence is evidence only while somebody is connected: a session without a connection from its start
-to its end is the bench's own error, and so is what cannot be read.
+to its end is the bench's own error, and so is what cannot be read. Over a serial port
+(``protocol = "serial-lines"``, ``alarms = "/dev/ttyUSB0"``) the file declares the form of a line:
+:mod:`bench.benches.lab.alarms_serial`.
 """
 
 from __future__ import annotations
@@ -21,39 +23,21 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Protocol, Self
 
-from bench.benches.base import BenchError
 from bench.benches.lab.alarms_hl7 import Hl7Reader
+from bench.benches.lab.alarms_serial import SerialAlarms
+from bench.benches.lab.heard import PROTOCOLS, AlarmSource, Heard
+from bench.benches.lab.lines import PRIORITIES, line_form
 from bench.errors import InputError
-from bench.network.scenario import Side
-from bench.sessions.recording import Event
 from bench.tables import Table
 
-PRIORITIES = ("high", "medium", "low")
 _LONGEST_LINE = 1 << 16
 _LOOK_S = 0.1
-_MOST = 100_000
-
 _ANSWER_S = 1.0
-PROTOCOLS = ("json-lines", "hl7")
-
-Witness = Literal["self-reported", "independent"]
-
-
-@dataclass(frozen=True, slots=True)
-class AlarmSource:
-    """Where alarms come from; see the module."""
-
-    host: str
-    port: int
-    side: Side
-    witness: Witness
-    protocol: str = PROTOCOLS[0]
-    events: Mapping[str, str] = field(default_factory=dict)
 
 
 def alarm_source(table: Table) -> AlarmSource:
@@ -62,24 +46,37 @@ def alarm_source(table: Table) -> AlarmSource:
     Raises:
         InputError: it says what cannot be.
     """
-    table.only(("alarms", "side", "witness"), ("protocol", "events"))
-    host, _, port = table.text("alarms").rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:
-        table.fail("alarms", "is no address", 'write it like "127.0.0.1:4010"')
+    table.only(("alarms", "side", "witness"), ("protocol", "events", "line"))
+    protocol = table.choice("protocol", PROTOCOLS, PROTOCOLS[0])
+    host, port = _address(table) if protocol != "serial-lines" else (table.text("alarms"), 0)
     side = table.choice("side", ("patient", "doctor"))
     witness = table.choice("witness", ("self-reported", "independent"))
-    protocol = table.choice("protocol", PROTOCOLS, PROTOCOLS[0])
     events = table.table("events")
-    if events.data and protocol != "hl7":
+    if events.data and protocol == "json-lines":
         table.fail("events", "are those of HL7", 'give protocol = "hl7", or leave them out')
+    if ("line" in table.data) != (protocol == "serial-lines"):
+        table.fail("line", 'belongs to protocol = "serial-lines"', "give both, or neither")
     return AlarmSource(
         host,
-        int(port),
+        port,
         "patient" if side == "patient" else "doctor",
         "independent" if witness == "independent" else "self-reported",
         protocol,
         {code: events.text(code) for code in events.data},
+        line_form(table.table("line")) if "line" in table.data else None,
     )
+
+
+def _address(table: Table) -> tuple[str, int]:
+    host, _, port = table.text("alarms").rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        table.fail("alarms", "is no address", 'write it like "127.0.0.1:4010"')
+    return host, int(port)
+
+
+def listening(source: AlarmSource) -> Alarms | SerialAlarms:
+    """What hears these alarms, to be entered."""
+    return SerialAlarms(source) if source.protocol == "serial-lines" else Alarms(source)
 
 
 class _Reader(Protocol):
@@ -107,7 +104,7 @@ class _Client:
     reader: _Reader
 
 
-class Alarms:
+class Alarms(Heard):
     """Listens from entering to leaving, in a thread of its own.
 
     Args:
@@ -118,11 +115,8 @@ class Alarms:
     """
 
     def __init__(self, source: AlarmSource) -> None:
-        self._source = source
+        super().__init__(source)
         self.port = source.port
-        self._came: list[tuple[int, Any]] = []
-        self._problems: list[tuple[int, str]] = []
-        self._connected: list[tuple[int, int]] = []
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._selector = selectors.DefaultSelector()
@@ -164,34 +158,6 @@ class Alarms:
                 key.fileobj.close()
         self._selector.close()
 
-    def events(self, t0_ns: int, end_ns: int) -> tuple[Event, ...]:
-        """The alarms of a session.
-
-        Args:
-            t0_ns: its start, CLOCK_MONOTONIC.
-            end_ns: its length.
-
-        Raises:
-            BenchError: nobody was connected all the time, or a line could not be read.
-        """
-        until_ns = t0_ns + end_ns
-        for t_ns, problem in self._problems:
-            if t0_ns <= t_ns <= until_ns:
-                raise BenchError(f"the device's alarms cannot be read: {problem}")
-        count, least = 0, 0
-        for t_ns, change in self._connected:
-            count += change
-            least = count if t_ns <= t0_ns else min(least, count) if t_ns <= until_ns else least
-        if least < 1:
-            raise BenchError("the device's alarms were not connected for the whole session")
-        origin: Literal["signal", "log"] = (
-            "signal" if self._source.witness == "independent" else "log"
-        )
-        return tuple(
-            Event(t_ns, self._source.side, origin, "alarm-signal", value)
-            for t_ns, value in _changes(self._came, t0_ns, until_ns)
-        )
-
     def _run(self) -> None:
         while not self._stop.is_set():
             for key, _ in self._selector.select(_LOOK_S):
@@ -214,39 +180,17 @@ class Alarms:
             data = client.sock.recv(_LONGEST_LINE)
             now, gone = time.monotonic_ns(), not data
             for came, answer in client.reader.feed(data):
-                self._take(now, came)
+                self.take(now, came)
                 client.sock.sendall(answer)
         except OSError:
             gone = True
         except ValueError as error:
-            self._problems.append((now, str(error)))
+            self.take(now, str(error))
             gone = True
         if gone:
             self._selector.unregister(client.sock)
             client.sock.close()
             self._connected.append((now, -1))
-
-    def _take(self, now_ns: int, came: dict[str, Any] | str) -> None:
-        problem = "too many alarms" if len(self._came) >= _MOST else came
-        if isinstance(problem, str):
-            self._problems.append((now_ns, problem))
-            return
-        self._came.append((now_ns, problem))
-
-
-def _changes(
-    came: Sequence[tuple[int, dict[str, Any]]], t0_ns: int, until_ns: int
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """What changed in a time, from its start; what was on when it began is told at 0.
-
-    A device may tell again and again that an alarm goes on: that is no other signal.
-    """
-    known = {value["alarm"]: value for t_ns, value in came if t_ns < t0_ns}
-    yield from [(0, value) for value in known.values() if value["on"]]
-    for t_ns, value in came:
-        if t0_ns <= t_ns <= until_ns and known.get(value["alarm"]) != value:
-            known[value["alarm"]] = value
-            yield t_ns - t0_ns, value
 
 
 def _wrong(line: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -12,14 +13,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from bench.benches.base import BenchError, Sink
 from bench.benches.lab.acceptance import acceptances, standing
-from bench.benches.lab.alarms import Alarms
+from bench.benches.lab.alarms import listening
 from bench.benches.lab.cells import OFFER, ROLES, Cells, Conducted, Rehearsed, misplaced
 from bench.benches.lab.chapters import Chapters
 from bench.benches.lab.file import BenchFile, load_bench_file
 from bench.benches.lab.handling import Contacts
+from bench.benches.lab.hands import Attendant, hands_of
+from bench.benches.lab.heard import Heard
 from bench.benches.lab.laboratory import Laboratory
+from bench.benches.lab.powering import Power
 from bench.benches.lab.presenting import present
 from bench.benches.virtual import VirtualBench
+from bench.devices.power import POWER
 from bench.errors import InputError
 from bench.network.cells import NO_CELLS
 from bench.network.scenario import CellChange, Scenario, Step, Window, cell_changes, interferences
@@ -52,8 +57,8 @@ class LabBench:
         self._packets = _packet_bench(self.file)
         self._transcript = Chapters()
         self._laboratory: Laboratory | None = None
-        self._alarms: Alarms | None = None
-        self._contacts: Contacts | None = None
+        self._alarms: Heard | None = None
+        self._attending: list[Attendant] = []
         self._stack = ExitStack()
 
     @property
@@ -98,8 +103,9 @@ class LabBench:
                 raise BenchError(f"the laboratory cannot be used: {error}") from error
             self._join(stack)
             self._laboratory = laboratory
+            self._attending = [] if laboratory.feed is None else [Power(laboratory.feed)]
             if (wired := self.file.contacts) is not None:
-                self._contacts = Contacts(laboratory.boxes[wired.box], wired)
+                self._attending.append(Contacts(laboratory.boxes[wired.box], wired))
             try:
                 self._camp()
             except InstrumentError as error:
@@ -122,7 +128,7 @@ class LabBench:
             except EmulatorError as error:
                 raise BenchError(f"the interfaces cannot be used: {error}") from error
         if self.file.alarms is not None:
-            self._alarms = stack.enter_context(Alarms(self.file.alarms))
+            self._alarms = stack.enter_context(listening(self.file.alarms))
         stack.enter_context(self._packets)
 
     def __exit__(
@@ -166,8 +172,8 @@ class LabBench:
         """
         self._refuse_unready(session)
         changes: tuple[Event, ...] = ()
-        if self._contacts is not None:
-            recording, changes = self._handled(self._contacts, session, sink)
+        if self._attending:
+            recording, changes = self._attended(session, sink)
         elif cell_changes(session.scenario):
             recording, changes = self._handed_over(session, sink)
         elif interferences(session.scenario):
@@ -175,33 +181,39 @@ class LabBench:
         else:
             recording = self._packets.run(session, sink)
         told = (
-            instruments_event(self._instruments()), *self._alarm_events(recording), *changes,
+            instruments_event(self._instruments()), *self._alarm_events(recording, changes),
+            *changes,
         )  # fmt: skip
         for event in told:
             sink.event(event)
         events = sorted((*told, *recording.events), key=lambda event: event.t_ns)
         return replace(recording, events=tuple(events), transcript=self._transcript.cut())
 
-    def _alarm_events(self, recording: Recording) -> tuple[Event, ...]:
+    def _alarm_events(self, recording: Recording, done: Iterable[Event]) -> tuple[Event, ...]:
+        """The device's alarms; of one that lost its power, what of them is known."""
         if self._alarms is None or isinstance(self._packets, VirtualBench):
             return ()
-        came = self._alarms.events(self._packets.t0_ns, recording.schedule.end_ns)
-        return (Event(0, "bench", "bench", ALARMS), *came)
+        t0_ns, end_ns = self._packets.t0_ns, recording.schedule.end_ns
+        off = cuts(done)
+        if not off:
+            return (Event(0, "bench", "bench", ALARMS), *self._alarms.events(t0_ns, end_ns))
+        told = self._alarms.broken(t0_ns, end_ns)
+        self._alarms.forget(t0_ns + off[-1])
+        return told
 
-    def _handled(
-        self, contacts: Contacts, session: Session, sink: Sink
-    ) -> tuple[Recording, tuple[Event, ...]]:
-        """A session of a device whose contacts are wired, and what was done and seen there.
+    def _attended(self, session: Session, sink: Sink) -> tuple[Recording, tuple[Event, ...]]:
+        """A session of a device whose power or contacts are wired; what was done and seen there.
 
         Raises:
-            BenchError: the box failed, or does not show what happened.
+            BenchError: an instrument failed, or does not show what happened.
         """
         assert not isinstance(self._packets, VirtualBench)
         try:
-            contacts.ready()
+            for one in self._attending:
+                one.ready()
             if cell_changes(session.scenario):
                 recording, done = self._handed_over(session, sink)
-            elif (hands := contacts.hands(session)) is not None:
+            elif (hands := hands_of(session, self._attending)) is not None:
                 try:
                     recording = self._packets.run(session, sink, hands)
                 finally:
@@ -209,14 +221,13 @@ class LabBench:
                 done = hands.done
             else:
                 recording, done = self._packets.run(session, sink), ()
-            seen = contacts.events(self._packets.t0_ns, recording.schedule.end_ns)
+            t0_ns, end_ns = self._packets.t0_ns, recording.schedule.end_ns
+            seen = [e for one in self._attending for e in one.events(t0_ns, end_ns)]
         except InstrumentError as error:
             self._transcript.cut()
             raise BenchError(f"an instrument failed: {error}") from error
-        wired = contacts.wired.seen
-        told = [Event(0, "bench", "bench", CONTACTS, list(wired))]
-        told += [Event(0, "bench", "bench", ALARMS)] if "lights" in wired else []
-        return recording, (*told, *done, *seen)
+        wired = [name for one in self._attending for name in one.seen]
+        return recording, (*connected(wired, done), *done, *seen)
 
     def _refuse_unready(self, session: Session) -> None:
         """What a real device must not be asked for, or not yet.
@@ -317,6 +328,19 @@ class LabBench:
         except InstrumentError as error:
             self._transcript.cut()
             raise BenchError(f"an instrument failed: {error}") from error
+
+
+def connected(wired: Sequence[str], done: Iterable[Event]) -> tuple[Event, ...]:
+    """What was wired in a session; its lights where they had power: else dark says nothing."""
+    contacts = Event(0, "bench", "bench", CONTACTS, list(wired))
+    if "lights" in wired and not cuts(done):
+        return contacts, Event(0, "bench", "bench", ALARMS)
+    return (contacts,)
+
+
+def cuts(events: Iterable[Event]) -> list[int]:
+    """When the device lost its power, ns of the session."""
+    return [e.t_ns for e in events if e.name == POWER and e.origin == "contact" and e.value == 0]
 
 
 def only_change(scenario: Scenario) -> tuple[Step, CellChange]:

@@ -88,15 +88,16 @@ class Cells:
 
     Args:
         laboratory: entered.
+        for_device: whether a device is to live on them; else only the modem is looked at.
 
     Raises:
         InputError: one of :data:`ROLES` is not bound, or they are not where the device is.
     """
 
-    def __init__(self, laboratory: Laboratory) -> None:
+    def __init__(self, laboratory: Laboratory, *, for_device: bool = True) -> None:
         self._lab, file = laboratory, laboratory.file
         self._names = {use: file.role(use) for use in ROLES}
-        problem = misplaced(file)
+        problem = misplaced(file) if for_device else ""
         if problem:
             raise InputError(
                 f"this laboratory changes no cell: {problem}",

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from bench.benches.check import Finding
 from bench.benches.lab.acceptance import acceptances, standing
+from bench.benches.lab.accepting import NOBODY, Person, try_box, try_modem, watches_of
+from bench.benches.lab.cells import ROLES, Cells
 from bench.benches.lab.exposing import NotCalibrated, Settings, Unverified
 from bench.benches.lab.file import BenchFile, today
 from bench.benches.lab.laboratory import Laboratory
@@ -20,7 +22,8 @@ from bench.errors import InputError
 from instruments.calibration import Record, validity
 from instruments.emulators.refusals import find_links
 from instruments.emulators.rtnetlink import links as present_links
-from instruments.visa.errors import Busy, InstrumentError
+from instruments.modem.modem import Modem
+from instruments.visa.errors import Busy, InstrumentError, NotWitnessed
 from instruments.visa.properties import Instrument, Number, settings_of
 from instruments.visa.transcript import Transcript
 
@@ -54,6 +57,7 @@ def check_laboratory(
     on: datetime.date | None = None,
     lock_folder: Path | None = None,
     exercise: bool = False,
+    person: Person = NOBODY,
 ) -> tuple[Checked, Laboratory | None]:
     """Look at everything; the laboratory has been left again.
 
@@ -63,14 +67,16 @@ def check_laboratory(
             what is calibrated.
         on: the date that calibrations are compared with; None: today.
         lock_folder: where the leases are; None: the usual place.
-        exercise: also set and read back each setting of hardware, for an acceptance.
+        exercise: also set and read back each setting of hardware, press each output of a contact
+            box and have the modem report, for an acceptance.
+        person: who confirms what no input sees.
 
     Returns:
         What was found, and the laboratory (left), where it could be taken.
     """
     date = on or today()
     frequencies = frequencies_of(file, device)
-    findings = [_method(file), *_arming(file), *_nics(file)]
+    findings = [_method(file), *_arming(file), *_nics(file), *_alarms(file)]
     laboratory = Laboratory(file, Transcript(), on=date, lock_folder=lock_folder)
     try:
         problems = laboratory.enter_what_answers()
@@ -80,12 +86,16 @@ def check_laboratory(
     seen: dict[str, tuple[str, ...]] = {}
     known: Sequence[Mapping[str, object]] = ()
     try:
+        if file.labgrid is not None:
+            findings.append(_ok("labgrid place", file.labgrid.place, "acquired for this check"))
         known = standing(laboratory, acceptances(file.path))
         findings += _instruments(file, problems, known)
         findings += _calibration(file, frequencies, date)
         findings += _paths(laboratory, problems, frequencies, seen)
         if exercise:
             findings += _exercised(laboratory, problems, seen)
+            findings += _contacts(laboratory, problems, seen, person)
+            findings += _modems(laboratory, problems, seen)
     finally:
         left = _leave(laboratory)
     safe, safe_seen = _safe(laboratory, left)
@@ -146,6 +156,17 @@ def _nics(file: BenchFile) -> Iterable[Finding]:
             yield _missing(what, error.problem, meaning, error.remedy)
         else:
             yield _ok(what, " to ".join(ifnames), meaning)
+
+
+def _alarms(file: BenchFile) -> Iterable[Finding]:
+    source = file.alarms
+    if source is None or source.line is None:
+        return
+    what, meaning = "alarms", "the serial device that the device's alarms come from"
+    if Path(source.host).exists():
+        yield _ok(what, source.host, meaning)
+    else:
+        yield _missing(what, f"{source.host} is not there", meaning, "plug it in, or name another")
 
 
 def _instruments(
@@ -283,6 +304,78 @@ def _set_again(one: Instrument) -> Iterable[str]:
         yield name
 
 
+def _contacts(
+    laboratory: Laboratory,
+    problems: Mapping[str, str],
+    seen: dict[str, tuple[str, ...]],
+    person: Person,
+) -> Iterable[Finding]:
+    """Each output of a contact box that is hardware, pressed; and each of its inputs, seen."""
+    file = laboratory.file
+    for role, box in laboratory.boxes.items():
+        if role in file.simulated or role in problems:
+            continue
+        what, meaning = f"{role} contacts", "each is seen both ways (only with --accept)"
+        unready = _unready(file)
+        if unready:
+            remedy = "its outputs act on the device, the stop among them: record [arming] first"
+            yield _missing(what, unready, meaning, remedy)
+            continue
+        wired = file.contacts if file.contacts and file.contacts.box == role else None
+        try:
+            done = try_box(box, watches_of(box.outputs, wired), person)
+        except InstrumentError as error:
+            yield _missing(what, str(error), meaning, "see to its wires, and to who confirms")
+            continue
+        seen[role] = (*seen.get(role, ()), *done)
+        yield _ok(what, "; ".join(done), meaning)
+
+
+def _unready(file: BenchFile) -> str:
+    """Why a real device's contacts must not be moved now; empty where they may."""
+    if not file.links:
+        return ""
+    if file.arming is None:
+        return "nobody has armed the device"
+    return file.arming.problem(datetime.datetime.now(datetime.UTC))
+
+
+def _modems(
+    laboratory: Laboratory, problems: Mapping[str, str], seen: dict[str, tuple[str, ...]]
+) -> Iterable[Finding]:
+    """Each modem that is hardware: it answers, shows its cell, and reports unasked."""
+    file = laboratory.file
+    for role, modem in laboratory.modems.items():
+        if role in file.simulated or role in problems:
+            continue
+        what, meaning = f"{role} answers", "cell seen twice, reports apart (only with --accept)"
+        used = {file.roles[use] for use in ROLES if use in file.roles}
+        alone = len(used) < len(ROLES) or role not in used
+        try:
+            if alone or used & file.simulated or used & problems.keys():
+                done = try_modem(modem)
+            else:
+                done = _camping(laboratory, modem)
+        except (InstrumentError, InputError) as error:
+            remedy = "give it a cell; where it has one, the driver does not fit: do not accept it"
+            yield _missing(what, str(error), meaning, remedy)
+            continue
+        seen[role] = (*seen.get(role, ()), "identity", *done)
+        yield _ok(what, "; ".join(done), meaning)
+
+
+def _camping(laboratory: Laboratory, modem: Modem) -> tuple[str, ...]:
+    """The modem tried on the laboratory's own cells, which are off again."""
+    cells = Cells(laboratory, for_device=False)
+    try:
+        problem = cells.camp()
+        if problem:
+            raise NotWitnessed(modem.role, problem)
+        return try_modem(modem)
+    finally:
+        cells.quiet()
+
+
 def _leave(laboratory: Laboratory) -> str:
     try:
         laboratory.__exit__(None, None, None)
@@ -293,7 +386,9 @@ def _leave(laboratory: Laboratory) -> str:
 
 def _safe(laboratory: Laboratory, left: str) -> tuple[Finding, tuple[str, ...]]:
     what, meaning = "safe state", "RF off, attenuators at their most, supplies off, each verified"
+    if laboratory.feed is not None and laboratory.feed.wired.leave_on:
+        meaning += f"; {laboratory.feed.wired.supply} on, as [power] leave_on declares"
     if left:
         return _missing(what, left, meaning, "SWITCH IT OFF BY HAND"), ()
-    roles = tuple(laboratory.instruments)
+    roles = (*laboratory.instruments, *laboratory.boxes)
     return _ok(what, "reached on entering and on leaving", meaning), roles

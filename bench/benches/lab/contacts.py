@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bench.benches.lab.alarms import PRIORITIES
+from bench.benches.lab.lines import PRIORITIES
 from bench.sessions.recording import Event
 from bench.tables import Table
 from bench.units import ns

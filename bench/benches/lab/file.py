@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from bench.benches.lab.alarms import AlarmSource, alarm_source
+from bench.benches.lab.alarms import alarm_source
 from bench.benches.lab.arming import Arming, arming_of
 from bench.benches.lab.contacts import DeviceContacts, contacts_of
+from bench.benches.lab.heard import AlarmSource
+from bench.benches.lab.places import WantedPlace, place_of
+from bench.benches.lab.powering import DevicePower, power_of
 from bench.benches.lab_file import BENCH_TABLES, LabLink, links_of
 from bench.errors import InputError
 from bench.network.radio.world import Waveform as WorldWaveform
@@ -140,6 +143,8 @@ class BenchFile:
     arming: Arming | None = None
     alarms: AlarmSource | None = None
     contacts: DeviceContacts | None = None
+    power: DevicePower | None = None
+    labgrid: WantedPlace | None = None
     cells: CellLevels = CellLevels()
 
     @property
@@ -216,6 +221,8 @@ def load_bench_file(path: Path) -> BenchFile:
         arming=arming_of(table.table("arming")) if "arming" in table.data else None,
         alarms=alarm_source(table.table("device")) if "device" in table.data else None,
         contacts=_contacts(table, roles, boxes, simulated),
+        power=_power(table, roles, instruments, simulated),
+        labgrid=place_of(table.table("labgrid")) if "labgrid" in table.data else None,
         cells=_cell_levels(table),
     )
 
@@ -236,6 +243,21 @@ def _contacts(
     if found.lights and "device" in table.data:
         table.fail("device", "and contacts.lights both tell alarms", "keep one of them")
     return found
+
+
+def _power(
+    table: Table,
+    roles: Mapping[str, str],
+    instruments: Mapping[str, Configured],
+    simulated: frozenset[str],
+) -> DevicePower | None:
+    if "power" not in table.data:
+        return None
+    if "supply" not in roles:
+        table.fail("power", "has no supply", 'add supply = "INSTRUMENT" to [roles]')
+    if "links" not in table.data or roles["supply"] in simulated:
+        table.fail("power", "is a real device's", "give it [links], and the supply its address")
+    return power_of(table.table("power"), instruments[roles["supply"]])
 
 
 def _cell_levels(table: Table) -> CellLevels:

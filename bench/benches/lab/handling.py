@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bench.benches.base import BenchError
 from bench.benches.lab.contacts import (
     MOST_DOUBT_S,
     DeviceContacts,
     light_events,
     motion_events,
 )
-from bench.benches.lab.in_thread import AtWork
-from bench.benches.local.conductor import Order
-from bench.benches.local.protocol import Live
-from bench.network.scenario import Schedule, ScheduledAction
-from bench.sessions.recording import Event, Session
+from bench.benches.lab.hands import Task
+from bench.network.scenario import ScheduledAction
+from bench.sessions.recording import Event
 from bench.units import NS_PER_S, ns
 from instruments.contacts.box import ContactBox
 from instruments.contacts.witness import Record
@@ -26,9 +23,13 @@ from instruments.visa.errors import NotWitnessed
 STOP: Mapping[str, int] = {"local-stop": 1, "local-release": 0}
 """Actions that a stop output carries out, and whether the stop is pressed after it."""
 
-_TEST_S = 5.0
+SIDE = "patient"
+"""The box stands there."""
+
+TEST_S = 5.0
+"""Every light shows its test within this."""
 _LOOK_S = 0.02
-_COVERED_S = 0.5
+COVERED_S = 0.5
 """So long after a time the record covers it: heartbeats and comparisons of clocks are there."""
 
 
@@ -43,6 +44,11 @@ class Contacts:
     def __init__(self, box: ContactBox, wired: DeviceContacts) -> None:
         self._box, self.wired = box, wired
 
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """What of it is wired."""
+        return self.wired.seen
+
     def ready(self) -> None:
         """Before a session: the stop is released, the lights are tested, and dark again.
 
@@ -53,7 +59,7 @@ class Contacts:
         if self.wired.stop:
             self._box.set(self.wired.stop, self._level(pressed=False))
         self._test_lights()
-        time.sleep(max(self.wired.dark_s, self.wired.still_s) + _COVERED_S)
+        time.sleep(max(self.wired.dark_s, self.wired.still_s) + COVERED_S)
 
     def events(self, t0_ns: int, end_ns: int) -> tuple[Event, ...]:
         """What was seen in a session that has just ended; its lights are tested again.
@@ -84,7 +90,7 @@ class Contacts:
         Raises:
             NotWitnessed: it does not come to that.
         """
-        _sleep_until(until_ns + ns(_COVERED_S))
+        _sleep_until(until_ns + ns(COVERED_S))
         record = self._box.record()
         if record.fault:
             raise NotWitnessed(self._box.role, record.fault)
@@ -103,85 +109,37 @@ class Contacts:
         waiting = {light.input for light in wired.lights.values()}
         self._box.set(wired.alarm_test, 1 - idle)
         try:
-            deadline = time.monotonic() + _TEST_S
+            deadline = time.monotonic() + TEST_S
             while waiting:
                 levels = self._box.levels()
                 waiting = {n for n in waiting if levels[n] != self._box.inputs[n].active}
                 if waiting and time.monotonic() > deadline:
                     raise NotWitnessed(
                         ", ".join(sorted(waiting)),
-                        f"did not light within {_TEST_S:g} s of its test",
+                        f"did not light within {TEST_S:g} s of its test",
                     )
                 time.sleep(_LOOK_S)
         finally:
             self._box.set(wired.alarm_test, idle)
 
-    def hands(self, session: Session) -> Hands | None:
-        """Who carries the actions of a session out; None: it has none.
+    def can(self, action: ScheduledAction) -> bool:
+        """Whether it is the stop's, which is wired."""
+        return bool(self.wired.stop) and action.name in STOP and action.side == SIDE
 
-        Raises:
-            BenchError: nobody here can do what it asks for.
-        """
-        actions = session.schedule().actions
-        able = STOP if self.wired.stop else {}
-        unable = sorted({one.name for one in actions if one.name not in able})
-        if unable:
-            raise BenchError(f"nobody here can do to a real device: {', '.join(unable)}")
-        return Hands(session, actions, self._press) if actions else None
+    def task(self, action: ScheduledAction) -> Task:
+        """Press the stop, or release it."""
+
+        def do(t0_ns: int) -> tuple[Sequence[Event], Sequence[Task]]:
+            t_ns = self._press(action.name) - t0_ns
+            done = Event(t_ns, action.side, "bench", "action", {"name": action.name})
+            button = replace(done, origin="contact", name="stop-button", value=STOP[action.name])
+            return (done, button), ()
+
+        return Task(action.t_ns, do)
 
     def _press(self, name: str) -> int:
         """Carry an action out; when, monotonic: not later than the output has changed."""
         return self._box.set(self.wired.stop, self._level(pressed=bool(STOP[name]))).before_ns
-
-
-class Hands(AtWork):
-    """Carries the actions of one session out when they are due; commands no link.
-
-    Args:
-        session: that session.
-        actions: in order of time.
-        press: carries one out by name; answers when, monotonic, ns.
-    """
-
-    able = frozenset(STOP)
-
-    def __init__(
-        self, session: Session, actions: Iterable[ScheduledAction], press: Callable[[str], int]
-    ) -> None:
-        self._session, self._actions, self._press = session, tuple(actions), press
-        super().__init__("hand on the stop")
-        self._done: list[Event] = []
-        self.live = Live(session.scenario.links[0], session.schedule().end_ns + 1)
-
-    def begin(self, t0_ns: int, order: Order) -> None:
-        """Start; see :class:`~bench.benches.local.conductor.Conductor`."""
-        self._work.start(lambda: self._run(t0_ns))
-
-    def _run(self, t0_ns: int) -> None:
-        for action in self._actions:
-            left_ns = t0_ns + action.t_ns - time.monotonic_ns()
-            if self._work.stopped.wait(max(0.0, left_ns / NS_PER_S)):
-                return
-            t_ns = self._press(action.name) - t0_ns
-            done = Event(t_ns, action.side, "bench", "action", {"name": action.name})
-            self._done += [
-                done,
-                replace(done, origin="contact", name="stop-button", value=STOP[action.name]),
-            ]
-
-    def end(self) -> tuple[Session, Schedule]:
-        """What the session was, and when; see :class:`~bench.benches.local.conductor.Conductor`.
-
-        Raises:
-            BenchError: the box failed, or does not come to an end.
-        """
-        self._work.join()
-        return self._session, self._session.schedule()
-
-    @property
-    def done(self) -> tuple[Event, ...]:
-        """What was done, and when."""
-        return tuple(self._done)
 
 
 def _sleep_until(t_ns: int) -> None:

@@ -62,10 +62,13 @@ class AtWork:
         name: of the work.
     """
 
-    able: frozenset[str] = frozenset()
-
     def __init__(self, name: str) -> None:
         self._work = InThread(name)
+
+    @property
+    def able(self) -> frozenset[str]:
+        """The actions that it carries out: none, where nothing else is said."""
+        return frozenset()
 
     @property
     def problem(self) -> str:

@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from bench.benches.lab.file import BenchFile
+from bench.benches.lab.places import Place
+from bench.benches.lab.powering import Feed
 from bench.errors import InputError
 from bench.network.radio.exposure import FLAWLESS, WANTED, Radio, RadioFlaws, receiver_of
 from bench.network.radio.receivers import Reception, receive
@@ -21,6 +23,7 @@ from instruments.files import Configured
 from instruments.modem.files import ConfiguredModem
 from instruments.modem.modem import Modem
 from instruments.modem.parsing import Sighting
+from instruments.power.supplies import E36312A
 from instruments.safety import Safeable, SafeState
 from instruments.simulators.lab import Lab, RunningLab
 from instruments.visa.errors import InstrumentError, Tainted
@@ -45,6 +48,7 @@ class Taken:
     Attributes:
         instruments, modems, boxes: the drivers, by role.
         sessions: their sessions.
+        feed: what gives a real device its power; None: nothing here.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Taken:
         self.sessions: dict[str, Session] = {}
         self.modems: dict[str, Modem] = {}
         self.boxes: dict[str, ContactBox] = {}
+        self.feed: Feed | None = None
         self._transcript, self._locks = transcript, lock_folder
         self._stack = ExitStack()
         self._running: RunningLab | None = None
@@ -132,10 +137,13 @@ class Taken:
         self._stack.__exit__(kind, value, trace)
 
     def _take(self, stack: ExitStack) -> None:
-        """The lease of the bench, where there is hardware to share, and what is simulated."""
-        if not self.file.wholly_simulated:
+        """The lease of the bench, where there is hardware to share; labgrid's; the simulated."""
+        if not self.file.wholly_simulated or self.file.labgrid is not None:
             name = f"bench {self.file.path.resolve()}"
             stack.enter_context(ResourceLock("bench", name, folder=self._locks))
+        if self.file.labgrid is not None:
+            place = Place(self.file.labgrid, self._transcript, folder=self._locks)
+            stack.enter_context(place)
         if self.file.described or self.file.world.paths:
             lab = Lab(self.file.described, self.file.world, beside=lambda: self._beside)
             self._running = stack.enter_context(RunningLab(lab))
@@ -151,7 +159,10 @@ class Taken:
         configured = replace(one, resource=replace(one.resource, address=address))
         session = configured.session(self._transcript, lock_folder=self._locks)
         self.sessions[role] = stack.enter_context(session)
-        self.instruments[role] = configured.make(session)
+        self.instruments[role] = made = configured.make(session)
+        if self.file.power is not None and self.file.power.supply == role:
+            assert isinstance(made, E36312A), "the file was read"
+            self.feed = Feed(made, self.file.power)
 
     def _open_modem(self, stack: ExitStack, role: str, one: ConfiguredModem) -> None:
         session = replace(one, address=self._port(role, one.address)).session(
@@ -170,9 +181,10 @@ class Taken:
 
     def _safeable(self) -> Sequence[Safeable]:
         known = {family: number for number, family in enumerate(_SAFE_ORDER)}
-        everything: tuple[Instrument | ContactBox, ...] = (
-            *self.boxes.values(), *self.instruments.values(),
-        )  # fmt: skip
+        fed = None if self.feed is None else self.feed.wired.supply
+        everything: list[Instrument | ContactBox | Feed] = [*self.boxes.values()]
+        everything += [one for role, one in self.instruments.items() if role != fed]
+        everything += [] if self.feed is None else [self.feed]
         found = [one for one in everything if type(one).family in known]
         return sorted(found, key=lambda one: known[type(one).family])
 

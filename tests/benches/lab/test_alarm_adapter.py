@@ -10,8 +10,9 @@ import hl7.client
 import pytest
 
 from bench.benches.base import BenchError
-from bench.benches.lab.alarms import Alarms, AlarmSource
+from bench.benches.lab.alarms import Alarms
 from bench.benches.lab.file import load_bench_file
+from bench.benches.lab.heard import AlarmSource
 from bench.errors import InputError
 from tests.support.bench_files import written
 

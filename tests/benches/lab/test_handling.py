@@ -11,6 +11,7 @@ import pytest
 from bench.benches.base import BenchError
 from bench.benches.lab.contacts import DeviceContacts, Light
 from bench.benches.lab.handling import Contacts
+from bench.benches.lab.hands import hands_of
 from bench.devices.registry import find_device
 from bench.network.library.parts import usual_links
 from bench.network.scenario import Action, Scenario, Segment, Step
@@ -90,7 +91,7 @@ def test_it_presses_the_stop_and_sees_the_drive_stand_still_and_go_on(tmp_path) 
     with device(tmp_path) as (contacts, one):
         contacts.ready()
         asked = session(*PRESSED)
-        hands = contacts.hands(asked)
+        hands = hands_of(asked, [contacts])
         assert hands is not None
         t0_ns = time.monotonic_ns()
         hands.begin(t0_ns, lambda *_: None)
@@ -157,7 +158,7 @@ def test_a_drive_that_never_moves_again_may_be_an_unplugged_encoder(tmp_path) ->
 
 
 def test_a_light_that_does_not_follow_its_test_shows_nothing(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("bench.benches.lab.handling._TEST_S", 0.3)
+    monkeypatch.setattr("bench.benches.lab.handling.TEST_S", 0.3)
     with device(tmp_path) as (contacts, one):
         contacts.ready()
         t0_ns = time.monotonic_ns()
@@ -171,15 +172,15 @@ def test_a_light_that_does_not_follow_its_test_shows_nothing(tmp_path, monkeypat
 
 def test_what_no_output_does_is_refused(tmp_path) -> None:
     with device(tmp_path) as (contacts, _):
-        assert contacts.hands(session()) is None
+        assert hands_of(session(), [contacts]) is None
         with pytest.raises(BenchError, match="nobody here can do to a real device: takeover"):
-            contacts.hands(session(*PRESSED, Action("stop", 1.2, "patient", "takeover")))
+            hands_of(session(*PRESSED, Action("stop", 1.2, "patient", "takeover")), [contacts])
 
 
 def test_a_box_that_fails_ends_the_session(tmp_path) -> None:
     with device(tmp_path) as (contacts, one):
         contacts.ready()
-        hands = contacts.hands(session(*PRESSED))
+        hands = hands_of(session(*PRESSED), [contacts])
         one._sim.stuck.add(STOP)
         hands.begin(time.monotonic_ns(), lambda *_: None)
         with pytest.raises(BenchError, match="an instrument failed"):

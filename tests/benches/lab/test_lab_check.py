@@ -90,11 +90,13 @@ def test_hardware_is_accepted_as_it_stands_and_no_other(tmp_path) -> None:
         found, laboratory = check_laboratory(file, None, on=DAY, lock_folder=locks, exercise=True)
         assert not missing(found)
         assert "settings: current_a, voltage_v" in found.verified["supply"]
+        assert "serving cell twice: LTE 001-01 cell ABC01" in found.verified["modem"][2]
+        assert not hardware.state().emissions, "its cells are off again"
         assert not any(one["certifiable"] for one in found.standing)
         degraded = [f.what for f in found.findings if f.status == "degraded"]
         assert degraded == [*file.instruments, *file.modems]
         assert laboratory is not None
-        seen = {role: found.verified[role] for role in ("generator", "attenuator")}
+        seen = {role: found.verified[role] for role in ("generator", "attenuator", "modem")}
         accept(path, laboratory, seen, DAY)
         assert "identity and safe state" in acceptances(path)[0].verified
         assert any("path at 3050 MHz" in text for text in acceptances(path)[0].verified)
@@ -106,11 +108,11 @@ def test_hardware_is_accepted_as_it_stands_and_no_other(tmp_path) -> None:
                     for one in standing(lab, acceptances(path))
                 }
 
-        assert {role for role, accepted in now().items() if accepted} == {"generator", "attenuator"}
+        assert {role for role, accepted in now().items() if accepted} == set(seen)
         hardware.instruments[
             "generator"
         ].identity = "Rohde&Schwarz,SMW200A,1412.0000K02/000001,5.40"  # another firmware
-        assert [role for role, accepted in now().items() if accepted] == ["attenuator"]
+        assert [role for role, accepted in now().items() if accepted] == ["attenuator", "modem"]
         data = json.loads(acceptance_path(path).read_text())
         acceptance_path(path).write_text(json.dumps({**data, "format": 2}))
         with pytest.raises(InputError, match=r"is no record of acceptances \(format 2\)"):

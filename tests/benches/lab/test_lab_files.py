@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 from hypothesis import given
@@ -173,3 +175,22 @@ def test_what_the_monitor_must_show() -> None:
     assert not disagreement(bursts, right - 7.0, noise)
     assert disagreement(bursts, right - 7.0 - 1.01 * tolerance, noise)
     assert disagreement(bursts, right + 1.01 * tolerance, noise)
+
+
+def test_what_the_docs_show_of_a_real_device_is_read(tmp_path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "lab.md").read_text(encoding="utf-8")
+    blocks = [dedent(one) for one in re.findall(r" *```toml\n(.*?)```", text, re.DOTALL)]
+    device, power = (
+        next(one for one in blocks if one.startswith(head)) for head in ("[device]", "[power]")
+    )
+    supply = FILE.path.read_text(encoding="utf-8").partition("[instruments.supply]")[2]
+    supply = supply.partition("[instruments.modem]")[0].replace("simulated", "TCPIP::h::1::SOCKET")
+    path = tmp_path / "lab.toml"
+    path.write_text(
+        'title = "T"\n[links.primary]\nleft = { name = "a" }\nright = { name = "b" }\n'
+        f'[roles]\nsupply = "supply"\n[instruments.supply]{supply}{device}{power}',
+        encoding="utf-8",
+    )
+    found = load_bench_file(path)
+    assert found.alarms.line.pattern.fullmatch("ALM,NETLOSS,H,1")
+    assert (found.power.voltage_v, found.power.boot_s, found.power.leave_on) == (12.0, 20.0, False)
