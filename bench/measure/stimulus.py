@@ -77,7 +77,7 @@ class StepStimulus:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Sent:
-    """What one link direction carried, arrays of shape ``(n,)``.
+    """What one link direction carried, in order of sending; arrays of shape ``(n,)``.
 
     ``due_ns``: when the law lets a packet go, or its negative fate, where it was ``modelled``.
     ``astray``: sent to an address that the other side had no more when it came there.
@@ -180,13 +180,14 @@ def _check(
 ) -> StepStimulus:
     guard = int(_GUARD_S * 1e9) if recording.bench != "virtual" else 0
     start, end = span[0] + guard, span[1] - guard
-    mask = (sent.sent_ns >= start) & (sent.sent_ns < end) & sent.decidable
-    sent_ns, seen, due = sent.sent_ns[mask], sent.seen_ns[mask], sent.due_ns[mask]
-    modelled, arrived = sent.modelled[mask], seen != MISSING
+    inside = slice(*np.searchsorted(sent.sent_ns, (start, end)))
+    known = sent.decidable[inside]
+    sent_ns, seen, due = (each[inside][known] for each in (sent.sent_ns, sent.seen_ns, sent.due_ns))
+    modelled, arrived = sent.modelled[inside][known], seen != MISSING
     impairment, commanded = state
-    sizes = sent.size[mask]
+    sizes = sent.size[inside][known]
     too_long = sizes > ((impairment.up and impairment.most_captured_bytes) or NEVER)
-    astray = sent.astray[mask]
+    astray = sent.astray[inside][known]
     lawful = ~(too_long | astray)
     damage = _damaged_share(impairment, sizes[lawful])
     loss = 1 - (1 - impairment.loss_ratio) * (1 - damage)
