@@ -98,7 +98,7 @@ def check_laboratory(
             findings += _modems(laboratory, problems, seen)
     finally:
         left = _leave(laboratory)
-    safe, safe_seen = _safe(laboratory, left)
+    safe, safe_seen = _safe(laboratory, left, problems)
     findings.append(safe)
     for role in safe_seen:
         seen[role] = (*seen.get(role, ()), "identity and safe state")
@@ -384,11 +384,18 @@ def _leave(laboratory: Laboratory) -> str:
     return ""
 
 
-def _safe(laboratory: Laboratory, left: str) -> tuple[Finding, tuple[str, ...]]:
+def _safe(
+    laboratory: Laboratory, left: str, silent: Iterable[str]
+) -> tuple[Finding, tuple[str, ...]]:
+    """Whether it was reached, and by which roles; nothing is known of those that were silent."""
     what, meaning = "safe state", "RF off, attenuators at their most, supplies off, each verified"
     if laboratory.feed is not None and laboratory.feed.wired.leave_on:
         meaning += f"; {laboratory.feed.wired.supply} on, as [power] leave_on declares"
     if left:
         return _missing(what, left, meaning, "SWITCH IT OFF BY HAND"), ()
     roles = (*laboratory.instruments, *laboratory.boxes)
+    unknown = ", ".join(sorted(silent))
+    if unknown:
+        figure = f"reached by what answered; nothing is known of {unknown}"
+        return _missing(what, figure, meaning, "have them answer, or see to them by hand"), roles
     return _ok(what, "reached on entering and on leaving", meaning), roles

@@ -49,10 +49,13 @@ def test_everything_that_is_missing_is_told_at_once(tmp_path) -> None:
         calibration=("due = 2099-12-31", "due = 2026-11-29"),
     )
     found = missing(checked(path, tmp_path))
-    assert set(found) == {"analyser", "calibration generator level", "paths", "link primary"}
+    assert set(found) == {
+        "analyser", "calibration generator level", "paths", "link primary", "safe state"
+    }  # fmt: skip
     assert "manufacturer is 'Acme'" in found["analyser"]
     assert "expired on 2026-11-29" in found["calibration generator level"]
     assert "not tried without analyser" in found["paths"]
+    assert "nothing is known of analyser" in found["safe state"]
     assert "is no interface of this network namespace" in found["link primary"]
 
 
