@@ -50,6 +50,7 @@ def played(folder) -> dict:
     pytest.fail(said)
 
 
+@pytest.mark.real_time
 @pytest.mark.usefixtures("local_host")
 def test_a_device_at_the_far_ends_loses_its_power_and_has_it_again(tmp_path) -> None:
     found = played(tmp_path)
