@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,15 @@ def test_a_place_that_is_waited_for(labgrid) -> None:
     assert labgrid.calls[-1] == "cancel-reservation 77BJUO4U84"
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT interrupts, also where the tests run in a background that ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("when", ["acquire", "release", "wait"])
 def test_an_interruption_leaves_nothing_behind(labgrid, when) -> None:
     labgrid.put(slow_s={when: 0.5})

@@ -123,6 +123,15 @@ def test_a_chunk_that_nobody_takes_is_lost_and_the_next_finds_its_way(end):
     assert gather(doctor, len)[0] == chunk(1)
 
 
+def test_it_listens_once_the_place_is_free(end):
+    with socket.create_server(("127.77.0.2", STREAM.port)):
+        doctor, patient = end("doctor"), end("patient")
+        time.sleep(0.5)  # the other process has tried by then
+    listening("127.77.0.2")
+    send(patient, 1)
+    assert gather(doctor, len)[0] == chunk(1)
+
+
 @pytest.fixture
 def tls(tmp_path, ids):
     """Python's own context of either side, as the library's users make it: it checks strictly."""

@@ -49,6 +49,7 @@ OUT_OF_RESOURCES = 0xA700
 _SWITCH_S = 5e-4
 _READ_BYTES = 1 << 16
 _ABANDONED_S = 4.0
+_VACATED_S = 2.0
 _RESET = struct.pack("ii", 1, 0)
 _USER_TIMEOUT_MS = 3000
 
@@ -168,9 +169,22 @@ def provide(channel: socket.socket, here: tuple[str, int], identity: Identity) -
 
     handlers: list[Any] = [(evt.EVT_C_STORE, stored), (evt.EVT_CONN_OPEN, _prepare)]
     made = python_context(identity, lambda why: _refused(channel, why), server=True)
-    entity.start_server(here, block=False, evt_handlers=handlers, ssl_context=made)
+    _listen(entity, here, handlers, made)
     while channel.recv(_READ_BYTES):
         pass
+
+
+def _listen(entity: AE, here: tuple[str, int], handlers: list[Any], made: ssl.SSLContext) -> None:
+    """Listen there, as soon as a process that lost its power before has let go of the place."""
+    until = time.monotonic() + _VACATED_S
+    while True:
+        try:
+            entity.start_server(here, block=False, evt_handlers=handlers, ssl_context=made)
+            return
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > until:
+                raise
+        time.sleep(0.01)
 
 
 def _quietly() -> None:
