@@ -10,23 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.benches.check import best_bench
-
 GUEST = Path(__file__).with_name("power_guest.py")
 TRIES = 3
 NOISE = ("host too busy", "to go off: when is not known")
 """What a host that stalls has to answer for: once more."""
-
-
-@pytest.fixture(scope="module")
-def local_host() -> None:
-    """Skips (or fails, where TELEMED_BENCH_REQUIRE demands "local") without namespaces."""
-    name, reason = best_bench()
-    if name == "local":
-        return
-    if "local" in os.environ.get("TELEMED_BENCH_REQUIRE", "").split(","):
-        pytest.fail(f"the local bench is demanded here and cannot run: {reason}")
-    pytest.skip(f"NOT TESTED: the local bench cannot run here: {reason}")
 
 
 def played(folder) -> dict:
