@@ -8,11 +8,15 @@ Files that take long go first: what is left at the end then evens the processes 
 
 from __future__ import annotations
 
+import contextlib
 import gc
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from bench.benches.local.awake import processors_awake
 
 _HERE = Path(__file__).parent
 
@@ -25,6 +29,7 @@ REAL_TIME = (
 """Folders and files whose tests are marked ``real_time``; elsewhere single tests are."""
 
 SHARING = (
+    "benches/local/test_awake.py",
     "benches/local/test_carriage.py",
     "benches/local/test_dicom.py",
     "benches/local/test_mllp.py",
@@ -124,6 +129,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if needs_the_machine(item.path):
             item.add_marker("real_time")
     items.sort(key=lambda item: _place(item.path))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def awake(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Real packets and real time on processors that do not halt, as in a session of the bench."""
+    with contextlib.ExitStack() as stack:
+        if pytestconfig.getoption("markexpr") == "real_time":
+            stack.enter_context(processors_awake())
+        yield
 
 
 def pytest_collection_finish() -> None:

@@ -24,6 +24,10 @@ Facts = Mapping[str, Any]
 
 _PROBE_WITHIN_S = 30.0
 _PUNCTUAL_NS = 500_000
+_AWAKE = {
+    "latency": ", processors kept from idle states",
+    "busy": ", processors kept busy so that they do not halt",
+}
 _LEAST_MEMORY_BYTES = 1 << 30
 _LEAST_CORES = 2
 _UML = ("linux.uml", "linux")
@@ -174,6 +178,7 @@ def _clocks(clocks: Facts) -> Finding:
         f"resolution {clocks['resolution_ns']} ns, wake-up late by "
         f"{show_duration(clocks['wake_p50_ns'] / 1e9)} (p50), "
         f"{show_duration(clocks['wake_p99_ns'] / 1e9)} (p99)"
+        f"{_AWAKE.get(clocks.get('awake', ''), '')}"
     )
     if clocks["wake_p99_ns"] > _PUNCTUAL_NS:
         return Finding(what, "degraded", figure, meaning, "stop other work on this host")

@@ -25,6 +25,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.host_time import kept_no_time
+
 CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 ETHERTYPE = 0x88B5  # local experimental
 SO_TIMESTAMPNS = 35
@@ -69,14 +71,14 @@ def prefer_timing() -> None:
 def run_isolated(check: Callable[[], Any], within_s: float = 40.0) -> Any:
     """Run ``check`` in a forked child in its own namespace; its result, or its failure.
 
-    Again (``TRIES`` at most) where it raised :class:`HostTooSlow`.
+    Again (``TRIES`` at most) where it raised :class:`HostTooSlow`; skipped where it always did.
     """
     for _ in range(TRIES):
         kind, value = _in_child(check, within_s)
         if kind != "slow":
             break
     if kind == "slow":
-        pytest.fail(f"the host did not keep time in {TRIES} tries: {value}")
+        kept_no_time(f"{value}, {TRIES} times")
     if kind == "none":
         reason = f"no network namespaces here ({value}): run as root or allow user namespaces"
         if "local" in os.environ.get("TELEMED_BENCH_REQUIRE", "").split(","):

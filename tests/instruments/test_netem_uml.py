@@ -17,6 +17,7 @@ from scipy.stats import binom
 from bench.network.delays import TABLE_SCALE, unit_table
 from instruments.emulators.netem_driver import DRAIN_S
 from instruments.emulators.netem_state import option_attributes
+from tests.support.host_time import kept_no_time
 
 _FILE = Path(__file__).parent / "uml_boot.py"
 _SPEC = importlib.util.spec_from_file_location("telemed_bench_uml_boot", _FILE)
@@ -49,7 +50,7 @@ def kept(flow):
     if not flow["kept_time"]:
         median, worst = (late / MS for late in flow["late_ns"])
         found = f"the sender was late by {median:.1f} ms, at worst {worst:.1f} ms"
-        pytest.fail(f"the host did not keep time in {flow['tries']} tries: {found}")
+        kept_no_time(f"{found}, {flow['tries']} times")
     return flow
 
 
@@ -291,7 +292,7 @@ def burst(result, name):
     """A burst through the emulator, changed while it ran; its counters are to the packet."""
     found = result["laws"][name]
     if not found["kept_time"]:
-        pytest.fail(f"the host did not keep time in {found['tries']} tries")
+        kept_no_time(f"{found['tries']} bursts {name}")
     late_ns, read_back = found["changed"]
     assert late_ns >= 0
     assert read_back is True

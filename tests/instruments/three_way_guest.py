@@ -96,6 +96,12 @@ def trial_of(backend, laid, lead_ns):
     )
 
 
+DROPPED = "the emulator dropped packets"
+
+
+DROPPED = "the emulator dropped packets"
+
+
 def problem(seen, count):
     """Why a trial cannot be used at all: not as a whole what was sent and seen."""
     report = seen.report.direction("primary", "to-doctor")
@@ -103,7 +109,7 @@ def problem(seen, count):
         "not ready in time": seen.late_start,
         "the clock was stepped": seen.clock_step_s > 0.5e-3,
         "a tap missed packets": seen.tap_drops or len(seen.near) != count,
-        "the emulator dropped packets": report.emulator_drops,
+        DROPPED: report.emulator_drops,
         "packets were under way at the end": report.in_flight,
     }
     return next((text for text, there in found.items() if there), "")

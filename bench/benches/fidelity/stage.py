@@ -23,6 +23,7 @@ from pyroute2 import IPRoute
 from bench.benches.base import BenchError
 from bench.benches.fidelity.trial import LEAST_FRAME_BYTES, LINK, MOST_FRAME_BYTES, Seen, Trial
 from bench.benches.local import kernel
+from bench.benches.local.awake import processors_awake
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.emulation import emulate
 from bench.benches.local.layout import address, interface
@@ -83,6 +84,7 @@ class Stage:
         """
         self._serial += 1
         with contextlib.ExitStack() as stack:
+            stack.enter_context(processors_awake())
             topology = Topology(self._ipr, 1, self._serial)
             stack.callback(topology.close)
             rings = {side: _ring(topology, side, stack) for side in sides(trial.direction)}

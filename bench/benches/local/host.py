@@ -6,6 +6,7 @@ signal, and when its control socket closes. Its children end with it.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import importlib.util
@@ -25,6 +26,7 @@ from pyroute2 import IPRoute
 from bench.benches.local import carriage, kernel
 from bench.benches.local.agent import Agent
 from bench.benches.local.attacking import Attacking, Hands
+from bench.benches.local.awake import processors_awake
 from bench.benches.local.carriage.credentials import identities
 from bench.benches.local.channel import Sender
 from bench.benches.local.emulation import emulate, link_plans, netem_problem
@@ -183,6 +185,7 @@ class _Session:
         self._identities = {} if request.nics else identities(request.session.device.name)
         self._t0_ns = 0
         self._handover = Handover() if request.nics else None
+        self._awake = contextlib.ExitStack()
         self.pids: dict[int, str] = {}
 
     def start(self) -> int:
@@ -191,6 +194,7 @@ class _Session:
         Returns:
             The session's start, CLOCK_MONOTONIC in ns.
         """
+        self._awake.enter_context(processors_awake())
         if self._request.nics:
             self._t0_ns = time.monotonic_ns() + 2 * LEAD_NS
             self._fork("tap", self._tap)
@@ -317,6 +321,7 @@ class _Session:
 
     def close(self) -> None:
         """Let go of everything; the namespaces end when the last of their processes has."""
+        self._awake.close()
         for pid in tuple(self.pids):
             os.kill(pid, signal.SIGKILL)
             self.reap(pid)

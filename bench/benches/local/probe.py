@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.benches.local import kernel
+from bench.benches.local.awake import processors_awake
 from instruments.emulators import timing
 
 _SLEEPS = 200
@@ -74,25 +75,28 @@ def _capture(topology: Any) -> None:
 
 
 def probe_clocks() -> dict[str, Any]:
-    """How punctually this host wakes a process that sleeps 1 ms.
+    """How punctually this host wakes a process that sleeps 1 ms, kept awake as in a session.
 
     Returns:
         ``resolution_ns`` of CLOCK_MONOTONIC; ``wake_p50_ns``, ``wake_p99_ns``: from the due time
-        to running, over 200 sleeps; ``scheduling``: what the scheduler grants.
+        to running, over 200 sleeps; ``scheduling``: what the scheduler grants; ``awake``: how the
+        processors were kept awake (:func:`~bench.benches.local.awake.processors_awake`).
     """
     timing.set_timer_slack()
     granted = timing.prefer_timing(1)
     late = []
-    for _ in range(_SLEEPS):
-        due = time.monotonic_ns() + _SLEEP_NS
-        time.sleep(_SLEEP_NS / 1e9)
-        late.append(time.monotonic_ns() - due)
+    with processors_awake() as awake:
+        for _ in range(_SLEEPS):
+            due = time.monotonic_ns() + _SLEEP_NS
+            time.sleep(_SLEEP_NS / 1e9)
+            late.append(time.monotonic_ns() - due)
     late.sort()
     return {
         "resolution_ns": round(time.clock_getres(time.CLOCK_MONOTONIC) * 1e9),
         "wake_p50_ns": late[len(late) // 2],
         "wake_p99_ns": late[len(late) * 99 // 100],
         "scheduling": granted,
+        "awake": awake,
     }
 
 

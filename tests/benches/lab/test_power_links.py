@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.guest import played
+from tests.support.host_time import shown
+
 GUEST = Path(__file__).with_name("power_guest.py")
-TRIES = 3
 NOISE = ("host too busy", "to go off: when is not known")
 """What a host that stalls has to answer for: once more."""
-
-
-def played(folder) -> dict:
-    """What the guest found, where the host kept time."""
-    said = ""
-    for attempt in range(TRIES):
-        mine = folder / f"{attempt}"
-        mine.mkdir()
-        done = subprocess.run(
-            [sys.executable, str(GUEST), str(mine)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
-        )
-        if done.returncode == 0:
-            return json.loads(done.stdout)
-        said = done.stderr
-        if not any(reason in said for reason in NOISE):
-            break
-    pytest.fail(said)
 
 
 @pytest.mark.real_time
 @pytest.mark.usefixtures("local_host")
 def test_a_device_at_the_far_ends_loses_its_power_and_has_it_again(tmp_path) -> None:
-    found = played(tmp_path)
+    found = shown(lambda: played(GUEST, tmp_path, noise=NOISE))
     events = found["events"]
     assert [value for *_, name, value in events if name == "contacts-wired"] == [["power"]]
     power = [(t, value) for t, side, origin, name, value in events if name == "power"]

@@ -5,13 +5,7 @@ Loaded by path: by conftest.py, and by the programs that the lifetime tests star
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import json
-import os
-import select
-import time
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -24,14 +18,15 @@ from bench.benches.local.carriage import credentials
 from bench.network.impairment import CLEAN, Impairment
 from bench.network.scenario import Action, Scenario, Segment, Step, both
 from bench.sessions.recording import Recording, Session
+from tests.support.host_time import HostTime, NotShown, shown, watched
 
 NOT_READY = "not ready at the session's start"
 """What a bench says of processes that a busy host did not let begin in time."""
 
 STANDIN = Path(__file__).with_name("standin.py")
-TRIES = 5
-MEDIAN_LATE_S, WORST_LATE_S = 0.5e-3, 0.03
-"""What a process that only keeps time may be late, else the host was too busy to show anything."""
+TRIES = 4
+WORST_LATE_S = 0.01
+"""While a session runs, what one may be late who only keeps time."""
 
 
 def load(file: Path) -> ModuleType:
@@ -66,42 +61,6 @@ class ListSink:
         self.reports.append(progress)
 
 
-@contextlib.contextmanager
-def pulse(found: dict[str, float]) -> Iterator[None]:
-    """Meanwhile a process of its own wakes every 5 ms; ``found``: how late, median and worst, s."""
-    stop_read, stop_write = os.pipe()
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.close(stop_write)
-            os.close(read)
-            os.write(write, json.dumps(_ticks(stop_read)).encode())
-        finally:
-            os._exit(0)
-    os.close(stop_read)
-    os.close(write)
-    try:
-        yield
-    finally:
-        os.close(stop_write)
-        with os.fdopen(read) as answer:
-            found.update(json.load(answer))
-        os.waitpid(pid, 0)
-
-
-def _ticks(stop: int) -> dict[str, float]:
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-    late, due = [], time.monotonic()
-    while not select.select([stop], [], [], 0)[0]:
-        due += 0.005
-        time.sleep(max(0.0, due - time.monotonic()))
-        late.append(time.monotonic() - due)
-    late.sort()
-    return {"median": late[len(late) // 2], "worst": late[-1]}
-
-
 def identity(
     side: str, *, authority: credentials.Authority, shown: str = "right",
     anchor: credentials.Authority | None = None,
@@ -127,6 +86,7 @@ class Kit:
     build = f"{STANDIN}:build"
     sink = ListSink
     not_ready = NOT_READY
+    worst_late_s = WORST_LATE_S
     identity = staticmethod(identity)
 
     def __init__(self) -> None:
@@ -169,31 +129,30 @@ class Kit:
 
     def run(self, bench: LocalBench, session: Session, sink: ListSink) -> Recording:
         """Run a session; again where its processes were not ready in time."""
-        for _ in range(TRIES - 1):
+
+        def attempt() -> Recording:
             try:
                 return bench.run(session, sink)
             except BenchError as error:
                 if NOT_READY not in str(error):
                     raise
-        return bench.run(session, sink)
+                raise NotShown(NOT_READY) from None
 
-    def kept_run(self, session: Session, sink_of=ListSink) -> tuple[Recording, ListSink]:
-        """A recording, and its sink, of a session during which the host kept time.
+        return shown(attempt, TRIES)
 
-        A process apart from the bench saw to that.
+    def watched_run(
+        self, session: Session, sink_of=ListSink
+    ) -> tuple[Recording, ListSink, HostTime]:
+        """A recording, its sink, and how the host kept time during that session.
 
-        Raises:
-            TimeoutError: the host did not, in ``TRIES`` tries.
+        Again, ``TRIES`` times in all, where it did not.
         """
         bench = self.kept_bench(self.build)
         for _ in range(TRIES):
-            found: dict[str, float] = {}
             sink = sink_of()
-            with pulse(found):
+            with watched() as host:
                 recording = self.run(bench, session, sink)
-            if found["median"] <= MEDIAN_LATE_S and found["worst"] <= WORST_LATE_S:
-                return recording, sink
-        late = f"{found['median'] * 1e3:.1f} ms, at worst {found['worst'] * 1e3:.1f} ms"
-        raise TimeoutError(
-            f"the host did not keep time in {TRIES} tries: a sleeper woke {late} late"
-        )
+            host = host.between(bench.t0_ns, bench.t0_ns + recording.schedule.end_ns)
+            if host.kept(WORST_LATE_S):
+                break
+        return recording, sink, host

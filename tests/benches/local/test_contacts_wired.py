@@ -2,43 +2,31 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.guest import played
+from tests.support.host_time import NotShown, shown
+
 GUEST = Path(__file__).with_name("contact_guest.py")
-TRIES = 3
 NOISE = ("is known within", "host too busy", "the emulator was late", "was not seen to move")
 """What a host that stalls has to answer for, the simulated device's standstill too: once more."""
 
 
-def played(folder, *defects) -> dict:
+def found_with(folder, *defects) -> dict:
     """What the guest found, where the host kept time."""
-    said = ""
-    for attempt in range(TRIES):
-        mine = folder / f"{attempt}"
-        mine.mkdir()
-        done = subprocess.run(
-            [sys.executable, str(GUEST), str(mine), *defects],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p or os.getcwd() for p in sys.path)},
-        )
-        said = done.stderr
-        if done.returncode == 0:
-            found = json.loads(done.stdout)
-            problems = [*found["problems"], *found.get("mobile", found)["problems"]]
+
+    def attempt() -> dict:
+        found = played(GUEST, folder, *defects, noise=NOISE)
+        problems = [*found["problems"], *found.get("mobile", found)["problems"]]
+        if problems:
             said = " ".join(problems)
-            if not problems:
-                return found
-        if not any(reason in said for reason in NOISE):
-            break
-    pytest.fail(said)
+            assert any(reason in said for reason in NOISE), said
+            raise NotShown(said)
+        return found
+
+    return shown(attempt)
 
 
 def values(found, name):
@@ -47,7 +35,7 @@ def values(found, name):
 
 @pytest.mark.usefixtures("local_host")
 def test_the_stop_of_a_device_at_the_far_ends_is_pressed_and_its_standstill_seen(tmp_path) -> None:
-    found = played(tmp_path)
+    found = found_with(tmp_path)
     assert found["events"][0][2:] == ["contacts-wired", ["motion", "stop", "lights"]]
     assert values(found, "motion") == [1, 0, 1]
     assert values(found, "stop-button") == [1, 0]
@@ -70,6 +58,6 @@ def test_the_stop_of_a_device_at_the_far_ends_is_pressed_and_its_standstill_seen
 
 @pytest.mark.usefixtures("local_host")
 def test_a_device_that_goes_on_while_its_stop_is_pressed_is_found_out(tmp_path) -> None:
-    found = played(tmp_path, "ignores-local-stop")
+    found = found_with(tmp_path, "ignores-local-stop")
     assert found["value"] == float("inf")
     assert values(found, "motion") == [1]

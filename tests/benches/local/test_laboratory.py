@@ -12,14 +12,14 @@ from bench.measure.kpi import evidence_problems
 from bench.network.library.coexistence import one_exposure
 from bench.network.radio.exposure import Exposure
 from bench.sessions.exposing import presented_at
-from bench.sessions.recording import Session
+from bench.sessions.recording import Recording, Session
 from tests.support.bench_files import written
+from tests.support.host_time import NotShown, shown
 
 ROBOT = find_device("tele-ultrasound-robot")
 RADIO = ROBOT.radio
 assert RADIO is not None
 STRONG = Exposure("noise40", 3.5e9, -40.0, 40e6)
-TRIES = 4
 LOCAL = ('packets = "virtual"', 'packets = "local"')
 
 
@@ -28,20 +28,24 @@ def test_a_level_over_visa_takes_the_link_and_gives_it_back(tmp_path) -> None:
     """Again where this host kept the bench from being in time."""
     session = Session("x", ROBOT, one_exposure(RADIO, STRONG, 1.5, 1.0), 7)
     with LabBench(written(tmp_path, LOCAL)) as bench:
-        for _ in range(TRIES):
+
+        def in_time() -> Recording:
             recording = bench.run(session, Nowhere())
             assert not bench.laboratory.instruments["generator"].channel.taints
             late = [c for c in recording.changes if c.t_ns and c.commanded_ns != c.t_ns]
-            if not late and not evidence_problems(recording):
-                break
+            problems = [*evidence_problems(recording), *(f"{c.t_ns} commanded late" for c in late)]
+            if problems:
+                raise NotShown("; ".join(problems))
+            return recording
+
+        recording = shown(in_time)
     assert recording.bench == "local"
-    assert not evidence_problems(recording)
     due = next(one for one in recording.schedule.exposures if one.exposures)
     planned = next(one for one in session.schedule().exposures if one.exposures)
     assert planned.start_ns < due.start_ns < planned.start_ns + 1_000_000_000
-    shown = presented_at(recording, due.start_ns)
-    assert shown is not None
-    assert shown.exposures[0].level_dbm == pytest.approx(-40.0, abs=0.0051)
+    presented = presented_at(recording, due.start_ns)
+    assert presented is not None
+    assert presented.exposures[0].level_dbm == pytest.approx(-40.0, abs=0.0051)
     at = {(c.link, c.direction, c.t_ns): c for c in recording.changes if c.t_ns}
     assert {t_ns for _, _, t_ns in at} == {due.start_ns, due.end_ns}
     assert all(c.commanded_ns == c.t_ns for c in at.values()), "the commands came in time"
@@ -77,12 +81,15 @@ def test_an_attenuator_that_reboots_while_packets_flow_is_seen_before_the_end(tm
             return holds()
 
         lab.holds = rebooting  # type: ignore[method-assign]
-        for _ in range(TRIES):
+
+        def looked() -> Recording:
             asked.clear()
             recording = bench.run(session, Nowhere())
-            if len(asked) == 3:
-                break
-    assert len(asked) == 3
+            if len(asked) != 3:
+                raise NotShown("it was not looked at before the end")
+            return recording
+
+        recording = shown(looked)
     assert any("the attenuation is 0 and was set to" in p for p in evidence_problems(recording))
 
 

@@ -7,7 +7,6 @@ import pytest
 from scapy.layers.inet import IP, TCP
 from scapy.utils import rdpcap
 
-from bench.benches.base import BenchError
 from bench.devices.registry import find_device
 from bench.measure.kpi import evidence_problems, flow_problems, measure_kpi
 from bench.measure.pairing import flow_of
@@ -37,13 +36,7 @@ def session_of(device, names, segments, actions=()):
 
 def played(kit, session, folder):
     """The recording, from a host that starts it in time."""
-    for _ in range(4):
-        try:
-            return kit.kept_bench().run(session, kit.sink(folder))
-        except BenchError as error:
-            if kit.not_ready not in str(error):
-                raise
-    raise TimeoutError("the host did not start the session in time")
+    return kit.run(kit.kept_bench(), session, kit.sink(folder))
 
 
 @pytest.fixture(scope="module")

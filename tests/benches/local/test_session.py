@@ -21,23 +21,45 @@ from bench.network.impairment import Delay, Impairment, bernoulli
 from bench.network.scenario import Action
 from bench.sessions.packets import TAPS
 from bench.studies.analyse import Question, analyse
+from tests.support.host_time import demand
 
 pytestmark = pytest.mark.usefixtures("local_host")
 
 
 @pytest.fixture(scope="module")
-def clean(kit, local_host, tmp_path_factory):
-    """A clean session of 1.5 s, with captures and a local stop: (recording, sink)."""
+def watched_clean(kit, local_host, tmp_path_factory):
+    """A clean session of 1.5 s, with captures and a local stop, and how the host kept time."""
     stop = Action("only", 0.7, "patient", "local-stop")
     session = kit.session(1.5, actions=(stop,))
-    return kit.kept_run(session, lambda: kit.sink(tmp_path_factory.mktemp("captures")))
+    return kit.watched_run(session, lambda: kit.sink(tmp_path_factory.mktemp("captures")))
 
 
 @pytest.fixture(scope="module")
-def impaired(kit, local_host):
-    """20 ms each way and 10 % loss on the primary link, for 2 s."""
+def clean(watched_clean):
+    """The clean session: (recording, sink)."""
+    return watched_clean[:2]
+
+
+@pytest.fixture(scope="module")
+def in_time(kit, watched_clean):
+    """The clean session, during which the host kept time: (recording, sink)."""
+    demand(watched_clean[2], kit.worst_late_s)
+    return watched_clean[:2]
+
+
+@pytest.fixture(scope="module")
+def watched_impaired(kit, local_host):
+    """20 ms each way and 10 % loss on the primary link, for 2 s, and how the host kept time."""
     impairment = Impairment(delay=Delay(0.02), loss=bernoulli(0.1))
-    return kit.kept_run(kit.session(2.0, impairment))[0]
+    return kit.watched_run(kit.session(2.0, impairment))
+
+
+@pytest.fixture(scope="module")
+def impaired(kit, watched_impaired):
+    """The recording of the impaired session, during which the host kept time."""
+    recording, _, host = watched_impaired
+    demand(host, kit.worst_late_s)
+    return recording
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +69,8 @@ def altered(kit, local_host):
     session = kit.session(2.0, impairment)
     # The emulator counts every packet; the taps' rows are without those of a handshake.
     plain = tuple(replace(stream, carriage="datagram") for stream in session.device.streams)
-    return kit.kept_run(replace(session, device=replace(session.device, streams=plain)))[0]
+    session = replace(session, device=replace(session.device, streams=plain))
+    return kit.watched_run(session)[0]
 
 
 def surely_there(rows):
@@ -85,8 +108,8 @@ def test_every_packet_is_at_both_taps(clean):
     assert recording.health.complete
 
 
-def test_delays_of_a_clean_link_are_small_and_never_negative(clean):
-    recording, _ = clean
+def test_delays_of_a_clean_link_are_small_and_never_negative(in_time):
+    recording, _ = in_time
     delays = np.concatenate([delays_ns(recording, 1, 0), delays_ns(recording, 2, 1)])
     assert delays.min() >= 0
     assert np.median(delays) < 1e6
@@ -99,8 +122,8 @@ def test_sizes_are_those_of_the_profile(clean, kit):
         assert set(sizes[sizes > 0].tolist()) == {stream.frame_bytes}
 
 
-def test_rows_and_events_came_while_it_ran_and_are_the_recording(clean):
-    recording, sink = clean
+def test_rows_and_events_came_while_it_ran_and_are_the_recording(in_time):
+    recording, sink = in_time
     assert len(sink.rows) >= 5  # about fifteen
     assert sum(len(rows) for rows in sink.rows) == len(recording.packets)
     assert len(sink.events) == len(recording.events)
@@ -110,8 +133,8 @@ def test_rows_and_events_came_while_it_ran_and_are_the_recording(clean):
     assert loss == 0
 
 
-def test_events_of_all_sources(clean):
-    recording, _ = clean
+def test_events_of_all_sources(in_time):
+    recording, _ = in_time
     (step,) = recording.named("step")
     assert (step.t_ns, step.side, step.value) == (0, "bench", {"name": "only", "role": "within"})
     brakes = recording.named("brake")
@@ -125,8 +148,8 @@ def test_events_of_all_sources(clean):
     assert pressed.t_ns >= action.t_ns
 
 
-def test_bursts_are_put_together(clean, impaired):
-    recording, _ = clean
+def test_bursts_are_put_together(in_time, impaired):
+    recording, _ = in_time
     bursts = {event.value["seq"]: event.value for event in recording.named("burst", side="doctor")}
     arrived = recording.packets.where(tap="doctor", stream=2, direction=1)
     seq, t_ns = arrived.column("seq"), arrived.column("t_ns")
@@ -157,8 +180,8 @@ def test_the_actuator_row_repeats_the_command(clean):
         assert t_ns > first[seq]
 
 
-def test_timers_do_not_drift(clean):
-    recording, _ = clean
+def test_timers_do_not_drift(in_time):
+    recording, _ = in_time
     sent = recording.packets.where(tap="doctor", stream=1, direction=0).column("t_ns")
     due = np.arange(len(sent)) * 1_000_000
     late = sent - due - sent[0]
@@ -253,8 +276,8 @@ def test_the_control_stream_is_real_dtls(clean):
         assert b'"side"' not in data
 
 
-def test_a_heartbeat_bears_one_number_on_both_links(clean):
-    recording, _ = clean
+def test_a_heartbeat_bears_one_number_on_both_links(in_time):
+    recording, _ = in_time
     for direction, tap in ((0, "doctor"), (1, "patient")):
         sent = recording.packets.where(tap=tap, stream=0, direction=direction)
         links = [sent.where(link=link) for link in (0, 1)]
@@ -332,7 +355,7 @@ def test_video_is_real_rtp_in_tsharks_eyes(clean, kit):
     frames = [stamp[seq // 5 == frame] for frame in range(len(seq) // 5)]
     assert all(len(set(each.tolist())) == 1 for each in frames)
     steps = np.diff([each[0] for each in frames])
-    assert abs(np.median(steps) - 1800) < 90  # 20 ms of 90 kHz, as the host keeps time
+    assert abs(np.median(steps) - 1800) < 90  # 20 ms of 90 kHz: median of 70, whatever stalls
 
 
 @pytest.mark.parametrize("defect", ["crash", "crash-in-build"])
