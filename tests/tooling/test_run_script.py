@@ -180,7 +180,7 @@ def test_all_tests_are_two_parts_and_a_failure_of_either_counts(
     lines = result.stdout.splitlines()
     assert (len(lines), result.returncode) == (parts, code), result.stderr
     assert "-m not real_time" in lines[0]
-    assert parts == 1 or lines[1] == "-m pytest -m real_time"
+    assert parts == 1 or lines[1] == "-m pytest -rs -m real_time"
     assert ("some tests failed" in result.stderr) == (shared == 1)
 
 
