@@ -7,12 +7,8 @@ import numpy as np
 import pytest
 
 from bench.measure.floor import NoiseFloor, StreamFloor
-from bench.measure.stimulus import (
-    achieved,
-    health_problems,
-    percentile_objection,
-    stall_problems,
-)
+from bench.measure.percentiles import percentile_objection
+from bench.measure.stimulus import achieved, health_problems, stall_problems
 from bench.network.impairment import Delay, GilbertElliott, Impairment
 from bench.network.scenario import Scenario, Segment, Step, both
 from bench.sessions.packets import PacketTable
