@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,15 @@ from bench.measure.distributions import binomial_cdf, binomial_sf
 from bench.measure.floor import NoiseFloor
 from bench.measure.pairing import MISSING, flows_of
 from bench.measure.percentiles import ERROR, percentile_objection
+from bench.measure.queueing import (
+    Changes,
+    Queue,
+    crowding_objection,
+    damaged,
+    order_of_sending,
+    queue_of,
+    shares_line,
+)
 from bench.network.impairment import DIRECTIONS, Direction, Impairment
 from bench.network.laws import NEVER, QUEUE_DROP, DirectionLaw
 from bench.network.scenario import Window
@@ -41,7 +51,8 @@ _STALL_S = 0.03
 class StepStimulus:
     """One phase of a step on one link direction. Delays in s, loss as a ratio.
 
-    ``intended``/``commanded``: in words. ``intended_*``: from the law over the packets sent.
+    ``intended``/``commanded``: in words. ``intended_*``: from the law over the packets sent; the
+    delay over those that arrived, where the queue is a matter of chance.
     ``achieved_*``: from the two taps. ``floor_p50_s``/``floor_p99_s``: the unimpaired path.
     """
 
@@ -65,14 +76,17 @@ class StepStimulus:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Sent:
     """What one link direction carried, in order of sending; arrays of shape ``(n,)``.
 
-    ``due_ns``: when the law lets a packet go, or its negative fate, where it was ``modelled``.
+    ``name``: of the model. ``changes``: the states of the direction. ``due_ns``: when the law lets
+    a packet go, or its negative fate, where it was ``modelled``.
     ``astray``: sent to an address that the other side had no more when it came there.
     """
 
+    name: str
+    changes: Changes
     sent_ns: NDArray[np.int64]
     size: NDArray[np.int64]
     seen_ns: NDArray[np.int64]
@@ -80,6 +94,14 @@ class _Sent:
     modelled: NDArray[np.bool_]
     decidable: NDArray[np.bool_]
     astray: NDArray[np.bool_]
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The queue that the packets made which were not lost."""
+        missing = self.decidable & (self.seen_ns == MISSING)
+        joined = ~missing | self.astray
+        joined |= damaged(self.changes, self.name, self.sent_ns, self.size, missing)
+        return queue_of(self.changes, self.name, self.sent_ns, self.size, joined)
 
 
 def achieved(recording: Recording, floor: NoiseFloor | None) -> tuple[StepStimulus, ...]:
@@ -121,30 +143,31 @@ def _state_at(
 def _seen_and_modelled(
     recording: Recording, link_index: int, link: str, way: int, direction: Direction
 ) -> _Sent:
+    name, changes = f"model/{link}", recording.schedule.of(link, direction)
     spans = [span for _, _, start, end in _phases(recording) for span in _slices(start, end)]
     flows = [(flow, flow.link == link_index) for flow in flows_of(recording, way)]
     flows = [(flow, here) for flow, here in flows if here.any()]
     if not flows:
         empty = np.zeros(0, dtype=np.int64)
         none = np.zeros(0, dtype=bool)
-        return _Sent(empty, empty, empty, empty, none, none, none)
+        return _Sent(name, changes, empty, empty, empty, empty, none, none, none)
     sent = np.concatenate([flow.sent_ns[here] for flow, here in flows])
-    order = np.argsort(sent, kind="stable")
-    sent = sent[order]
+    seen = np.concatenate([flow.received_ns[here] for flow, here in flows])
+    order = order_of_sending(sent, seen)
+    sent, seen = sent[order], seen[order]
     kept = np.zeros(len(sent), dtype=bool)
     for start, end in spans:
         kept[slice(*np.searchsorted(sent, (start, end)))] = True
     size = np.concatenate([flow.size[here] for flow, here in flows])[order]
-    seen = np.concatenate([flow.received_ns[here] for flow, here in flows])[order]
     decidable = np.concatenate([~flow.in_flight[here] for flow, here in flows])[order]
-    law = DirectionLaw(recording.schedule.of(link, direction), seed=1, name=f"model/{link}")
+    law = DirectionLaw(changes, seed=1, name=name)
     due = np.full(len(sent), MISSING, dtype=np.int64)
     due[kept] = law.offer_many(sent[kept], size[kept])
     astray = np.zeros(len(sent), dtype=bool)
     for moved_ns, learned_ns in old_address_spans(recording, link, direction):
         gone_ns = np.where(seen == MISSING, due + int(_GUARD_S * 1e9), seen)
         astray |= (gone_ns >= moved_ns) & (sent < learned_ns)
-    return _Sent(sent, size, seen, due, kept, decidable, astray)
+    return _Sent(name, changes, sent, size, seen, due, kept, decidable, astray)
 
 
 def _slices(start_ns: int, end_ns: int) -> list[tuple[int, int]]:
@@ -198,7 +221,11 @@ def _check(
         reason = "packets came through to an address that was no longer in use"
     if not reason:
         fit, gone = int(lawful.sum()), int((~arrived & lawful).sum())
-        reason = _objection(fit, gone, loss, overflow, got, meant, noise, impairment)
+        reason = _loss_objection(fit, gone, loss, overflow, impairment)
+    if not reason and loss < 1.0 and len(got) and len(meant):
+        reason = percentile_objection(got, meant, noise, impairment)
+        if reason and shares_line(sent.changes):
+            meant, reason = _in_its_queue(sent, inside, got, loss, noise, impairment)
     p50, p95 = _quantiles(got)
     m50, m95 = _quantiles(meant)
     ratio = lost / len(sent_ns) if len(sent_ns) else None
@@ -279,17 +306,10 @@ def _words(p50: float | None, p95: float | None, ratio: float | None, lost: int,
     return f"{delay}, lost {lost} of {sent} ({ratio:.3g})"
 
 
-def _objection(
-    sent: int,
-    lost: int,
-    loss: float,
-    overflow: float,
-    got: NDArray[np.float64],
-    meant: NDArray[np.float64],
-    noise: tuple[float, float],
-    impairment: Impairment,
+def _loss_objection(
+    sent: int, lost: int, loss: float, overflow: float, impairment: Impairment
 ) -> str:
-    """Why the impairment was not achieved; empty if it was."""
+    """Why the losses are not those that were intended; empty if they are."""
     if sent == 0:
         return ""
     if loss >= 1.0:
@@ -302,9 +322,38 @@ def _objection(
     high = binomial_sf(events - 1, trials, min(1.0, high_loss))
     if min(low, high) < ERROR / 2:
         return f"lost {lost} of {sent} packets where {loss + overflow:.3g} was intended"
-    if not len(got) or not len(meant):
-        return ""
-    return percentile_objection(got, meant, noise, impairment)
+    return ""
+
+
+def _in_its_queue(
+    sent: _Sent,
+    inside: slice,
+    got: NDArray[np.float64],
+    loss: float,
+    noise: tuple[float, float],
+    impairment: Impairment,
+) -> tuple[NDArray[np.float64], str]:
+    """The delays that the law gives the packets that arrived, and why theirs are others.
+
+    Of one draw of the law the queue may be another where the rate is nearly used up. In the queue
+    that these packets made, each percentile of a right law is refused with a probability of
+    ``ERROR`` at most: independent delays that follow different laws vary less than those of the
+    mixture of these (Hoeffding, On the distribution of the number of successes in independent
+    trials, 1956). Delays that the order ties to each other are covered by the tolerance.
+    """
+    sent_ns, queue = sent.sent_ns[inside], sent.queue
+    arrived, known = sent.seen_ns[inside] != MISSING, sent.decidable[inside]
+    due_ns, wait_ns, ahead = (each[inside] for each in (queue.due_ns, queue.wait_ns, queue.ahead))
+    through = arrived & sent.modelled[inside] & (due_ns >= 0)
+    meant = (due_ns - sent_ns)[through] / 1e9
+    if not len(meant):
+        return meant, "none of the packets that arrived had a place in the queue"
+    lawful = known & ~sent.astray[inside]
+    lawful &= sent.size[inside] <= (impairment.most_captured_bytes or NEVER)
+    reason = percentile_objection(got, meant, noise, impairment) or crowding_objection(
+        wait_ns[lawful], ahead[lawful], ~arrived[lawful], loss, impairment
+    )
+    return meant, reason
 
 
 def health_problems(recording: Recording) -> tuple[str, ...]:
