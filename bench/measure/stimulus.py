@@ -1,7 +1,8 @@
 """The stimulus check: what each step was meant to do, was told to do, and did, from the taps.
 
 The intended figures are those of the law itself, run over the packets that the taps saw being
-sent. Nothing here looks at the device's response.
+sent; where that leaves the queue to chance, over those that were not lost. Nothing here looks at
+the device's response.
 """
 
 from __future__ import annotations
