@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.benches import virtual
+from bench.benches import virtual_ports
 from bench.benches.virtual import VirtualBench
 from bench.devices import registry
 from bench.network import library
@@ -88,7 +88,7 @@ def test_one_seed_one_recording(name):
 def test_frames_as_bursts_equal_frames_as_packets(monkeypatch, options):
     scenario = library.basic.radio_link_failure()
     bursts, _ = play(scenario, options=options)
-    monkeypatch.setattr(virtual, "_ARRAY_BURST", 10**9)
+    monkeypatch.setattr(virtual_ports, "_ARRAY_BURST", 10**9)
     packets, _ = play(scenario, options=options)
     assert bursts.packets.rows.tobytes() == packets.packets.rows.tobytes()
     assert bursts.events == packets.events

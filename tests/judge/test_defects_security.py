@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.benches import virtual
+from bench.benches import virtual_ports
 from bench.benches.attacker import Attacker
 from bench.benches.virtual import VirtualBench
 from bench.devices.defects import DEFECTS, security
@@ -307,7 +307,7 @@ def test_a_session_that_somebody_listens_to_is_the_same():
 
 def test_a_session_over_the_bytes_of_the_wire_is_the_same(monkeypatch):
     """Handshake, tags and bodies survive encoding, as on a bench with real packets."""
-    plain = send = virtual._VirtualPort.send
+    plain = send = virtual_ports.VirtualPort.send
     sizes = {stream.code: stream.payload_bytes for stream in ROBOT.streams}
     tagged = []
 
@@ -318,8 +318,8 @@ def test_a_session_over_the_bytes_of_the_wire_is_the_same(monkeypatch):
 
     rows = []
     for intact, way in ((True, send), (False, over_the_wire)):
-        monkeypatch.setattr(virtual._VirtualPort, "intact", intact)
-        monkeypatch.setattr(virtual._VirtualPort, "send", way)
+        monkeypatch.setattr(virtual_ports.VirtualPort, "intact", intact)
+        monkeypatch.setattr(virtual_ports.VirtualPort, "send", way)
         with VirtualBench() as bench:
             session = Session("security", light(ROBOT), library.find_scenario("local-stop"), 7)
             recording = bench.run(session, Nowhere())
