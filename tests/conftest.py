@@ -32,6 +32,7 @@ SHARING = (
     "benches/local/test_awake.py",
     "benches/local/test_carriage.py",
     "benches/local/test_dicom.py",
+    "benches/local/test_hop_plans.py",
     "benches/local/test_mllp.py",
     "benches/local/test_parts.py",
     "instruments/test_custody.py",

@@ -6,7 +6,12 @@
     left = { mac = "00:1b:21:aa:bb:cc" }     # patient side
     right = { name = "enp3s0f1" }            # doctor side
 
-A MAC stays with the card where names change with the slot or the kernel.
+A MAC stays with the card where names change with the slot or the kernel. Where the device's radio
+hop is to lie between the bench's two taps, two more interfaces lead to it and back::
+
+    [links.primary.radio]
+    left = { name = "enp4s0f0" }             # to the radio's patient side
+    right = { name = "enp4s0f1" }            # from its doctor side
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ BENCH_TABLES = (
 )  # fmt: skip
 """What may stand in a bench file; :mod:`bench.benches.lab.file` reads what is not read here."""
 
+SIDES = ("left", "right")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -68,10 +74,14 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class LabLink:
-    """One link of the bench: patient side left, doctor side right."""
+    """One link of the bench: patient side left, doctor side right.
+
+    ``radio``: the interfaces to both sides of a radio hop between them, where there is one.
+    """
 
     left: End
     right: End
+    radio: tuple[End, End] | None = None
 
     def ifnames(self, present: Sequence[Link] | None = None) -> tuple[str, str]:
         """The names of its interfaces now; ``present``: those to look among, default all.
@@ -81,6 +91,15 @@ class LabLink:
         """
         found = links() if present is None else present
         return self.left.ifname(found), self.right.ifname(found)
+
+    def radio_ifnames(self, present: Sequence[Link] | None = None) -> tuple[str, ...]:
+        """The same of those to its radio hop; empty where it has none.
+
+        Raises:
+            InputError: one is not there.
+        """
+        found = links() if present is None else present
+        return tuple(end.ifname(found) for end in self.radio or ())
 
 
 def load_lab_links(path: Path) -> Mapping[str, LabLink]:
@@ -99,7 +118,7 @@ def links_of(table: Table) -> Mapping[str, LabLink]:
         InputError: as :func:`load_lab_links`.
     """
     found = {
-        name: LabLink(*(_end(item.only(("left", "right")), side) for side in ("left", "right")))
+        name: LabLink(*_ends(item.only(SIDES, ("radio",))), _radio(item))
         for name, item in table.named("links").items()
     }
     if not found:
@@ -123,7 +142,23 @@ def find_lab_link(path: Path, name: str | None) -> tuple[str, LabLink]:
             field="links",
             value=wanted,
         )
+    if known[wanted].radio is not None:
+        raise InputError(
+            "has a radio hop between its interfaces: it cannot be joined around that",
+            remedy="name the interfaces with --left and --right",
+            file=path,
+            field=f"links.{wanted}.radio",
+            value=wanted,
+        )
     return wanted, known[wanted]
+
+
+def _ends(table: Table) -> tuple[End, End]:
+    return _end(table, "left"), _end(table, "right")
+
+
+def _radio(table: Table) -> tuple[End, End] | None:
+    return _ends(table.table("radio").only(SIDES)) if "radio" in table.data else None
 
 
 def _end(table: Table, side: str) -> End:

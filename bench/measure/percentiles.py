@@ -40,9 +40,10 @@ def percentile_objection(
         tolerance = factor * max(0.0005, 0.05 * wanted)
         path = 3 * noise[1 if q > 0.5 else 0]  # the unimpaired path only ever adds to a delay
         if not least - tolerance <= found <= most + tolerance + path:
+            above = "" if math.isinf(path) else f" + {show_duration(tolerance + path)}"
             return (
                 f"{name} of the delay is {show_duration(found)} where {show_duration(wanted)} "
-                f"− {show_duration(tolerance)} + {show_duration(tolerance + path)} was intended"
+                f"− {show_duration(tolerance)}{above} was intended"
             )
     return ""
 

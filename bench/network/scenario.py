@@ -186,7 +186,7 @@ def cell_changes(scenario: Scenario) -> tuple[tuple[Step, CellChange], ...]:
 def compile_scenario(
     scenario: Scenario,
     seed: int,
-    receptions: Sequence[Reception] = (),
+    receptions: Sequence[Reception | None] = (),
     flaws: RadioFlaws = FLAWLESS,
     cells: Sequence[CellChanged] = (),
 ) -> Schedule:
@@ -196,7 +196,8 @@ def compile_scenario(
         scenario: its steps.
         seed: of the draws.
         receptions: of the device's radio, one for each of :func:`interferences`, where a
-            laboratory knows them; without, they are reckoned.
+            laboratory knows them; without, they are reckoned. None: a real radio receives for
+            itself, and nothing is done to its link.
         flaws: of the device's radio.
         cells: how a laboratory changed the serving cell, one for each of :func:`cell_changes`;
             without, nothing happens there.
@@ -227,13 +228,13 @@ def compile_scenario(
 
 
 def _receptions(
-    scenario: Scenario, given: Sequence[Reception], flaws: RadioFlaws
-) -> list[Reception]:
+    scenario: Scenario, given: Sequence[Reception | None], flaws: RadioFlaws
+) -> list[Reception | None]:
     """One for each of :func:`interferences`."""
     segments = interferences(scenario)
     if given and len(given) != len(segments):
         raise ValueError(f"{len(given)} receptions for {len(segments)} segments")
-    found = []
+    found: list[Reception | None] = []
     for number, segment in enumerate(segments):
         if segment.radio is None or segment.radio.link not in scenario.links:
             raise InputError(
@@ -261,7 +262,7 @@ class _Layout:
         self,
         scenario: Scenario,
         rng: np.random.Generator,
-        receptions: Sequence[Reception] = (),
+        receptions: Sequence[Reception | None] = (),
         flaws: RadioFlaws = FLAWLESS,
         cells: Sequence[CellChanged] = (),
     ) -> None:
@@ -335,14 +336,14 @@ class _Layout:
         gone = next((e for e in reversed(self.exposures) if e.exposures), None)
         first = reception
         then: tuple[tuple[float, Mapping[Direction, Effect]], ...] = ()
-        if gone is not None and not segment.exposures:
+        if gone is not None and not segment.exposures and reception is not None:
             late_s = self.flaws.recovers_after_s - (self.now - gone.end_ns) / 1e9
             if late_s > 0:
                 first = receives_nothing(reception)
                 then = ((late_s, effects_of(reception, radio)),)
         return Disturbance(
             segment.phase, segment.duration_s, segment.links, on=(radio.link,),
-            effects=effects_of(first, radio), then=then,
+            effects={} if first is None else effects_of(first, radio), then=then,
         )  # fmt: skip
 
     def _searching(self, segment: Segment) -> list[int]:

@@ -63,7 +63,7 @@ class ScheduledExposure:
     """What the device's radio is exposed to from ``start_ns`` to ``end_ns``.
 
     ``exposures``: intended; empty: the radio is left alone. ``reception``: what the link gets; of
-    a radio without flaws, or as a laboratory has it.
+    a radio without flaws, or as a laboratory has it; None: a real radio receives for itself.
     """
 
     start_ns: int
@@ -71,7 +71,7 @@ class ScheduledExposure:
     step: str
     radio: Radio
     exposures: tuple[Exposure, ...]
-    reception: Reception
+    reception: Reception | None
 
 
 @dataclass(frozen=True, slots=True)

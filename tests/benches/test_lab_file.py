@@ -46,6 +46,26 @@ def test_interfaces_are_found_by_mac_and_by_name(tmp_path):
     assert (name, primary.ifnames(PRESENT)) == ("primary", ("eth1", "eth2"))
 
 
+OVER_RADIO = WHOLE.replace(
+    'right = { name = "eth2" }\n',
+    'right = { name = "eth2" }\nradio = { left = { name = "eth5" }, right = { name = "eth6" } }\n',
+)
+
+
+def test_a_radio_hop_between_has_interfaces_of_its_own(tmp_path):
+    path = written(tmp_path, OVER_RADIO)
+    links = load_lab_links(path)
+    present = (*PRESENT, *(link(f"eth{n}", f"00:1b:21:aa:bb:0{n}") for n in (5, 6)))
+    assert links["primary"].ifnames(present) == ("eth1", "eth2")
+    assert links["primary"].radio_ifnames(present) == ("eth5", "eth6")
+    assert links["standby"].radio_ifnames(present) == ()
+    with pytest.raises(InputError, match=r"links.primary.radio.left.name = 'eth5': is no interf"):
+        links["primary"].radio_ifnames(PRESENT)
+    with pytest.raises(InputError, match=r"links.primary.radio = 'primary': has a radio hop"):
+        find_lab_link(path, "primary")  # bench emulate would join it around the radio
+    find_lab_link(path, "standby")
+
+
 def test_what_is_not_there_is_said_with_what_is(tmp_path):
     path = written(tmp_path, WHOLE)
     _, standby = find_lab_link(path, "standby")
@@ -76,6 +96,10 @@ def test_what_is_not_there_is_said_with_what_is(tmp_path):
         (
             "[links.a]\nleft = {mac = '1'}\nright = {name = 'y'}",
             ("links.a.left.mac = '1'", "00:1b:21:aa:bb:cc"),
+        ),
+        (
+            "[links.a]\nleft = {name = 'x'}\nright = {name = 'y'}\nradio = {left = {name = 'z'}}",
+            ("links.a.radio.right", "is missing"),
         ),
         ("[linsk.a]", ("linsk", "did you mean links?")),
     ],

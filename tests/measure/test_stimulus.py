@@ -11,7 +11,9 @@ from bench.measure.percentiles import percentile_objection
 from bench.measure.stimulus import achieved, health_problems, stall_problems
 from bench.network.impairment import Delay, GilbertElliott, Impairment
 from bench.network.scenario import Scenario, Segment, Step, both
+from bench.sessions.instruments import RADIOS
 from bench.sessions.packets import PacketTable
+from bench.sessions.recording import Event
 
 COMMAND = "haptic-command"
 FLOOR = NoiseFloor("s", {COMMAND: StreamFloor(3e-5, 1e-4, 2e-4, 1e-3, 1e-4, 2e-4, 9)}, True)
@@ -63,6 +65,43 @@ def test_few_packets_of_a_right_law_are_no_objection(got, meant):
         seen, law = (8.5e-3 + draw.uniform(-1e-3, 1e-3, count) for count in (got, meant))
         assert percentile_objection(seen, law, (0.0, 0.0), JITTERED) == ""
         assert percentile_objection(seen + 5e-3, law, (0.0, 0.0), JITTERED) != ""
+
+
+def over_a_radio(recording):
+    """The same, as a laboratory tells it in which a real radio lies on the primary link."""
+    told = Event(0, "bench", "bench", RADIOS, ["primary"])
+    return dataclasses.replace(recording, events=(told, *recording.events))
+
+
+def test_a_real_radio_on_a_link_may_delay_and_lose_more(synthetic):
+    made = synthetic.healthy("steady", bench="lab")
+    made.extra_s = 0.004
+    made.tweak = lambda rows: rows[
+        (rows["tap"] == synthetic.DOCTOR) | (rows["seq"] % 50 != 3) | (rows["link"] != 0)
+    ]
+    recording = made.recording()
+    links = {"primary", "standby"}
+    assert {link for _, _, link, _ in wrong(recording, FLOOR)} == links
+    # Of the other link, which no radio carries, the law is all that there is.
+    assert {link for _, _, link, _ in wrong(over_a_radio(recording), FLOOR)} == {"standby"}
+
+
+def test_a_real_radio_takes_nothing_of_what_was_commanded_away(synthetic):
+    early = synthetic.healthy("steady", bench="lab")
+    early.extra_s = -0.002
+    found = wrong(over_a_radio(early.recording()), FLOOR)
+    reasons = [reason for (_, _, link, _), reason in found.items() if link == "primary"]
+    assert reasons
+    assert all("of the delay is" in reason and "+" not in reason for reason in reasons)
+    # Nor what should have been lost and was not, nor what came through while the link was down.
+    made = synthetic.healthy("loss-step")
+    made.schedule = dataclasses.replace(made.schedule, changes=made.schedule.changes[:4])
+    full = synthetic.healthy("loss-step")
+    recording = dataclasses.replace(
+        made.recording(), schedule=full.schedule, changes=full.recording().changes
+    )
+    name = full.schedule.windows[1].name
+    assert (name, "loss", "primary", "to-patient") in wrong(over_a_radio(recording))
 
 
 def test_two_packets_above_all_that_the_law_gave_are_no_objection():

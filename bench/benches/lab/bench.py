@@ -22,14 +22,14 @@ from bench.benches.lab.hands import Attendant, hands_of
 from bench.benches.lab.heard import Heard
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.lab.powering import Power
-from bench.benches.lab.presenting import present
+from bench.benches.lab.presenting import present, rehearsed
 from bench.benches.virtual import VirtualBench
 from bench.devices.power import POWER
 from bench.errors import InputError
 from bench.network.cells import NO_CELLS
 from bench.network.scenario import CellChange, Scenario, Step, Window, cell_changes, interferences
 from bench.sessions.cells import cell_event
-from bench.sessions.instruments import ALARMS, CONTACTS, instruments_event
+from bench.sessions.instruments import ALARMS, CONTACTS, RADIOS, instruments_event
 from bench.sessions.recording import Event, Recording, Session
 from instruments.visa.errors import Busy, InstrumentError
 
@@ -46,7 +46,8 @@ class LabBench:
     With packets on a virtual clock everything that a scenario exposes the device's radio to is
     presented and measured before the session, step by step; the link then gets what the radio in
     the laboratory's world received. Real packets are exposed while they flow: the same is rehearsed
-    before, and presented again when it is due (:mod:`bench.benches.lab.conducting`).
+    before, and presented again when it is due (:mod:`bench.benches.lab.conducting`). A real
+    device's radio is exposed once; it lies between the taps.
 
     Args:
         file: a bench file, or its path.
@@ -119,10 +120,15 @@ class LabBench:
             from instruments.emulators.base import EmulatorError
             from instruments.emulators.custody import Custody
 
-            found = {name: link.ifnames() for name, link in self.file.links.items()}
+            found = {
+                name: (*link.ifnames(), *link.radio_ifnames())
+                for name, link in self.file.links.items()
+            }
             assert not isinstance(self._packets, VirtualBench)
             self._packets.nics = found
-            names = [name for pair in found.values() for name in pair]
+            names = [
+                name for left, right, *radio in found.values() for name in (left, *radio, right)
+            ]
             try:
                 stack.enter_context(Custody(names))
             except EmulatorError as error:
@@ -181,13 +187,18 @@ class LabBench:
         else:
             recording = self._packets.run(session, sink)
         told = (
-            instruments_event(self._instruments()), *self._alarm_events(recording, changes),
-            *changes,
+            instruments_event(self._instruments()), *self._radios(),
+            *self._alarm_events(recording, changes), *changes,
         )  # fmt: skip
         for event in told:
             sink.event(event)
         events = sorted((*told, *recording.events), key=lambda event: event.t_ns)
         return replace(recording, events=tuple(events), transcript=self._transcript.cut())
+
+    def _radios(self) -> tuple[Event, ...]:
+        """Which links cross a real radio between the taps, where some do."""
+        crossed = [name for name, link in self.file.links.items() if link.radio is not None]
+        return (Event(0, "bench", "bench", RADIOS, crossed),) if crossed else ()
 
     def _alarm_events(self, recording: Recording, done: Iterable[Event]) -> tuple[Event, ...]:
         """The device's alarms; of one that lost its power, what of them is known."""
@@ -213,6 +224,8 @@ class LabBench:
                 one.ready()
             if cell_changes(session.scenario):
                 recording, done = self._handed_over(session, sink)
+            elif interferences(session.scenario):
+                recording, done = self._exposed(session, sink), ()
             elif (hands := hands_of(session, self._attending)) is not None:
                 try:
                     recording = self._packets.run(session, sink, hands)
@@ -234,7 +247,7 @@ class LabBench:
 
         Raises:
             InputError: it moves, and nobody has armed it.
-            BenchError: its radio receives for itself: nothing here knows what.
+            BenchError: its radio is not between the taps: what it does to packets nobody sees.
         """
         if self.file.packets != "links":
             return
@@ -249,8 +262,14 @@ class LabBench:
                     file=self.file.path,
                     field="arming",
                 )
-        if interferences(session.scenario):
-            raise BenchError("exposing a real device's radio is not there yet")
+        for segment in interferences(session.scenario):
+            carried = segment.radio.link if segment.radio is not None else ""
+            link = self.file.links.get(carried)
+            if link is not None and link.radio is None:
+                raise BenchError(
+                    f"the radio of the link {carried} is not between the taps: name the interfaces "
+                    f"that lead to it, [links.{carried}.radio] in {self.file.path.name}"
+                )
 
     def _handed_over(self, session: Session, sink: Sink) -> tuple[Recording, tuple[Event, ...]]:
         """A session with a change of cell, and what came of it.
@@ -313,7 +332,10 @@ class LabBench:
     def _exposed(self, session: Session, sink: Sink) -> Recording:
         """A session with exposures: rehearsed, and presented again while real packets flow."""
         try:
-            shown = present(self.laboratory, session.scenario, session.device)
+            if self.file.packets == "links":
+                shown = rehearsed(self.laboratory, session.scenario)
+            else:
+                shown = present(self.laboratory, session.scenario, session.device)
             session = replace(session, presented=shown)
             if isinstance(self._packets, VirtualBench):
                 return self._packets.run(session, sink)

@@ -150,12 +150,15 @@ def _nics(file: BenchFile) -> Iterable[Finding]:
     for name, link in file.links.items():
         what, meaning = f"link {name}", "packets of the device: the emulator stands between them"
         try:
-            ifnames = link.ifnames(present_links())
-            find_links(ifnames)
+            there = present_links()
+            ifnames = link.ifnames(there)
+            radio = link.radio_ifnames(there)
+            find_links((ifnames[0], *radio, ifnames[1]))
         except InputError as error:
             yield _missing(what, error.problem, meaning, error.remedy)
         else:
-            yield _ok(what, " to ".join(ifnames), meaning)
+            over = f", over the radio between {' and '.join(radio)}" if radio else ""
+            yield _ok(what, " to ".join(ifnames) + over, meaning)
 
 
 def _alarms(file: BenchFile) -> Iterable[Finding]:

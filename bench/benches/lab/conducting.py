@@ -3,7 +3,8 @@
 What is presented has been rehearsed: paths are verified, and all of an exposure but RF is set
 before its time. At its time RF goes on, the radio's reception is read, and the emulator is told
 what it makes of the link. When that was is when the exposure began: the recording's schedule says
-so.
+so. A real radio receives for itself: its exposure begins and ends when RF is commanded on and off,
+and nobody tells the emulator anything.
 """
 
 from __future__ import annotations
@@ -85,9 +86,11 @@ class Conducting(AtWork):
                 self._lab.arm(*segment.exposures)
             if not self._waited(t0_ns + due.start_ns):
                 return
+            commanded_ns = time.monotonic_ns() - t0_ns
             self._lab.fire() if segment.exposures else self._lab.quiet()
             reception = self._lab.reception(radio, self._flaws)
-            self._command(number, replace(self._shown[number], reception=reception), t0_ns, order)
+            shown = replace(self._shown[number], reception=reception)
+            self._command(number, shown, t0_ns, order, commanded_ns)
             if segment.exposures:
                 self._lab.witness()
                 self._shown[number] = exposed(self._lab, reception)
@@ -100,7 +103,7 @@ class Conducting(AtWork):
                 shown = replace(shown, reception=self._shown[number].reception)
                 self._shown[number] = shown
             elif self._waited(t0_ns + due.start_ns):
-                self._command(number, shown, t0_ns, order)
+                self._command(number, shown, t0_ns, order, time.monotonic_ns() - t0_ns)
 
     def _see_again(self, number: int, t0_ns: int) -> None:
         """Shortly before an exposure ends, whether it still holds; a short one was just seen."""
@@ -115,14 +118,21 @@ class Conducting(AtWork):
         left_ns = until_ns - time.monotonic_ns()
         return not self._work.stopped.wait(max(0.0, left_ns / NS_PER_S))
 
-    def _command(self, number: int, shown: Presented, t0_ns: int, order: Order) -> None:
-        """Tell the emulator what the radio's link is from now on."""
+    def _command(
+        self, number: int, shown: Presented, t0_ns: int, order: Order, commanded_ns: int
+    ) -> None:
+        """Tell the emulator what the link of a simulated radio is from now on.
+
+        ``commanded_ns``: when RF was, session time.
+        """
         self._shown[number] = shown
         due = self._plan.exposures[number]
         if due.start_ns < self.live.from_ns:  # the emulator has known it from the start
             self._began.append(due.start_ns)
             return
-        began = time.monotonic_ns() - t0_ns + NOTICE_NS
+        began = commanded_ns
+        if shown.reception is not None:
+            began = time.monotonic_ns() - t0_ns + NOTICE_NS
         self._began.append(began)
         compiled = replace(self._session, presented=tuple(self._shown)).schedule()
         for direction in DIRECTIONS:

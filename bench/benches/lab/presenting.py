@@ -6,6 +6,8 @@ instrument that fails ends the session: ERROR.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from bench.benches.lab.exposing import NotCalibrated, Unverified
 from bench.benches.lab.laboratory import Laboratory
 from bench.devices.defects import traits_of
@@ -34,6 +36,31 @@ def present(lab: Laboratory, scenario: Scenario, device: DeviceProfile) -> tuple
         lab.quiet()
 
 
+def rehearsed(lab: Laboratory, scenario: Scenario) -> tuple[Presented, ...]:
+    """Everything of every segment but RF, for a real device: it must not meet an exposure twice.
+
+    The paths are verified, with a carrier of the bench file's level for that.
+
+    Returns:
+        One for each segment, none of them presented yet.
+
+    Raises:
+        InputError, InstrumentError: as :func:`present`.
+    """
+    segments = interferences(scenario)
+    try:
+        for segment in segments:
+            if segment.exposures:
+                with suppress(*UNVERIFIED):  # it is presented all the same, and says why
+                    lab.arm(*segment.exposures)
+    finally:
+        lab.quiet()
+    return tuple(
+        Presented(one.exposures, None, verified_by=lab.verified_by, problem="was not presented")
+        for one in segments
+    )
+
+
 def flaws_of(device: DeviceProfile) -> RadioFlaws:
     """How the radio of a simulated device deviates from its profile."""
     return traits_of(device).radio if device.defects else FLAWLESS
@@ -57,7 +84,7 @@ def present_one(lab: Laboratory, segment: Interference, flaws: RadioFlaws) -> Pr
         return unverified(lab, segment, flaws, str(error))
 
 
-def exposed(lab: Laboratory, reception: Reception) -> Presented:
+def exposed(lab: Laboratory, reception: Reception | None) -> Presented:
     """What is exposed now, where it still holds after it was received so.
 
     Raises:
@@ -73,7 +100,7 @@ def exposed(lab: Laboratory, reception: Reception) -> Presented:
     )
 
 
-def alone(lab: Laboratory, reception: Reception) -> Presented:
+def alone(lab: Laboratory, reception: Reception | None) -> Presented:
     """The radio alone, where the monitor sees that what was there before is gone.
 
     Raises:
@@ -85,7 +112,12 @@ def alone(lab: Laboratory, reception: Reception) -> Presented:
 def unverified(
     lab: Laboratory, segment: Interference, flaws: RadioFlaws, problem: str
 ) -> Presented:
-    """What was meant, with the reception that is reckoned for it, and why it backs no verdict."""
+    """What was meant, and why it backs no verdict.
+
+    A simulated radio gets the reception that is reckoned for it.
+    """
     assert segment.radio is not None, "the scenario was compiled"
-    reckoned = reception_of(segment.radio, segment.exposures, flaws)
+    reckoned = None
+    if lab.file.packets != "links":
+        reckoned = reception_of(segment.radio, segment.exposures, flaws)
     return Presented(segment.exposures, reckoned, verified_by=lab.verified_by, problem=problem)

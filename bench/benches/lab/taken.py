@@ -209,12 +209,16 @@ class Taken:
 
     # ---- the victim ----------------------------------------------------------
 
-    def reception(self, radio: Radio, flaws: RadioFlaws = FLAWLESS) -> Reception:
+    def reception(self, radio: Radio, flaws: RadioFlaws = FLAWLESS) -> Reception | None:
         """What the device's radio makes of what arrives at its port in the simulated world.
+
+        None where the device is real (packets over links): it receives for itself.
 
         Raises:
             InputError: nothing here is simulated: a real radio receives for itself.
         """
+        if self.file.packets == "links":
+            return None
         if self._running is None:
             raise InputError(
                 "needs a simulated world",

@@ -1,7 +1,7 @@
 """``python -m bench.benches.local FD PID``: the host process of a :class:`LocalBench`.
 
-``FD`` is its control socket, ``PID`` the main process; with pairs of physical interfaces behind
-these (``eth1,eth2``) it stays in the present network namespace. Not for people.
+``FD`` is its control socket, ``PID`` the main process; with the physical interfaces
+of each link behind these (``eth1,eth2``) it stays in the present network namespace. Not for people.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def main() -> None:
     """Enter the namespaces, then serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
     # The namespaces must be entered before numpy or pyroute2 may start a thread.
-    nics = [(pair.split(",")[0], pair.split(",")[1]) for pair in sys.argv[3:]]
+    nics = [tuple(names.split(",")) for names in sys.argv[3:]]
     try:
         privilege = "root" if nics else kernel.enter_own_namespaces()
     except OSError as error:

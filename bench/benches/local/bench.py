@@ -53,8 +53,8 @@ class LocalBench:
         wait_s: how long to wait for another local bench on this host.
         build: what makes the device's sides: ``module:function`` or ``file.py:function``, with
             the signature of :func:`bench.devices.registry.build`.
-        nics: by link, the physical interfaces of patient and doctor side, of which somebody else
-            has custody; nobody plays a device then.
+        nics: by link, the physical interfaces (:data:`bench.benches.local.nics.Ends`), of which
+            somebody else has custody; nobody plays a device then.
 
     Attributes:
         nics: as given; may be filled in until the first session.
@@ -67,7 +67,7 @@ class LocalBench:
         *,
         wait_s: float = 0.0,
         build: str = "bench.devices.registry:build",
-        nics: Mapping[str, tuple[str, str]] | None = None,
+        nics: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.nics = nics
         self.t0_ns = 0
@@ -217,7 +217,7 @@ def _carry_out(
     backend: Backend,
     build: str,
     conductor: Conductor | None,
-    nics: tuple[tuple[str, str], ...],
+    nics: tuple[tuple[str, ...], ...],
 ) -> tuple[Recording, int]:
     attacked = bool(attacks_of(session.schedule().actions))
     channels: tuple[str, ...] = BETWEEN if nics else ATTACKED if attacked else CHANNELS
@@ -247,8 +247,8 @@ def _carry_out(
 
 
 def _ends(
-    nics: Mapping[str, tuple[str, str]], session: Session, able: Collection[str]
-) -> tuple[tuple[str, str], ...]:
+    nics: Mapping[str, tuple[str, ...]], session: Session, able: Collection[str]
+) -> tuple[tuple[str, ...], ...]:
     """The interfaces of a session's links.
 
     Args:
@@ -274,7 +274,7 @@ def _capture_header(session: Session, side: Side) -> bytes:
 class _HostProcess:
     """The host process, from the main process's side."""
 
-    def __init__(self, nics: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(self, nics: Iterable[tuple[str, ...]] = ()) -> None:
         self.privilege = ""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the process)
         self.control, theirs = socket.socketpair()
@@ -287,7 +287,7 @@ class _HostProcess:
                     "bench.benches.local",
                     str(theirs.fileno()),
                     str(os.getpid()),
-                    *(",".join(pair) for pair in nics),
+                    *(",".join(names) for names in nics),
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.layout import Wire
-from bench.benches.local.nics import Handover
+from bench.benches.local.nics import Handover, around_radio
 from bench.benches.local.protocol import Backend, Live
 from bench.errors import InputError
 from bench.network.impairment import Direction, Impairment
@@ -30,7 +30,7 @@ _PRIORITY = 2
 def link_plans(
     wires: Sequence[Wire], schedule: Schedule, seed: int, live: Live | None = None
 ) -> tuple[LinkPlan, ...]:
-    """One plan per link; what is commanded ``live`` is not in it."""
+    """One plan per link, two around a radio hop; what is commanded ``live`` is not in it."""
 
     def of(link: str, direction: Direction) -> Changes:
         known = schedule.of(link, direction)
@@ -38,8 +38,9 @@ def link_plans(
             return known
         return tuple(change for change in known if change[0] < live.from_ns)
 
-    return tuple(
-        LinkPlan(
+    plans: list[LinkPlan] = []
+    for wire in wires:
+        plan = LinkPlan(
             link=schedule.links[wire.link],
             patient_ifname=wire.patient_end,
             doctor_ifname=wire.doctor_end,
@@ -47,8 +48,8 @@ def link_plans(
             to_doctor=of(schedule.links[wire.link], "to-doctor"),
             seed=seed,
         )
-        for wire in wires
-    )
+        plans += around_radio(plan, wire)
+    return tuple(plans)
 
 
 def netem_refusal(schedule: Schedule) -> InputError | None:

@@ -18,11 +18,16 @@ LARGEST_PAYLOAD = 1500 - 20 - 8
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """The two ends of one link in the wire namespace."""
+    """The two ends of one link in the wire namespace.
+
+    ``radio``: the interfaces to the patient's and to the doctor's side of a radio hop between them,
+    which somebody else carries packets over; empty where there is none.
+    """
 
     link: int
     patient_end: str
     doctor_end: str
+    radio: tuple[str, ...] = ()
 
 
 def interface(side: Side, link: int) -> str:

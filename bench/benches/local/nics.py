@@ -12,6 +12,7 @@ import os
 import select
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bench.benches.local.layout import Wire
 from bench.benches.local.ring import PacketRing
@@ -22,7 +23,12 @@ from instruments.emulators.base import EmulatorError, LinkPlan
 from instruments.emulators.forwarder import Options
 from instruments.emulators.userspace import UserspaceEmulator
 
-Ends = Sequence[tuple[str, str]]
+Ends = Sequence[tuple[str, ...]]
+"""Per link the interfaces of the patient's and of the doctor's side, and where a radio hop lies
+between them those to its patient's and to its doctor's side."""
+
+BEFORE_RADIO = " before the radio"
+"""Behind a link's name: the part of it between the patient's side and the radio hop."""
 _WITHIN_S = 5.0
 
 
@@ -30,7 +36,7 @@ class Nics:
     """The interfaces of one session, as they are; what :class:`Topology` is for namespaces.
 
     Args:
-        ends: per link, the interfaces of the patient's and of the doctor's side.
+        ends: the interfaces.
 
     Attributes:
         wires: what the emulator joins, by link.
@@ -40,7 +46,9 @@ class Nics:
     stations: tuple[Station, ...] = ()
 
     def __init__(self, ends: Ends) -> None:
-        self.wires = tuple(Wire(link, *pair) for link, pair in enumerate(ends))
+        self.wires = tuple(
+            Wire(link, names[0], names[1], names[2:]) for link, names in enumerate(ends)
+        )
 
     def rings(self, side: Side) -> list[PacketRing]:
         """A packet ring on every interface of ``side``, in the order of the links."""
@@ -53,6 +61,22 @@ class Nics:
 
     def close(self) -> None:
         """The interfaces stay."""
+
+
+def around_radio(plan: LinkPlan, wire: Wire) -> tuple[LinkPlan, ...]:
+    """A link's plan, where a radio hop lies on it as two: without impairment before the hop.
+
+    What the scenario does to the link is done on the doctor's side of the hop.
+    """
+    if not wire.radio:
+        return (plan,)
+    near, far = wire.radio
+    clean = ((0, CLEAN),)
+    before = replace(
+        plan, link=f"{plan.link}{BEFORE_RADIO}", doctor_ifname=near, to_patient=clean,
+        to_doctor=clean,
+    )  # fmt: skip
+    return before, replace(plan, patient_ifname=far)
 
 
 class Joined:
@@ -71,8 +95,12 @@ class Joined:
         if self._emulator is None:
             clean = ((0, CLEAN),)
             plans = [
-                LinkPlan(f"{number}", patient, doctor, clean, clean, 0)
-                for number, (patient, doctor) in enumerate(self._ends)
+                plan
+                for wire in Nics(self._ends).wires
+                for plan in around_radio(
+                    LinkPlan(f"{wire.link}", wire.patient_end, wire.doctor_end, clean, clean, 0),
+                    wire,
+                )
             ]
             emulator = UserspaceEmulator(Options())
             emulator.start(plans, time.monotonic_ns())

@@ -34,8 +34,8 @@ class Request:
     ``build``: ``module:function`` or ``file.py:function`` that makes an endpoint. ``channels``:
     a process of the session for each, and the socket that comes with the request. ``captures``:
     the sides whose capture files come behind them. ``live``: what the emulator is told later, as
-    messages ``change`` on its channel. ``nics``: per link the interfaces of patient and
-    doctor side, where these are physical: nobody plays the device then.
+    messages ``change`` on its channel. ``nics``: per link the interfaces, as
+    :data:`bench.benches.local.nics.Ends`, where these are physical: nobody plays the device then.
     """
 
     session: Session
@@ -44,7 +44,7 @@ class Request:
     channels: tuple[str, ...]
     captures: tuple[Side, ...]
     live: Live | None = None
-    nics: tuple[tuple[str, str], ...] = ()
+    nics: tuple[tuple[str, ...], ...] = ()
 
 
 def send_request(sock: socket.socket, request: Request, fds: Sequence[int]) -> None:

@@ -106,7 +106,7 @@ class Presented:
 
     Attributes:
         exposures: as they came in at the victim's antenna port; empty: the radio was left alone.
-        reception: what the radio made of it.
+        reception: what the radio made of it; None: a real one, which does not tell.
         uncertainty_db: expanded (k = 2), of their levels.
         verified_by: who measured that the signals were there, or gone: ``model`` where nothing
             is emitted.
@@ -114,7 +114,7 @@ class Presented:
     """
 
     exposures: tuple[Exposure, ...]
-    reception: Reception
+    reception: Reception | None
     uncertainty_db: float = 0.0
     verified_by: str = MODEL
     problem: str = ""

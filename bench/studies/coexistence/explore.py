@@ -139,12 +139,13 @@ class Trials:
         broken = performance(recording, due, self.recovery_s)
         presented = presented_at(recording, due.start_ns)
         assert presented is not None
+        received = presented.reception
         return replace(
             point,
             failed=bool(broken),
             reason="; ".join(broken),
             uncertainty_db=uncertainty_db,
             verified_by=presented.verified_by,
-            victim_bps=presented.reception.rate_bps,
+            victim_bps=None if received is None else received.rate_bps,
             recovery_s=recovery_time_s(recording, due.end_ns) if broken else None,
         )
