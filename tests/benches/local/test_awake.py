@@ -78,6 +78,45 @@ def test_a_guest_that_halts_is_kept_busy_by_who_gives_way_to_everybody(host):
     assert set(children(os.getpid())) == before
 
 
+def test_they_can_die_beside_other_work(host, monkeypatch):
+    """In the idle class, beside a busy process, it takes seconds."""
+    host()
+    killed = []
+    kill = os.kill
+
+    def looked_at(pid, number):
+        killed.append((os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid)))
+        kill(pid, number)
+
+    monkeypatch.setattr(os, "kill", looked_at)
+    with awake.processors_awake():
+        assert killed == []
+    assert killed == [(os.SCHED_OTHER, 0)] * len(os.sched_getaffinity(0))
+
+
+def test_where_that_is_not_permitted_nobody_waits_for_them(host, monkeypatch):
+    host()
+    before = set(children(os.getpid()))
+
+    def refused(*_):
+        raise PermissionError
+
+    waited = []
+    wait = os.waitpid
+    monkeypatch.setattr(os, "waitpid", lambda *words: waited.append(words) or wait(*words))
+    with awake.processors_awake():
+        monkeypatch.setattr(os, "sched_setscheduler", refused)
+    assert {options for _, options in waited} == {os.WNOHANG}
+    monkeypatch.undo()
+    dead = [pid for pid in awake._ending]
+    until(lambda: not any(alive(pid) for pid in dead), "they have died")
+    host()
+    with awake.processors_awake():
+        pass
+    assert awake._ending == []
+    assert set(children(os.getpid())) == before
+
+
 def test_the_kernel_is_asked_for_no_latency(host):
     latency = host(driver="intel_idle\n")
     latency.write_bytes(b"")
