@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import struct
+import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from bench.benches.local import kernel
@@ -20,8 +21,9 @@ _DRIVER = Path("/sys/devices/system/cpu/cpuidle/current_driver")
 _PROCESSORS = Path("/proc/cpuinfo")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
-_MOST_FILES = 65_536
-_ending: list[int] = []
+_SPIN = ("/bin/sh", "-c", "while :; do :; done")
+_NICEST = 19
+_ending: list[subprocess.Popen[bytes]] = []
 """Killed, and not waited for yet."""
 
 
@@ -40,8 +42,8 @@ def processors_awake() -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         done = "latency" if stack.enter_context(_no_latency()) else ""
         if _halts() and not _limited():
-            stack.enter_context(_busy(sorted(os.sched_getaffinity(0))))
-            done = "busy"
+            busy = stack.enter_context(_busy(sorted(os.sched_getaffinity(0))))
+            done = "busy" if busy else done
         yield done
 
 
@@ -96,47 +98,51 @@ def _limited() -> bool:
 
 
 @contextlib.contextmanager
-def _busy(processors: list[int]) -> Iterator[None]:
-    """One process for each; they end with this one, however it ends."""
-    parent = os.getpid()
-    pids = []
+def _busy(processors: list[int]) -> Iterator[bool]:
+    """One process for each, where that can be had; they end with this one, however it ends."""
+    running = []
     try:
-        for processor in processors:
-            pid = os.fork()
-            if pid == 0:
-                _spin(processor, parent)
-            pids.append(pid)
-        yield
+        with contextlib.suppress(OSError):
+            for processor in processors:
+                running.append(_spinning(processor))
+        yield len(running) == len(processors)
     finally:
-        for pid in pids:
-            _end(pid)
+        for process in running:
+            _end(process)
 
 
-def _end(pid: int) -> None:
-    """Kill one; beside other work it has no time to die of in the idle class."""
-    wait = 0
+def _spinning(processor: int) -> subprocess.Popen[bytes]:
+    """A small process: one that shared this one's memory would take long to end in its class."""
+    process = subprocess.Popen(
+        _SPIN,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=partial(kernel.die_with_parent, os.getpid()),
+        start_new_session=True,  # Ctrl-C is for others
+    )
     try:
-        os.sched_setscheduler(pid, os.SCHED_OTHER, os.sched_param(0))
-        os.setpriority(os.PRIO_PROCESS, pid, 0)
-    except OSError:  # not permitted: it is waited for when it is over
-        wait = os.WNOHANG
-    os.kill(pid, signal.SIGKILL)
-    _ending.append(pid)
+        os.sched_setaffinity(process.pid, {processor})
+        os.sched_setscheduler(process.pid, os.SCHED_IDLE, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, process.pid, _NICEST)  # its time is counted apart
+    except OSError:
+        _end(process)
+        raise
+    return process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Kill one; beside other work it has hardly time to die in the idle class."""
+    permitted = True
+    try:
+        os.sched_setscheduler(process.pid, os.SCHED_OTHER, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, process.pid, 0)
+    except OSError:
+        permitted = False  # it is waited for when it is over
+    process.kill()
+    _ending.append(process)
     for each in tuple(_ending):
-        if os.waitpid(each, wait)[0]:
+        if permitted:
+            each.wait()
+        if each.poll() is not None:
             _ending.remove(each)
-
-
-def _spin(processor: int, parent: int) -> None:
-    """A child's whole life; never returns."""
-    try:
-        kernel.die_with_parent(parent)
-        os.closerange(0, _MOST_FILES)  # whose other ends wait for them to be closed
-        os.sched_setaffinity(0, {processor})
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-        os.nice(19)  # its time is counted apart
-        while True:
-            for _ in range(1_000_000):
-                pass
-    finally:
-        os._exit(0)

@@ -74,7 +74,8 @@ def test_a_guest_that_halts_is_kept_busy_by_who_gives_way_to_everybody(host):
         assert sorted(min(os.sched_getaffinity(pid)) for pid in busy) == sorted(processors)
         assert all(len(os.sched_getaffinity(pid)) == 1 for pid in busy)
         # A socket or pipe of the bench ends when its process does, not when these do.
-        assert all(not list(Path(f"/proc/{pid}/fd").iterdir()) for pid in busy)
+        held = {os.readlink(fd) for pid in busy for fd in Path(f"/proc/{pid}/fd").iterdir()}
+        assert held == {"/dev/null"}
     assert set(children(os.getpid())) == before
 
 
@@ -82,13 +83,14 @@ def test_they_can_die_beside_other_work(host, monkeypatch):
     """In the idle class, beside a busy process, it takes seconds."""
     host()
     killed = []
-    kill = os.kill
+    kill = subprocess.Popen.kill
 
-    def looked_at(pid, number):
+    def looked_at(process):
+        pid = process.pid
         killed.append((os.sched_getscheduler(pid), os.getpriority(os.PRIO_PROCESS, pid)))
-        kill(pid, number)
+        kill(process)
 
-    monkeypatch.setattr(os, "kill", looked_at)
+    monkeypatch.setattr(subprocess.Popen, "kill", looked_at)
     with awake.processors_awake():
         assert killed == []
     assert killed == [(os.SCHED_OTHER, 0)] * len(os.sched_getaffinity(0))
@@ -101,19 +103,24 @@ def test_where_that_is_not_permitted_nobody_waits_for_them(host, monkeypatch):
     def refused(*_):
         raise PermissionError
 
-    waited = []
-    wait = os.waitpid
-    monkeypatch.setattr(os, "waitpid", lambda *words: waited.append(words) or wait(*words))
+    monkeypatch.setattr(subprocess.Popen, "wait", lambda *_: pytest.fail("waited for"))
     with awake.processors_awake():
         monkeypatch.setattr(os, "sched_setscheduler", refused)
-    assert {options for _, options in waited} == {os.WNOHANG}
     monkeypatch.undo()
-    dead = [pid for pid in awake._ending]
-    until(lambda: not any(alive(pid) for pid in dead), "they have died")
+    until(lambda: all(process.poll() is not None for process in awake._ending), "they have died")
     host()
     with awake.processors_awake():
         pass
     assert awake._ending == []
+    assert set(children(os.getpid())) == before
+
+
+def test_what_cannot_be_had_is_done_without(host, monkeypatch):
+    host()
+    before = set(children(os.getpid()))
+    monkeypatch.setattr(awake, "_SPIN", ("/nowhere/sh",))
+    with awake.processors_awake() as how:
+        assert how == ""
     assert set(children(os.getpid())) == before
 
 
