@@ -40,11 +40,11 @@ def processors_awake() -> Iterator[str]:
         ``latency``, ``busy``, or empty where neither is possible.
     """
     with contextlib.ExitStack() as stack:
-        done = "latency" if stack.enter_context(_no_latency()) else ""
-        if _halts() and not _limited():
+        asked, halts = stack.enter_context(_no_latency()), _halts()
+        busy = False
+        if halts and not _limited():
             busy = stack.enter_context(_busy(sorted(os.sched_getaffinity(0))))
-            done = "busy" if busy else done
-        yield done
+        yield "busy" if busy else "latency" if asked and not halts else ""
 
 
 @contextlib.contextmanager

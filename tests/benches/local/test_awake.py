@@ -127,6 +127,10 @@ def test_what_cannot_be_had_is_done_without(host, monkeypatch):
 def test_the_kernel_is_asked_for_no_latency(host):
     latency = host(driver="intel_idle\n")
     latency.write_bytes(b"")
+    host(quotas={"a/b/cpu.max": "150000 100000\n"})
+    with awake.processors_awake() as how:
+        assert how == "", "asked, and without effect where processors only halt"
+    host(driver="intel_idle\n")
     before = children(os.getpid())
     with awake.processors_awake() as how:
         assert how == "latency"
