@@ -8,7 +8,7 @@ import json
 import pytest
 
 from bench.benches.lab.acceptance import accept, acceptance_path, acceptances, standing
-from bench.benches.lab.checking import Checked, check_laboratory
+from bench.benches.lab.checking import Checked, _nics, check_laboratory
 from bench.benches.lab.file import SHIPPED, load_bench_file
 from bench.benches.lab.laboratory import Laboratory
 from bench.devices.registry import find_device
@@ -57,6 +57,22 @@ def test_everything_that_is_missing_is_told_at_once(tmp_path) -> None:
     assert "not tried without analyser" in found["paths"]
     assert "nothing is known of analyser" in found["safe state"]
     assert "is no interface of this network namespace" in found["link primary"]
+
+
+def test_the_interfaces_to_a_radio_between_are_looked_for_too(tmp_path) -> None:
+    ends = 'left = { name = "lo" }\nright = { name = "lo" }\n'
+    radio = 'radio = { left = { name = "lo" }, right = { name = "nic-9" } }\n'
+    said = []
+    for number, link in enumerate((ends, ends + radio)):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        path = written(
+            folder,
+            ("[verification]", f"[links.primary]\n{link}[verification]"),
+            ('packets = "virtual"', 'packets = "links"'),
+        )
+        said += [f.figure for f in _nics(load_bench_file(path))]
+    assert said[0] != said[1] == "is no interface of this network namespace"
 
 
 @pytest.mark.parametrize(
