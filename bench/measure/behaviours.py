@@ -15,8 +15,10 @@ from bench.measure import events as ev
 from bench.measure.alarming import EXPECTED_ALARMS, expected_alarms, mob_1, mon_2
 from bench.measure.auditing import WITNESS_SIDE, log_1, log_2, mon_4, ops_2, ops_3
 from bench.measure.coexisting import coex_1
+from bench.measure.connecting import con_1
 from bench.measure.device_log import DEVICE_CLOCK, clock_term
 from bench.measure.displaying import mon_1, mon_3
+from bench.measure.enciphering import dat_1, dat_2
 from bench.measure.floor import NoiseFloor
 from bench.measure.holding import fail_1, fail_3, lim_1, lim_2, loc_1
 from bench.measure.journeys import mob_2
@@ -30,9 +32,6 @@ from bench.measure.recovering import rec_1, sw_1
 from bench.measure.reporting import icu_1, icu_2
 from bench.measure.restoring import us_2
 from bench.measure.securing import (
-    con_1,
-    dat_1,
-    dat_2,
     sec_1,
     sec_2,
     sec_3,

@@ -1,4 +1,4 @@
-"""Security and connections: SEC-1 to SEC-7, DAT-1, DAT-2 and CON-1, one trial each.
+"""Security: SEC-1 to SEC-7, one trial each.
 
 What attackers and further clients did and were answered is the bench's own observation; that a
 refusal was logged is the device's word, which is what is asked for.
@@ -12,15 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.devices.carriages import CARRIAGES
 from bench.devices.profile import AlarmProfile
 from bench.devices.security import CONTROL
 from bench.measure import events as ev
 from bench.measure.alarming import mon_2
 from bench.measure.holding import fail_3, loc_1
-from bench.measure.metrics import longest_gap_s
-from bench.measure.pairing import Flow, by_sequence
-from bench.measure.stimulus import timer_lateness_s
 from bench.sessions.recording import Event, Recording
 from bench.units import ns
 
@@ -44,10 +40,11 @@ _ARRIVES_NS = ns(0.6)
 """Within this time of an attack its packet is at the device, or is lost."""
 _OPENS_NS = ns(0.2)
 _AROUND_NS = ns(0.2)
-_SETTLED_NS = ns(0.5)
+SETTLED_NS = ns(0.5)
+"""After a change, what was under way before it is over."""
 
 
-def _seen(recording: Recording, name: str) -> list[dict[str, Any]]:
+def seen(recording: Recording, name: str) -> list[dict[str, Any]]:
     """What the bench noted under a name, in order of time."""
     return [e.value for e in recording.named(name) if e.origin == "bench"]
 
@@ -93,7 +90,7 @@ def _executed_within_ns(recording: Recording) -> int:
     return ns(recording.device.declares.get("command_age_s", _ARRIVES_NS / 1e9))
 
 
-def _logged(recording: Recording, peer: int) -> bool:
+def logged(recording: Recording, peer: int) -> bool:
     """Whether the device logged that it refused something of this peer."""
     return any(
         e.origin == "log" and e.value.get("peer") == peer
@@ -196,14 +193,14 @@ def sec_2(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     return _intrusions(recording, ("unlisted",))
 
 
-def _attempts(recording: Recording, kind: str) -> list[dict[str, Any]]:
+def attempts_of(recording: Recording, kind: str) -> list[dict[str, Any]]:
     """How attempts ended.
 
     Raises:
         Cannot: not all of them were seen to their end.
     """
-    begun = [v for v in _seen(recording, "attack-begins") if v["kind"] == kind]
-    ended = [v for v in _seen(recording, "attempt") if v["kind"] == kind]
+    begun = [v for v in seen(recording, "attack-begins") if v["kind"] == kind]
+    ended = [v for v in seen(recording, "attempt") if v["kind"] == kind]
     if not begun or len(ended) != sum(v["count"] for v in begun):
         raise ev.Cannot(f"{len(ended)} of {len(begun)} attempts were seen to their end")
     rows = _foreign_arrivals(recording)
@@ -216,7 +213,7 @@ def _attempts(recording: Recording, kind: str) -> list[dict[str, Any]]:
 
 
 def _intrusions(recording: Recording, wanted: Sequence[str]) -> tuple[float, ev.Details]:
-    attempts = _attempts(recording, "connect")
+    attempts = attempts_of(recording, "connect")
     if not any(a["as"] == "valid" and a["received"] for a in attempts):
         raise ev.Cannot("no lawful client was let in, so that a refusal shows nothing")
     missing = set(wanted) - {a["as"] for a in attempts}
@@ -240,7 +237,7 @@ def _refusals(
         "altered_commands": float(executed),
     }
     refused = [a for a in attempts if a not in accepted]
-    silent = [a["as"] for a in refused if not _logged(recording, a["peer"])]
+    silent = [a["as"] for a in refused if not logged(recording, a["peer"])]
     if silent:
         details["wrong"] = f"refused without a log entry: {', '.join(silent)}"
         return ev.NEVER, details
@@ -290,7 +287,7 @@ def _intercepted(recording: Recording) -> int:
     Raises:
         Cannot: of those that it tried to open over real DTLS, too few were seen to their end.
     """
-    opened = len(_seen(recording, "intercepted"))
+    opened = len(seen(recording, "intercepted"))
     ended = opened + recording.health.counters.get("attacker/intercepts_refused", 0)
     over_dtls = recording.device.stream(CONTROL).carriage == "dtls"
     if recording.bench != "virtual" and over_dtls and ended < SHOWN:
@@ -318,7 +315,7 @@ def sec_6(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
 
     It shows something only if the device takes the update that the maker signed.
     """
-    attempts = _attempts(recording, "update")
+    attempts = attempts_of(recording, "update")
     running = {e.value.get("running") for e in recording.named("version", side="patient")}
     if any(a["answer"] != "welcome" for a in attempts):
         raise ev.Cannot("an update could not be offered")
@@ -345,156 +342,3 @@ def sec_7(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     if rate < FLOOD_PER_S:
         raise ev.Cannot(f"only {rate:.0f} foreign packets per s arrived around the press")
     return value, {**details, "flood_per_s": rate}
-
-
-# ---- encryption ---------------------------------------------------------------------------------
-
-
-def dat_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
-    """Flows whose known content a listener could read, or that ran under another suite."""
-    device = recording.device
-    bare = [s.name for s in device.active_streams if not s.suite]
-    if bare:
-        raise ev.Cannot(f"no suite is declared for {', '.join(bare)}")
-    reports = _seen(recording, "overheard")
-    if not reports:
-        raise ev.Cannot("nobody listened")
-    flows = {(f["stream"], f["way"]): f for f in reports[-1]["flows"]}
-    for stream in device.active_streams:
-        if not flows.get((stream.name, stream.direction), {}).get("marked"):
-            raise ev.Cannot(f"no known content of {stream.name} passed while somebody listened")
-    declared = {s.name: s.suite for s in device.active_streams}
-    suites = set(reports[-1]["suites"])
-    plain = sorted({name for (name, _), flow in flows.items() if flow["readable"]})
-    if not suites and not plain:
-        raise ev.Cannot("the handshake was not overheard, so that the suite is not known")
-    other = sorted(name for name, _ in flows if suites and suites != {declared.get(name)})
-    details: ev.Details = {
-        "flows": float(len(flows)), "suites": ", ".join(sorted(suites)),
-        "plain": ", ".join(plain), "other_suite": ", ".join(dict.fromkeys(other)),
-    }  # fmt: skip
-    wrong = [key for key, flow in flows.items() if flow["readable"] or key[0] in other]
-    modelled = [
-        s.name for s in device.active_streams
-        if recording.bench != "virtual" and device.simulated
-        and not CARRIAGES[s.carriage].enciphered
-    ]  # fmt: skip
-    if modelled and not wrong:
-        raise ev.Cannot(f"sealed by a model, not enciphered: {', '.join(modelled)}")
-    return float(len(wrong)), details
-
-
-def dat_2(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
-    """The 99th percentile of the delay with encryption, less that without.
-
-    From the test point, where the console makes a command, to its execution. A listener shows
-    that commands were sealed in the one step and in clear in the other.
-    """
-    p99 = {step: _p99_s(recording, step) for step in ("sealed", "clear")}
-    reports = [(e.t_ns, e.value) for e in recording.named("overheard")]
-    readable = [_readable(value, recording.device.watched) for _, value in reports]
-    if len(readable) != 2 or readable[0] or not readable[1]:
-        raise ev.Cannot("no listener showed commands sealed in one step and clear in the other")
-    details: ev.Details = {f"p99_{step}_s": value for step, value in p99.items()}
-    return max(0.0, p99["sealed"] - p99["clear"]), details
-
-
-def _readable(report: Mapping[str, Any], stream: str) -> int:
-    return sum(f["readable"] for f in report["flows"] if f["stream"] == stream)
-
-
-def _p99_s(recording: Recording, step: str) -> float:
-    window = recording.schedule.window(step)
-    begin = window.start_ns + _SETTLED_NS
-    made = {
-        e.value["seq"]: e.t_ns
-        for e in recording.named("test-point", side="doctor")
-        if e.origin == "contact" and begin <= e.t_ns < window.end_ns
-    }
-    done = recording.packets.where(tap="actuator")
-    delays = [
-        t - made[seq]
-        for t, seq in zip(done.column("t_ns").tolist(), done.column("seq").tolist(), strict=True)
-        if seq in made
-    ]
-    if len(delays) < MARKED or len(delays) < len(made) // 2:
-        raise ev.Cannot(f"only {len(delays)} of {len(made)} marked commands were executed: {step}")
-    return float(np.quantile(np.array(delays), 0.99)) / 1e9
-
-
-# ---- connections --------------------------------------------------------------------------------
-
-
-def con_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
-    """The largest number of connections, the operator's included, at which all keep their limits.
-
-    One too many that is served, that is not refused with a log entry, or that disturbs the
-    others makes it 0. What only the bench's own lateness may have disturbed shows nothing.
-    """
-    value, details = _connections(recording, 0.0)
-    late_s = max(timer_lateness_s(recording), recording.health.lateness_s.get("max", 0.0))
-    if late_s and value < _connections(recording, late_s)[0]:
-        raise ev.Cannot(f"the bench itself was up to {late_s * 1e3:.1f} ms late")
-    return value, details
-
-
-def _connections(recording: Recording, late_s: float) -> tuple[float, ev.Details]:
-    """As :func:`con_1`, every limit wider by ``late_s``."""
-    declared = recording.device.declares.get("connections")
-    if declared is None:
-        raise ev.Cannot("not declared: D:connections")
-    attempts = sorted(_attempts(recording, "connect"), key=lambda a: a["began_s"])
-    if len(attempts) + 1 <= declared:
-        raise ev.Cannot(f"only {len(attempts) + 1} connections were tried, {declared:g} declared")
-    starts = [ns(a["began_s"]) for a in attempts]
-    end_ns = min(recording.schedule.end_ns, ev.faulty_window(recording).end_ns)
-    flow = by_sequence(ev.watched(recording))
-    ev.moving_at(recording, starts[0])
-    ev.offered(flow, starts[0], end_ns)
-    beyond = attempts[int(declared) - 1 :]
-    details: ev.Details = {"tried": float(len(attempts) + 1), "refused": float(len(beyond))}
-    served = 0
-    for number, (begin, end) in enumerate(pairwise([starts[0] - _SETTLED_NS, *starts, end_ns])):
-        held = all(_served(recording, a, end_ns, late_s) for a in attempts[:number])
-        if number >= declared or not held or not _kept(recording, flow, begin, end, late_s):
-            break
-        served = number + 1
-    details["served"] = float(served)
-    wrong = [a["peer"] for a in beyond if a["answer"] == "welcome" or a["received"]]
-    silent = [a["peer"] for a in beyond if not _logged(recording, a["peer"])]
-    if wrong or silent or not _kept(recording, flow, starts[0], end_ns, late_s):
-        details["wrong"] = (
-            f"served beyond the declared number: {len(wrong)}, refused without a log entry: "
-            f"{len(silent)}, or the others were disturbed"
-        )
-        return 0.0, details
-    return float(served), details
-
-
-def _served(recording: Recording, attempt: Mapping[str, Any], end_ns: int, late_s: float) -> bool:
-    """Whether a further client got the device's state, whole, in time, to the end."""
-    limits = recording.device.limits
-    period_s = recording.device.stream("control").period_s
-    stayed_s = end_ns / 1e9 - attempt["began_s"]
-    return bool(
-        attempt["answer"] == "welcome"
-        and attempt["received"] >= 0.5 * stayed_s / period_s
-        and not attempt["lost"]
-        and attempt["longest_gap_s"] <= limits["link_silence_s"] + late_s
-        and attempt["delay_max_s"] <= limits["command_delay_s"] + late_s
-    )
-
-
-def _kept(recording: Recording, flow: Flow, begin_ns: int, end_ns: int, late_s: float) -> bool:
-    """Whether the operator's commands kept their limits, and the drive went on.
-
-    A drive may stop for commands that the bench made as late as that.
-    """
-    limits = recording.device.limits
-    part = flow.sent_between(begin_ns, end_ns)
-    stopped = ev.first(ev.contact(recording, "motion"), 0, begin_ns, end_ns) is not None
-    stopped = stopped and late_s < limits["command_delay_s"]
-    late = len(part.delay_s) == 0 or part.delay_s.max() > limits["command_delay_s"] + late_s
-    gap_s = longest_gap_s(part.received_ns[part.arrived], begin_ns, end_ns)
-    silent = gap_s > limits["link_silence_s"] + late_s
-    return not (stopped or late or silent or part.lost.any())

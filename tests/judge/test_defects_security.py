@@ -17,8 +17,9 @@ from bench.devices.wire import decode, encode
 from bench.judge.assess import assess
 from bench.judge.verdict import Outcome
 from bench.measure.behaviours import expected_alarms, measure_behaviour
+from bench.measure.connecting import con_1
 from bench.measure.events import Cannot
-from bench.measure.securing import altered, con_1, sec_5
+from bench.measure.securing import altered, sec_5
 from bench.measure.stimulus import achieved
 from bench.network import library
 from bench.network.attacks import Attack

@@ -24,8 +24,8 @@ from bench.devices.association import visible
 from bench.devices.ports import Message
 from bench.devices.registry import find_device
 from bench.devices.wire import decode, encode
+from bench.measure import enciphering, securing
 from bench.measure import events as ev
-from bench.measure import securing
 from bench.network.attacks import Attack
 from bench.network.library.parts import recover, settle, usual_links
 from bench.network.library.security import eavesdropping, unsigned_update
@@ -405,7 +405,7 @@ def test_of_a_device_that_enciphers_everything_nothing_can_be_read(kit, local_ho
     assert "listener" in capabilities(device, "local")
     assert "listener" not in capabilities(find_device("glucose-meter"), "local")
     session = Session("tests", device, eavesdropping(), seed=7)
-    recording, (wrong, details) = shown(kit, session, securing.dat_1)
+    recording, (wrong, details) = shown(kit, session, enciphering.dat_1)
     assert (wrong, details["plain"], details["other_suite"]) == (0.0, "", "")
     assert details["suites"] == "TLS_AES_256_GCM_SHA384"
     (report,) = [e.value for e in recording.named("overheard")]
@@ -421,4 +421,4 @@ def test_of_a_device_that_enciphers_everything_nothing_can_be_read(kit, local_ho
     )
     modelled = replace(recording, device=replace(device, streams=streams))
     with pytest.raises(ev.Cannot, match="sealed by a model, not enciphered: infusion-state"):
-        securing.dat_1(modelled, None)
+        enciphering.dat_1(modelled, None)
