@@ -15,6 +15,7 @@ from bench.benches.local import awake
 
 ROOT = Path(__file__).parents[3]
 WITHIN_S = 20.0
+AUTOGROUPS = Path("/proc/self/autogroup").exists()
 
 
 def children(pid: int) -> list[int]:
@@ -71,6 +72,8 @@ def test_a_guest_that_halts_is_kept_busy_by_who_gives_way_to_everybody(host):
             lambda: all(os.sched_getscheduler(pid) == os.SCHED_IDLE for pid in busy), "idle class"
         )
         until(lambda: all(os.getpriority(os.PRIO_PROCESS, pid) == 19 for pid in busy), "nice")
+        autogroups = [Path(f"/proc/{pid}/autogroup").read_text() for pid in busy if AUTOGROUPS]
+        assert all(group.endswith(" nice 19\n") for group in autogroups)
         assert sorted(min(os.sched_getaffinity(pid)) for pid in busy) == sorted(processors)
         assert all(len(os.sched_getaffinity(pid)) == 1 for pid in busy)
         # A socket or pipe of the bench ends when its process does, not when these do.
