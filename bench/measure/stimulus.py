@@ -86,10 +86,12 @@ class _Sent:
     ``name``: of the model. ``changes``: the states of the direction. ``due_ns``: when the law lets
     a packet go, or its negative fate, where it was ``modelled``.
     ``astray``: sent to an address that the other side had no more when it came there.
+    ``crossed``: a real radio lies on the link.
     """
 
     name: str
     changes: Changes
+    crossed: bool
     sent_ns: NDArray[np.int64]
     size: NDArray[np.int64]
     seen_ns: NDArray[np.int64]
@@ -147,13 +149,14 @@ def _seen_and_modelled(
     recording: Recording, link_index: int, link: str, way: int, direction: Direction
 ) -> _Sent:
     name, changes = f"model/{link}", recording.schedule.of(link, direction)
+    crossed = link in radios_between(recording)
     spans = [span for _, _, start, end in _phases(recording) for span in _slices(start, end)]
     flows = [(flow, flow.link == link_index) for flow in flows_of(recording, way)]
     flows = [(flow, here) for flow, here in flows if here.any()]
     if not flows:
         empty = np.zeros(0, dtype=np.int64)
         none = np.zeros(0, dtype=bool)
-        return _Sent(name, changes, empty, empty, empty, empty, none, none, none)
+        return _Sent(name, changes, crossed, empty, empty, empty, empty, none, none, none)
     sent = np.concatenate([flow.sent_ns[here] for flow, here in flows])
     seen = np.concatenate([flow.received_ns[here] for flow, here in flows])
     order = order_of_sending(sent, seen)
@@ -170,7 +173,7 @@ def _seen_and_modelled(
     for moved_ns, learned_ns in old_address_spans(recording, link, direction):
         gone_ns = np.where(seen == MISSING, due + int(_GUARD_S * 1e9), seen)
         astray |= (gone_ns >= moved_ns) & (sent < learned_ns)
-    return _Sent(name, changes, sent, size, seen, due, kept, decidable, astray)
+    return _Sent(name, changes, crossed, sent, size, seen, due, kept, decidable, astray)
 
 
 def _slices(start_ns: int, end_ns: int) -> list[tuple[int, int]]:
@@ -213,8 +216,7 @@ def _check(
     meant = (due - sent_ns)[modelled & (due >= 0) & ~astray] / 1e9
     worst = floor.stream("") if floor is not None and recording.bench != "virtual" else None
     noise = (worst.p50, worst.p99) if worst is not None else (0.0, 0.0)
-    crossed = place[0] in radios_between(recording)
-    path = (math.inf, math.inf) if crossed else noise
+    path = (math.inf, math.inf) if sent.crossed else noise
     lost = int((~arrived).sum())
     vanished = int((~arrived & too_long).sum())
     reason = _not_commanded(recording, place, span[0])
@@ -226,10 +228,10 @@ def _check(
         reason = "packets came through to an address that was no longer in use"
     if not reason:
         fit, gone = int(lawful.sum()), int((~arrived & lawful).sum())
-        reason = _loss_objection(fit, gone, loss, overflow, impairment, crossed)
+        reason = _loss_objection(fit, gone, loss, overflow, impairment, sent.crossed)
     if not reason and loss < 1.0 and len(got) and len(meant):
         reason = percentile_objection(got, meant, path, impairment)
-        if reason and shares_line(sent.changes) and not crossed:
+        if reason and shares_line(sent.changes) and not sent.crossed:
             meant, reason = _in_its_queue(sent, inside, got, loss, noise, impairment)
     p50, p95 = _quantiles(got)
     m50, m95 = _quantiles(meant)

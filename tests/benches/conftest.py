@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from bench.benches.check import best_bench
+from tests.support.demanded import demand_local_bench
 
 
 @pytest.fixture(scope="session")
 def local_host() -> None:
-    """Skips (or fails, where TELEMED_BENCH_REQUIRE demands "local") without namespaces."""
-    name, reason = best_bench()
-    if name == "local":
-        return
-    if "local" in os.environ.get("TELEMED_BENCH_REQUIRE", "").split(","):
-        pytest.fail(f"the local bench is demanded here and cannot run: {reason}")
-    pytest.skip(f"NOT TESTED: the local bench cannot run here: {reason}")
+    """Skips (or fails, where that is demanded) without namespaces."""
+    demand_local_bench()

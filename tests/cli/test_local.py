@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.benches.check import best_bench
 from bench.benches.local.lease import holder
 from bench.judge.outcomes import INCONCLUSIVE
+from tests.support.demanded import demand_local_bench
 from tests.support.host_time import NotShown, shown
 from tests.support.own_time import took_to_end
 
@@ -28,13 +28,8 @@ FLOWING = 50_000
 
 @pytest.fixture(scope="module", autouse=True)
 def local_host() -> None:
-    """Skips (or fails, where TELEMED_BENCH_REQUIRE demands "local") without namespaces."""
-    name, reason = best_bench()
-    if name == "local":
-        return
-    if "local" in os.environ.get("TELEMED_BENCH_REQUIRE", "").split(","):
-        pytest.fail(f"the local bench is demanded here and cannot run: {reason}")
-    pytest.skip(f"NOT TESTED: the local bench cannot run here: {reason}")
+    """Skips (or fails, where that is demanded) without namespaces."""
+    demand_local_bench()
 
 
 def started_here(bench, kit):
