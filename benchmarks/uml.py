@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 _BOOT = ROOT / "tests" / "instruments" / "uml_boot.py"
 
 
-def in_uml(script: str) -> dict[str, Any]:
-    """What a Python script prints there behind ``NETEM-RESULT``, as JSON.
+def in_uml(script: str, within_s: float = 300.0) -> dict[str, Any]:
+    """What a Python script prints there behind ``NETEM-RESULT`` within that time, as JSON.
 
     Raises:
         SystemExit: it does not boot here, or gives no result; says why.
@@ -32,7 +32,7 @@ def in_uml(script: str) -> dict[str, Any]:
         guest.write_text(script)
         try:
             found, console = uml_boot.guest_result(
-                lambda: Path(tempfile.mkdtemp(dir=folder)), guest
+                lambda: Path(tempfile.mkdtemp(dir=folder)), guest, within_s
             )
         except uml_boot.Unavailable as error:
             raise SystemExit(str(error)) from None

@@ -118,8 +118,9 @@ def _events(effort: Effort) -> list[Cell]:
         "outage": ((0.0, base), (quarter, Impairment(up=False)), (2 * quarter, base)),
         "hold": ((0.0, base), (quarter, Impairment(hold=True)), (2 * quarter, base)),
     }
-    # What was held leaves at once: more packets would measure how fast a burst is sent.
-    rates_pps = {"step": 4000, "outage": 4000, "hold": 1000}
+    # What was held leaves at once, 2 to 5 µs after one another: more packets would measure how
+    # fast a burst is sent.
+    rates_pps = {"step": 4000, "outage": 4000, "hold": 400}
     return [
         Cell(name, name, of, rates_pps[name], effort.event_s)  # type: ignore[arg-type]
         for name, of in states.items()

@@ -62,7 +62,7 @@ def prepare(old_registers_only):
         hide_extended_registers()
 
 
-def boot(folder, old_registers_only, guest=None):
+def boot(folder, old_registers_only, guest=None, within_s=WITHIN_S):
     """Boot, run the guest script (``uml_guest.py``), power off; the console's text."""
     guest = guest or HERE / "uml_guest.py"
     script = folder / "init.sh"
@@ -97,7 +97,7 @@ def boot(folder, old_registers_only, guest=None):
         preexec_fn=lambda: prepare(old_registers_only),
     )  # fmt: skip
     try:
-        out, _ = process.communicate(timeout=WITHIN_S)
+        out, _ = process.communicate(timeout=within_s)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         out, _ = process.communicate()
@@ -112,7 +112,7 @@ class Unavailable(Exception):
     """What keeps it from booting here."""
 
 
-def guest_result(folders, guest=None):
+def guest_result(folders, guest=None, within_s=WITHIN_S):
     """The answer of a guest script (``uml_guest.py``), and the console's text before it.
 
     ``folders()`` makes a folder for a boot. The script prints ``NETEM-RESULT`` and JSON.
@@ -127,9 +127,9 @@ def guest_result(folders, guest=None):
             raise Unavailable(f"no {command} here: apt-get install {package}")
     if not glob.glob("/usr/lib/uml/modules/*/kernel/net/sched/sch_netem.ko"):
         raise Unavailable("the User-Mode Linux package brings no netem module")
-    console = boot(folders(), False, guest)
+    console = boot(folders(), False, guest, within_s)
     if TOO_MANY_REGISTERS in console:
-        console = boot(folders(), True, guest)
+        console = boot(folders(), True, guest, within_s)
     if "NETEM-BOOTED" not in console:
         raise Unavailable(f"User-Mode Linux does not boot here: {console[-1000:]}")
     before, found, rest = console.partition("NETEM-RESULT ")
