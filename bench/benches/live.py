@@ -63,13 +63,12 @@ class LiveView:
         rows = np.concatenate(self._recent)
         sent_here = np.where(rows["direction"] == 0, TAPS.index("doctor"), TAPS.index("patient"))
         network = rows["tap"] != TAPS.index("actuator")
-        sent = network & (rows["tap"] == sent_here) & (rows["t_ns"] >= start)
-        sent &= rows["t_ns"] < end
-        arrived = network & (rows["tap"] != sent_here)
+        network &= rows["t_ns"] >= start  # what was sent since then arrives since then
+        here = rows["tap"] == sent_here
+        sent, arrived = rows[network & here & (rows["t_ns"] < end)], rows[network & ~here]
         found = {}
         for code, name in self._names.items():
-            this = rows["stream"] == code
-            figures = _compare(rows[sent & this], rows[arrived & this])
+            figures = _compare(sent[sent["stream"] == code], arrived[arrived["stream"] == code])
             if figures is not None:
                 found[name] = figures
         return found

@@ -6,6 +6,7 @@ starts at zero; nothing here reads a real clock.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from heapq import heappop, heappush
 from types import TracebackType
@@ -18,6 +19,7 @@ from bench.benches.attacker import THIRD_PARTY, Attacker
 from bench.benches.base import Sink
 from bench.benches.live import LiveView
 from bench.benches.virtual_ports import AttackedPort, AttackerPort, MovingPort, VirtualPort
+from bench.benches.virtual_rows import RowNotes
 from bench.devices import registry
 from bench.devices.ports import Endpoint
 from bench.devices.profile import DeviceProfile
@@ -28,7 +30,7 @@ from bench.network.impairment import DIRECTIONS
 from bench.network.laws import FATES, DirectionLaw
 from bench.network.scenario import Schedule, Side
 from bench.sessions.exposing import exposure_events
-from bench.sessions.packets import PacketTable, merge, packed
+from bench.sessions.packets import PacketTable, joined
 from bench.sessions.recording import AppliedChange, Event, Health, Recording, Session
 from bench.units import NS_PER_S
 
@@ -89,11 +91,10 @@ class World:
         self.profile: DeviceProfile = session.device
         self.now = 0
         self.queue: list[tuple[Any, ...]] = []
-        self.count = 0
+        self.count = itertools.count(1).__next__
         self.events: list[Event] = []
         self.live = LiveView(session, self.schedule, _SHOW_NS)
-        self.rows: list[tuple[int, int, int, int, int, int, int]] = []
-        self.chunks: list[NDArray[np.void]] = []
+        self.notes = RowNotes()
         self.kept: list[NDArray[np.void]] = []
         self.laws = [
             [self._law(link, direction) for link in self.schedule.links] for direction in DIRECTIONS
@@ -132,8 +133,7 @@ class World:
 
     def at(self, t_ns: int, call: Callable[[int], None]) -> None:
         """Call ``call(now_ns)`` once at ``t_ns``."""
-        self.count += 1
-        heappush(self.queue, (t_ns, self.count, call))
+        heappush(self.queue, (t_ns, self.count(), call))
 
     def event(self, event: Event) -> None:
         """Record an event and tell it."""
@@ -151,11 +151,13 @@ class World:
             now = entry[0]
             if now > end:
                 break
-            if len(entry) == 3:
+            if len(entry) == 5:  # the usual ones without an intermediate tuple
+                entry[2](now, entry[3], entry[4])
+            elif len(entry) == 3:
                 entry[2](now)
             else:
                 entry[2](now, *entry[3:])
-        self._flush(self.schedule.end_ns)
+        self._flush(end, end + 1)
 
     def _schedule_bench(self) -> None:
         for window in self.schedule.windows:
@@ -183,30 +185,24 @@ class World:
         port.move(now_ns, self.schedule.links.index(link))
 
     def _tick(self, now_ns: int) -> None:
-        self._flush(now_ns)
+        self._flush(now_ns, now_ns)
         self.at(now_ns + _FLUSH_NS, self._tick)
 
-    def _flush(self, now_ns: int) -> None:
+    def _flush(self, now_ns: int, until_ns: int) -> None:
         for port in self.ports:
             port.flush(now_ns)
-        if self.rows:
-            self.chunks.append(packed(self.rows))
-            self.rows.clear()
-        if self.chunks:
-            part = np.concatenate(self.chunks)
-            part = part[part["t_ns"] <= self.schedule.end_ns]
-            self.chunks.clear()
-            if len(part):
-                self.kept.append(part)
-                self.sink.packets(part)
-                self.live.add(part)
+        part = self.notes.take(until_ns)
+        if len(part):
+            self.kept.append(part)
+            self.sink.packets(part)
+            self.live.add(part)
         progress = self.live.progress(now_ns)
         if progress is not None:
             self.sink.progress(progress)
 
     def packets(self) -> PacketTable:
         """All rows, in order of time."""
-        return merge(self.kept)
+        return joined(self.kept)
 
     def changes(self) -> tuple[AppliedChange, ...]:
         """Every change of a link; here each takes effect when it is due."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.benches.virtual_rows import kind_of
 from bench.devices.ports import Endpoint, Message, payload_bytes
 from bench.devices.profile import HEADERS_BYTES
 from bench.network.addresses import READDRESSED
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _ARRAY_BURST = 24
 
 
-def _arrivals(law: DirectionLaw, due_ns: int) -> tuple[int, ...]:
+def _arrivals(law: DirectionLaw, due_ns: int) -> tuple[int, int]:
     """When the packet offered last arrives, and its copy; never where it arrives damaged.
 
     The receiver's checksum (UDP, TLS) throws a damaged packet away, and so do the taps.
@@ -53,7 +54,14 @@ class VirtualPort:
         self._laws = world.laws[self._direction]
         self._sizes = world.sizes
         self._queue = world.queue
+        self._notes = world.notes
+        self._note, self._count = world.notes.crossings.extend, world.count
         self._actuator = TAPS.index("actuator")
+        way = self._direction
+        self._plain = [
+            [(size, kind_of(way, link, code, size)) for code, size in enumerate(world.sizes)]
+            for link in range(len(self._laws))
+        ]
         self.at = world.at
 
     def flush(self, now_ns: int) -> None:
@@ -71,18 +79,25 @@ class VirtualPort:
 
     def send(self, now_ns: int, link: int, message: Message) -> None:
         """Send a packet now; see :class:`bench.devices.ports.Port`."""
-        world = self._world
-        stream, seq = message[0], message[1]
-        size = self._sizes[stream] if message[4] is None else self._size(message)
-        rows = world.rows
-        rows.append((now_ns, self._tap, self._direction, link, stream, seq, size))
+        stream = message[0]
+        size, kind = self._plain[link][stream]
+        if message[4] is not None and (padded := self._size(message)) != size:
+            size, kind = padded, kind_of(self._direction, link, stream, padded)
         law = self._laws[link]
         due = law.offer(now_ns, size)
-        for arrival in (due,) if law.ordinary else _arrivals(law, due):
-            if arrival >= 0:
-                rows.append((arrival, self._far_tap, self._direction, link, stream, seq, size))
-                world.count += 1
-                heappush(self._queue, (arrival, world.count, self._receive, link, message))
+        copy_ns = -1
+        if not law.ordinary:
+            due, copy_ns = _arrivals(law, due)
+        self._note((now_ns, due, kind, message[1]))
+        if due >= 0:
+            heappush(self._queue, (due, self._count(), self._receive, link, message))
+        if copy_ns >= 0:
+            self._note_copy(copy_ns, link, message, message[1], size)
+            heappush(self._queue, (copy_ns, self._count(), self._receive, link, message))
+
+    def _note_copy(self, due_ns: int, link: int, message: Message, seq: int, size: int) -> None:
+        row = (due_ns, self._far_tap, self._direction, link, message.stream, seq, size)
+        self._notes.singles.append(row)
 
     def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
         """Send ``count`` packets, numbered from the message's, at once."""
@@ -92,27 +107,27 @@ class VirtualPort:
         else:
             last, received = self._send_each(now_ns, link, message, count, size)
         if received:
-            world = self._world
-            world.count += 1
-            entry = (last, world.count, self._receive_burst, link, message, received, count)
+            numbered = self._count()
+            entry = (last, numbered, self._receive_burst, link, message, received, count)
             heappush(self._queue, entry)
 
     def _send_each(
         self, now_ns: int, link: int, message: Message, count: int, size: int
     ) -> tuple[int, int]:
-        rows, law = self._world.rows, self._laws[link]
-        stream, first = message.stream, message.seq
+        law, note, first = self._laws[link], self._note, message.seq
+        _, kind = self._plain[link][message.stream]
         last = received = 0
         for seq in range(first, first + count):
-            rows.append((now_ns, self._tap, self._direction, link, stream, seq, size))
             due = law.offer(now_ns, size)
-            arrivals = (due,) if law.ordinary else _arrivals(law, due)
-            for arrival in arrivals:
-                if arrival >= 0:
-                    rows.append((arrival, self._far_tap, self._direction, link, stream, seq, size))
-            if arrivals[0] >= 0:  # a second copy adds nothing to a burst
+            if not law.ordinary:
+                due, copy_ns = _arrivals(law, due)
+                if copy_ns >= 0:  # of no use to a burst
+                    self._note_copy(copy_ns, link, message, seq, size)
+            note((now_ns, due, kind, seq))
+            if due >= 0:
                 received += 1
-                last = max(last, arrivals[0])
+                if due > last:
+                    last = due
         return last, received
 
     def _send_array(
@@ -126,7 +141,7 @@ class VirtualPort:
         arrived = rows.copy()
         arrived["t_ns"], arrived["tap"] = due, self._far_tap
         arrived = arrived[due >= 0]
-        self._world.chunks += [rows, arrived]
+        self._notes.arrays += [rows, arrived]
         return (int(arrived["t_ns"].max()), len(arrived)) if len(arrived) else (0, 0)
 
     def follow(self, now_ns: int, link: int) -> None:
@@ -135,7 +150,7 @@ class VirtualPort:
     def actuate(self, now_ns: int, message: Message) -> None:
         """The drive executes a command."""
         row = (now_ns, self._actuator, 0, NO_LINK, message[0], message[1], 0)
-        self._world.rows.append(row)
+        self._notes.singles.append(row)
 
     def contact(self, now_ns: int, name: str, value: Any) -> None:
         """Something outside of the device shows a value."""
@@ -175,7 +190,7 @@ class AttackedPort(VirtualPort):
             return
         stream, seq = message[0], message[1]
         row = (now_ns, self._tap, self._direction, link, stream, seq, self._size(message))
-        self._world.rows.append(row)
+        self._notes.singles.append(row)
         if self._direction == 0 and stream == self._watched:
             self._sent.append((seq, message.value))
         acted = attacker.passing(now_ns, link, self._direction, message)
@@ -196,13 +211,12 @@ class AttackedPort(VirtualPort):
         due = law.offer(now_ns, size)
         for arrival in (due,) if law.ordinary else _arrivals(law, due):
             if arrival >= 0:
-                world.rows += [
+                self._notes.singles += [
                     (arrival, tap, self._direction, link, message.stream, message.seq, size)
                     for tap in taps
                 ]
-                world.count += 1
                 call = receive or self._receive
-                heappush(self._queue, (arrival, world.count, call, link, message))
+                heappush(self._queue, (arrival, world.count(), call, link, message))
 
     def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
         """As the plain port does; attackers see it pass."""
@@ -272,7 +286,7 @@ class MovingPort(VirtualPort):
 
     def _put(self, now_ns: int, link: int, message: Message, count: int) -> list[tuple[int, int]]:
         """Put packets on the link: when each would arrive, with its number."""
-        rows, law, size = self._world.rows, self._laws[link], self._size(message)
+        rows, law, size = self._notes.singles, self._laws[link], self._size(message)
         arrivals = []
         for seq in range(message.seq, message.seq + count):
             rows.append((now_ns, self._tap, self._direction, link, message.stream, seq, size))
@@ -287,8 +301,8 @@ class MovingPort(VirtualPort):
         arrivals: list[tuple[int, int]], count: int,
     ) -> None:  # fmt: skip
         way = self.known[link], self.own[link]
-        self._world.count += 1
-        entry = (due_ns, self._world.count, arrive, link, message, way, arrivals, count)
+        numbered = self._count()
+        entry = (due_ns, numbered, arrive, link, message, way, arrivals, count)
         heappush(self._queue, entry)
 
     def _there(
@@ -299,7 +313,7 @@ class MovingPort(VirtualPort):
         left_ns = peer._moved_ns[link] if to == peer.own[link] - 1 else -1
         there = [a for a in arrivals if to == peer.own[link] or a[0] < left_ns]
         self.astray[link] += len(arrivals) - len(there)
-        self._world.rows += [
+        self._notes.singles += [
             (t_ns, self._far_tap, self._direction, link, message.stream, seq, size)
             for t_ns, seq in there
         ]

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from bench.devices.audit_store import AuditStore
-from bench.devices.ports import Message, Port
+from bench.devices.ports import Message, Port, Send
 from bench.units import NS_PER_S, ns
 
 
@@ -98,7 +98,7 @@ class AuditedPort:
 
     def __init__(self, port: Port, audit: Audit) -> None:
         self.at = port.at
-        self.send = port.send
+        self.send: Send = port.send
         self.send_burst = port.send_burst
         self._port = port
         self._audit = audit

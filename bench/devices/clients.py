@@ -34,16 +34,16 @@ class DeviceSecurity(SecurityLayer):
         super().__init__(profile, side, traits, port)
         self._clients: dict[int, Association] = {}
 
-    def receive(self, now_ns: int, link: int, message: Message) -> None:
+    def _open(self, now_ns: int, link: int, message: Message) -> None:
         """A packet of the operator's, or of a further client's."""
         if message.peer:
             self._of_client(now_ns, link, message)
         else:
-            super().receive(now_ns, link, message)
+            super()._open(now_ns, link, message)
 
-    def send(self, now_ns: int, link: int, message: Message) -> None:
+    def _seal(self, now_ns: int, link: int, message: Message) -> None:
         """Heartbeats go to further clients as well."""
-        super().send(now_ns, link, message)
+        super()._seal(now_ns, link, message)
         if self._clients and message.stream == self.control:
             for client in tuple(self._clients.values()):
                 if client.link == link:

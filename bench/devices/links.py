@@ -123,11 +123,13 @@ class LinkSupervisor:
         Returns:
             The links whose state changed, each with whether it is heard now.
         """
-        changed = []
+        changed: list[tuple[int, bool]] = []
         self.narrow = self.path.narrow(now_ns)
-        for link, last in enumerate(self.last_heard_ns):
-            self.hears[link] = last >= 0 and now_ns - last <= self._silence_ns
+        since_ns = now_ns - self._silence_ns
+        self.hears = [last >= 0 and last >= since_ns for last in self.last_heard_ns]
         trusted = self._traits.trusts_half_open and any(self.hears)
+        if self.hears == self.heard and not trusted:
+            return changed
         for link, hears in enumerate(self.hears):
             heard = hears or (trusted and self._peer_hears[link])
             if heard != self.heard[link]:

@@ -34,6 +34,21 @@ class Message(NamedTuple):
     peer: int = 0
 
 
+class Send(Protocol):
+    """A way out, as :meth:`Port.send`."""
+
+    def __call__(self, now_ns: int, link: int, message: Message) -> None:
+        """Send one packet on the link of that index."""
+
+
+_made = tuple.__new__
+
+
+def plain(stream: int, seq: int, sent_ns: int, value: int) -> Message:
+    """A message without a body; made in half the time, and most packets are such."""
+    return _made(Message, (stream, seq, sent_ns, value, None, 0, 0))
+
+
 def payload_bytes(message: Message, declared: int) -> int:
     """The payload of a message in bytes: its stream's, or what it is padded to."""
     body = message.body

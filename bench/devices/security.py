@@ -11,6 +11,7 @@ which nobody can touch a packet in this session. Tags are not computed there, as
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,7 +30,7 @@ from bench.devices.certificates import (
     sign,
     signed,
 )
-from bench.devices.ports import Endpoint, Message, Port
+from bench.devices.ports import Endpoint, Message, Port, Send
 from bench.devices.profile import DeviceProfile
 from bench.network.scenario import Side
 from bench.units import ns
@@ -105,6 +106,10 @@ def hello(own: Credential, secret: int, nonce: int, link: int) -> dict[str, Any]
     return {"hello": {**said, "proof": proof}}
 
 
+def _stay(send: Send) -> None:
+    """Of a state machine that always leaves by the layer."""
+
+
 class SecurityLayer:
     """The part of one side's security that both sides share: sealing, opening, the handshake."""
 
@@ -135,11 +140,13 @@ class SecurityLayer:
         self._nonces: dict[tuple[str, int], int] = {}
         self.at, self.actuate, self._out = port.at, port.actuate, port.send
         self.contact, self.signal, self.log = port.contact, port.signal, port.log
+        self._leave_by: Callable[[Send], None] = _stay
         self._plainly()
 
     def attach(self, inner: Endpoint) -> None:
         """Give it the state machine that it protects."""
         self.inner, self._receive = inner, inner.receive
+        self._leave_by = getattr(inner, "leave_by", _stay)
         self._alarms = getattr(inner, "alarms", None)  # every DeviceSide has them
 
     def _plainly(self) -> None:
@@ -147,10 +154,8 @@ class SecurityLayer:
         self._short = self._sealing and not (self._pointing or self._crypto_ns or self._clear)
         self._direct = self._short and self._intact
         # Where nothing is left to do on the way out, the state machine calls the port itself.
-        if self._direct and all(p.stage is Stage.ESTABLISHED for p in self.operators):
-            self.__dict__["send"] = self._out
-        else:
-            self.__dict__.pop("send", None)
+        nothing = self._direct and all(p.stage is Stage.ESTABLISHED for p in self.operators)
+        self._leave_by(self._out if nothing else self.send)
 
     @property
     def suite(self) -> str:
@@ -184,7 +189,10 @@ class SecurityLayer:
         if self._direct and window is not None and message[1] == window.next and message[4] is None:
             window.next += 1  # the usual packet, by the short way
             self._receive(now_ns, link, message)
-            return
+        else:
+            self._open(now_ns, link, message)
+
+    def _open(self, now_ns: int, link: int, message: Message) -> None:
         if not self._passes(now_ns, link, message, message[1]):
             return
         if self._crypto_ns and self._sealing:
@@ -238,10 +246,14 @@ class SecurityLayer:
 
     def send(self, now_ns: int, link: int, message: Message) -> None:
         """Seal a packet and send it; before the association stands, the handshake instead."""
-        peer = self.operators[link]
-        if self._direct and peer.stage is Stage.ESTABLISHED:
+        if self._direct and self.operators[link].stage is Stage.ESTABLISHED:
             self._out(now_ns, link, message)
-        elif self._short and peer.stage is Stage.ESTABLISHED:
+        else:
+            self._seal(now_ns, link, message)
+
+    def _seal(self, now_ns: int, link: int, message: Message) -> None:
+        peer = self.operators[link]
+        if self._short and peer.stage is Stage.ESTABLISHED:
             self._out(now_ns, link, _sealed(peer.send_key, message[1], message))
         elif message.stream == self.control and peer.stage is not Stage.ESTABLISHED:
             body = self._opening(now_ns, peer)

@@ -15,7 +15,7 @@ from bench.devices.alarms import AlarmSystem
 from bench.devices.audit import Audit
 from bench.devices.links import LinkSupervisor
 from bench.devices.path import NARROW, PROBE_EVERY
-from bench.devices.ports import PAD, Message, Port
+from bench.devices.ports import PAD, Message, Port, Send
 from bench.devices.profile import DeviceProfile, Stream
 from bench.devices.traits import Traits
 from bench.network.scenario import Side
@@ -93,6 +93,10 @@ class DeviceSide:
         if message.stream in self._large:
             self.links.path.passed(link)
 
+    def leave_by(self, send: Send) -> None:
+        """Send packets that way from now on."""
+        self.port.send = send
+
     def operate(self, now_ns: int, action: str) -> None:
         """Somebody does something at this side; here it concerns the audit log or nothing."""
         self.audit.operate(now_ns, action)
@@ -158,12 +162,12 @@ class DeviceSide:
         links = self.links
         for link, heard in links.supervise(now_ns):
             self.port.log(now_ns, "link-state", {"link": LINK_NAMES[link], "up": heard})
-        for link, large in enumerate(map(links.wide, range(links.count))):
-            if large != self._wide[link]:
-                self._wide[link] = large
-                state = {"link": LINK_NAMES[link], "up": links.heard[link], "large": large}
-                self.port.log(now_ns, "link-state", state)
-        lost = [LINK_NAMES[i] for i in range(links.count) if links.announced(now_ns, i)]
+        wide = [links.wide(link) for link in range(links.count)]
+        if wide != self._wide:
+            self._tell_wide(now_ns, wide)
+        lost = []
+        if not (all(wide) and all(links.heard)):
+            lost = [LINK_NAMES[i] for i in range(links.count) if links.announced(now_ns, i)]
         self.alarms.update(now_ns, "link-lost", bool(lost), lost)
         switched = links.choose(now_ns)
         if switched is not None:
@@ -174,6 +178,13 @@ class DeviceSide:
                 {"from": LINK_NAMES[before], "to": LINK_NAMES[after], "reason": reason},
             )
         self._track_connection(now_ns)
+
+    def _tell_wide(self, now_ns: int, wide: list[bool]) -> None:
+        before, self._wide = self._wide, wide
+        for link, (large, was) in enumerate(zip(wide, before, strict=True)):
+            if large != was:
+                state = {"link": LINK_NAMES[link], "up": self.links.heard[link], "large": large}
+                self.port.log(now_ns, "link-state", state)
 
     def _track_connection(self, now_ns: int) -> None:
         """Connected while some link works both ways (a slow device, by defect, later)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from bench.devices.links import LinkSupervisor
-from bench.devices.ports import Message, Port
+from bench.devices.ports import Port, plain
 from bench.devices.profile import Stream
 from bench.units import ns
 
@@ -50,21 +50,18 @@ class PeriodicSource:
 
     def _tick(self, now_ns: int) -> None:
         if not (self.stalled or self.shed):
-            self._send(now_ns)
+            message = plain(self._code, self._seq, now_ns, self.mark or MARK)
+            self.mark = 0
+            self._seq += self._count
+            if self._count == 1:
+                self._port.send(now_ns, self._links.active, message)
+            else:
+                self._port.send_burst(now_ns, self._links.active, message, self._count)
         due = self._due + self._period
         if due < now_ns - 20 * self._period:
             due = now_ns + self._period
         self._due = due
         self._port.at(due, self._tick)
-
-    def _send(self, now_ns: int) -> None:
-        message = Message(self._code, self._seq, now_ns, self.mark or MARK)
-        self.mark = 0
-        self._seq += self._count
-        if self._count == 1:
-            self._port.send(now_ns, self._links.active, message)
-        else:
-            self._port.send_burst(now_ns, self._links.active, message, self._count)
 
 
 def periodic_sources(

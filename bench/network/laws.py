@@ -109,6 +109,10 @@ class DirectionLaw:
             self._to_error = -1  # the distance to the next bit error was drawn for another ratio
         self._ber = acting.ber
         self.ordinary = not (acting.duplication or acting.ber)
+        self._plain = (
+            self._up and self.ordinary and self._loss is None and self._reordering is None
+            and self._slot is None and self._queue_packets is None and not self._release
+        )  # fmt: skip
         self.copy_due, self.flips = -1, ()
 
     def _draws(self, delay: Delay) -> Draws:
@@ -162,6 +166,29 @@ class DirectionLaw:
         """
         if t_ns >= self._next_change:
             self._advance(t_ns)
+        if not self._plain or size_bytes > self._longest:
+            return self._offer_at_length(t_ns, size_bytes)
+        due = t_ns  # from here on as _depart, without what a plain impairment does not have
+        if self._ns_per_byte:
+            if self._free > due:
+                if self._free - due > self._queue_ns:
+                    self.fates[QUEUE_DROP] += 1
+                    return QUEUE_DROP
+                due = self._free
+            due = self._free = due + int((size_bytes + self._framing) * self._ns_per_byte)
+        if self._spread_ns:
+            delay = self._delay_ns + int(self._draw.one() * self._spread_ns)
+            due += delay if delay > 0 else 0
+        else:
+            due += self._delay_ns
+        if due > self._last_due:
+            self._last_due = due
+        elif self._preserve:
+            due = self._last_due
+        self.accepted += 1
+        return due
+
+    def _offer_at_length(self, t_ns: int, size_bytes: int) -> int:
         if not self._up:
             self.fates[DOWN] += 1
             return DOWN

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +99,22 @@ def merge(parts: Iterable[NDArray[np.void]]) -> PacketTable:
     arrays = [part for part in parts if len(part)]
     rows = np.concatenate(arrays) if arrays else np.zeros(0, dtype=ROW)
     return PacketTable(rows[_order(rows)])
+
+
+def in_order(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """The rows in the order of :func:`merge`."""
+    return rows[_order(rows)]
+
+
+def joined(parts: Sequence[NDArray[np.void]]) -> PacketTable:
+    """As :func:`merge`, of arrays that are each :func:`in_order`; quick where they follow on."""
+    filled = [part for part in parts if len(part)]
+    following = all(
+        int(before["t_ns"][-1]) < int(after["t_ns"][0]) for before, after in pairwise(filled)
+    )
+    if not (filled and following):
+        return merge(filled)
+    return PacketTable(np.concatenate(filled))
 
 
 def _order(rows: NDArray[np.void]) -> NDArray[np.intp]:

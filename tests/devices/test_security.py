@@ -20,7 +20,7 @@ from bench.devices.certificates import (
 )
 from bench.devices.clients import DeviceSecurity
 from bench.devices.ports import Message
-from bench.devices.registry import find_device
+from bench.devices.registry import build, find_device
 from bench.devices.replay import SIZE, ReplayWindow
 from bench.devices.security import (
     REVOKED,
@@ -307,3 +307,50 @@ def test_a_flood_does_not_fill_the_log():
     entries = [value for name, value in device.entries if name == "refused"]
     assert len(entries) <= 65
     assert sum(value["count"] for value in entries) == 5000
+
+
+# ---- the short way out --------------------------------------------------------------------------
+
+
+class QuietPort:
+    """A port on which nothing happens."""
+
+    def at(self, t_ns, call):
+        pass
+
+    def send(self, now_ns, link, message):
+        pass
+
+    def send_burst(self, now_ns, link, message, count):
+        pass
+
+    def contact(self, now_ns, name, value):
+        pass
+
+    actuate = signal = log = follow = contact
+
+
+class IntactPort(QuietPort):
+    intact = True
+
+
+def test_the_state_machine_calls_an_intact_port_itself_while_nothing_is_left_to_do():
+    port = IntactPort()
+    layer = build(ROBOT, "patient", port)
+    assert layer.inner.port.send == layer.send
+    for operator in layer.operators:
+        operator.stage = Stage.ESTABLISHED
+    layer._plainly()
+    assert layer.inner.port.send == port.send
+    layer.operate(0, "crypto:off")
+    assert layer.inner.port.send == layer.send
+    layer.operate(0, "crypto:on")
+    assert layer.inner.port.send == port.send
+
+
+def test_where_packets_can_be_altered_all_leave_by_the_layer():
+    layer = build(ROBOT, "patient", QuietPort())
+    for operator in layer.operators:
+        operator.stage = Stage.ESTABLISHED
+    layer._plainly()
+    assert layer.inner.port.send == layer.send

@@ -210,6 +210,11 @@ def test_queue_drops_the_tail_and_bounds_the_wait():
 # Down, hold
 
 
+def test_a_packet_may_wait_exactly_as_long_as_the_queue():
+    law = steady(Impairment(rate_bps=8e6, queue_s=0.002))
+    assert [law.offer(0, 976) for _ in range(4)] == [1 * MS, 2 * MS, 3 * MS, QUEUE_DROP]
+
+
 def test_down_drops_everything():
     law = law_of((5 * MS, Impairment(up=False)), (10 * MS, CLEAN))
     fates = offer_every(law, MS, 12)
@@ -380,6 +385,17 @@ def test_burst_equals_its_packets_draw_for_draw(changes, arrivals, seed):
         assert got.dtype == np.int64
         assert got.tolist() == expected
     assert (one.accepted, one.fates) == (many.accepted, many.fates)
+
+
+@given(changes=timelines, arrivals=bursts, seed=st.integers(0, 2**32))
+@settings(derandomize=True, deadline=None, max_examples=200)
+def test_the_short_way_decides_as_the_long_one(changes, arrivals, seed):
+    short, long = law_of(*changes, seed=seed), law_of(*changes, seed=seed)
+    for ms, sizes in arrivals:
+        for size in sizes[:30]:
+            long.ordinary_at(ms * MS)  # brings the impairment up to date
+            assert short.offer(ms * MS, size) == long._offer_at_length(ms * MS, size)
+    assert (short.accepted, short.fates) == (long.accepted, long.fates)
 
 
 def test_what_is_too_long_vanishes_and_the_others_do_not_notice():

@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.devices.arming import Arming, Trigger
 from bench.devices.planned import PLAN, PlanSender
-from bench.devices.ports import Message, Port
+from bench.devices.ports import Message, Port, plain
 from bench.devices.profile import DeviceProfile
 from bench.devices.robot.streams import FORCE
 from bench.devices.side import CONTROL, DeviceSide
@@ -92,8 +92,9 @@ class DoctorSide(DeviceSide):
             value = self._robot_um
         else:
             value = self._robot_um + 5000
-        message = Message(self._command_code, self._seq, now_ns, value)
-        self.port.send(now_ns, self.links.active, message)
+        self.port.send(
+            now_ns, self.links.active, plain(self._command_code, self._seq, now_ns, value)
+        )
         self._seq += 1
         due = self._command_due + self._period_ns_command
         if due < now_ns - 20 * self._period_ns_command:

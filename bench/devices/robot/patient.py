@@ -143,20 +143,21 @@ class PatientSide(DeviceSide):
             self._trigger(now_ns, Trigger.ENABLE)
 
     def _on_command(self, now_ns: int, link: int, message: Message) -> None:
-        self.network.watch.packet(now_ns, message.seq, message.sent_ns)
-        if message.seq <= self._highest_seq:
+        _, seq, sent_ns, value, _, _, _ = message
+        self.network.watch.packet(now_ns, seq, sent_ns)
+        if seq <= self._highest_seq:
             if self.traits.drops_old_sequence:
                 self._drop("old sequence")
                 return
         else:
-            self._highest_seq = message.seq
+            self._highest_seq = seq
         if not self._obeys_remote(now_ns):
             return
-        if now_ns - message.sent_ns > self._age_ns:
+        if now_ns - sent_ns > self._age_ns:
             self._drop("older than declared")
             return
         if self._rebase:
-            jump = abs(message.value - self._position_um)
+            jump = abs(value - self._position_um)
             if jump > self.limits["position_jump_m"] * 1e6 and self.traits.keeps_position:
                 self._drop("position jump")
                 return
@@ -171,7 +172,7 @@ class PatientSide(DeviceSide):
     def _carry_out(self, now_ns: int, message: Message) -> None:
         if not self._moving:
             self._move(now_ns, True, message.value)
-        self._position_um = message.value
+        self._position_um = message[3]
         self.port.actuate(now_ns, message)
 
     def _drop(self, reason: str) -> None:
