@@ -69,20 +69,12 @@ def performance(recording: Recording, due: ScheduledExposure, recovery_s: float)
     """
     during = needs_between(recording, due.start_ns, due.end_ns)
     _motion(recording, during, due.start_ns, due.end_ns)
-    start_ns, end_ns = _after(recording, due, recovery_s)
+    gone_ns, end_ns = left_alone(recording, due)
+    start_ns = gone_ns + ns(recovery_s)
     after = needs_between(recording, start_ns, end_ns)
     _motion(recording, after, start_ns, end_ns)
     settled({f"{due.step}, exposed": during, f"{due.step}, after it": after})
     return [*during.broken, *(f"not regained: {text}" for text in after.broken)]
-
-
-def recovery_time_s(recording: Recording, gone_ns: int) -> float | None:
-    """How long after an interferer had gone the drive moved again; None: it never did."""
-    motion = ev.contact(recording, "motion")
-    if ev.state_at(motion, gone_ns) == 1:
-        return 0.0
-    again = ev.first_after(motion, 1, gone_ns, recording.schedule.end_ns)
-    return None if again is None else (again - gone_ns) / 1e9
 
 
 def verified(recording: Recording, due: ScheduledExposure) -> float:
@@ -144,8 +136,8 @@ def _trial_of(recording: Recording, radio: Radio, exposure: Exposure) -> Schedul
     raise ev.Cannot(f"not tried: {exposure.describe()}")
 
 
-def _after(recording: Recording, due: ScheduledExposure, recovery_s: float) -> tuple[int, int]:
-    """When the performance must be back and is looked at.
+def left_alone(recording: Recording, due: ScheduledExposure) -> tuple[int, int]:
+    """From when, and until when, the radio was left alone after an exposure; ns.
 
     Raises:
         Cannot: the radio was not left alone for so long.
@@ -156,7 +148,7 @@ def _after(recording: Recording, due: ScheduledExposure, recovery_s: float) -> t
             for other in recording.schedule.exposures:
                 if window.start_ns <= other.start_ns < window.end_ns:
                     verified(recording, other)
-            return due.end_ns + ns(recovery_s), window.end_ns
+            return due.end_ns, window.end_ns
     raise ev.Cannot(f"{due.step}: nothing was recorded of the time after it")
 
 

@@ -25,7 +25,8 @@ class Point:
     ``failed`` None: nothing was shown, for ``reason``; else ``reason`` is what of the performance
     was lost, empty where nothing was. ``uncertainty_db``: expanded (k = 2), of the level.
     ``victim_bps``: rate that the radio left to its link. ``recovery_s``: where it was lost, how
-    long after the signal had gone the drive moved again; None where it did not.
+    long after the signal had gone all of it was back for good
+    (:func:`~bench.measure.regaining.regained_s`); None where it was not, or nothing tells.
     ``session``, ``trial``: by which the trial is made again.
     """
 

@@ -92,7 +92,6 @@ def _row(column: Column, region: Region) -> dict[str, str]:
         fails = f"at the lowest level, {failing.fails_dbm - wanted:+.3g} dB"
     else:
         fails = f"{failing.kept_dbm - wanted:+.3g} to {failing.fails_dbm - wanted:+.3g} dB"
-    times = [p.recovery_s for p in column.points if p.failed and p.recovery_s is not None]
     monotone = (
         f"{100 * boundary.confidence:g} %" if boundary.monotone else "not monotone: full grid"
     )
@@ -102,9 +101,19 @@ def _row(column: Column, region: Region) -> dict[str, str]:
         "uncertainty": f"{failing.uncertainty_db:.2g} dB",
         "confidence": "" if boundary.problem else monotone,
         "points": f"{boundary.points} of {boundary.count}",
-        "recovery": show_duration(max(times)) if times else "",
+        "recovery": _recovery(column),
         "verified": "; ".join(sorted({p.verified_by for p in column.points if p.verified_by})),
     }
+
+
+def _recovery(column: Column) -> str:
+    """The longest of the points at which the performance was lost, and how many show none."""
+    lost = [p.recovery_s for p in column.points if p.failed]
+    times = [time_s for time_s in lost if time_s is not None]
+    words = [show_duration(max(times))] if times else []
+    if len(times) < len(lost):
+        words.append(f"not regained or not shown at {len(lost) - len(times)} of {len(lost)} points")
+    return "; ".join(words)
 
 
 def _likelihood(region: Region) -> dict[str, Any]:

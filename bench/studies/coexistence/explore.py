@@ -10,10 +10,11 @@ from bench.devices.profile import DeviceProfile
 from bench.errors import InputError
 from bench.judge.assess import stimulus_problems
 from bench.measure import events as ev
-from bench.measure.coexisting import baseline, performance, recovery_time_s, verified
+from bench.measure.coexisting import baseline, left_alone, performance, verified
 from bench.measure.failing import search
 from bench.measure.failure_region import Column, Point, Region, likelihood_of
 from bench.measure.needs import seconds_needed, visit_of
+from bench.measure.regaining import regained_s
 from bench.measure.stimulus import achieved
 from bench.network.library.coexistence import one_exposure
 from bench.network.radio.exposure import Exposure, Radio
@@ -147,5 +148,5 @@ class Trials:
             uncertainty_db=uncertainty_db,
             verified_by=presented.verified_by,
             victim_bps=None if received is None else received.rate_bps,
-            recovery_s=recovery_time_s(recording, due.end_ns) if broken else None,
+            recovery_s=regained_s(recording, *left_alone(recording, due)) if broken else None,
         )
