@@ -4,6 +4,8 @@ A test that needs a function does not apply to a device without it. Where what i
 compulsory for the device's class, leaving the function out of the profile waives nothing: the
 verdict is INCONCLUSIVE, "not declared". In some classes not every device has the function; there
 the profile may say so in so many words (``without``), and only then it is out of scope.
+
+The same holds for what the documents ask of any remote device, or of a class: :data:`ASKED`.
 """
 
 from __future__ import annotations
@@ -35,9 +37,29 @@ COMPULSORY: Mapping[str, Compulsory] = {
 }
 """By device class. What every device must show needs no function, and so cannot be left out."""
 
+_ANY = frozenset(COMPULSORY)
+
+ASKED: Mapping[str, tuple[str, frozenset[str]]] = {
+    **dict.fromkeys(("LOG-1", "LOG-2", "OPS-3", "MON-4"), ("audit-log", _ANY)),
+    **dict.fromkeys(("SEC-1", "SEC-2", "SEC-3", "SEC-5"), ("secure-channel", _ANY)),
+    **dict.fromkeys(("SW-1", "SW-2", "SW-3"), ("standby-link", _ANY)),
+    "MON-1": ("network-display", _ANY),
+    "CON-1": ("clients", _ANY),
+    "SEC-6": ("updates", _ANY),
+    "PRE-1": ("records", frozenset({"emergency", "monitoring"})),
+    "MOB-2": ("mobile", frozenset({"emergency"})),
+}
+"""By behaviour: the function that it needs, and the classes whose profiles must say whether the
+device has it. A maker may say that it has not: the report then shows that, and why nothing was
+judged."""
+
 
 def undeclared(requirement: str, needs: tuple[str, ...], device: DeviceProfile) -> tuple[str, ...]:
     """Functions that a compulsory test needs and of which the profile says nothing."""
+    name, classes = ASKED.get(requirement, ("", frozenset()))
+    silent = device.device_class in classes and name not in (*device.functions, *device.without)
+    if silent and name in needs:
+        return (name,)
     asked = COMPULSORY.get(device.device_class)
     if asked is None or requirement not in asked.ids:
         return ()

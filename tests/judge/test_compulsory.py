@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 
 from bench.devices.load import CLASSES
-from bench.devices.registry import find_device
-from bench.judge.compulsory import COMPULSORY, MOVING, undeclared
+from bench.devices.profile import FUNCTIONS
+from bench.devices.registry import find_device, names
+from bench.judge.compulsory import ASKED, COMPULSORY, MOVING, undeclared
 from bench.judge.scope import Candidate
 from bench.judge.verdict import Outcome
 from bench.measure.behaviours import BEHAVIOURS
@@ -77,3 +78,28 @@ def test_what_the_bench_lacks_is_no_matter_of_the_device():
 def test_a_session_is_judged_where_nothing_stands_against_it():
     (item,) = settled(ROBOT).scope
     assert verdict_without_session(item, CATALOGUE.get("LOC-1"), ROBOT, "2026-01-01") is None
+
+
+@pytest.mark.parametrize("requirement", sorted(ASKED))
+def test_what_is_asked_of_a_class_is_waived_by_words_only(requirement):
+    name, classes = ASKED[requirement]
+    assert requirement in BEHAVIOURS
+    assert name in FUNCTIONS
+    for each in CLASSES:
+        (silent,) = settled(device(each), requirement, (name,)).scope
+        assert silent.undeclared == ((name,) if each in classes else ())
+        (said,) = settled(device(each, without=(name,)), requirement, (name,)).scope
+        assert (said.in_scope, said.undeclared) == (False, ())
+        (has,) = settled(device(each, functions=(name,)), requirement, (name,)).scope
+        assert (has.in_scope, has.undeclared) == (True, ())
+
+
+def test_a_test_that_needs_another_function_is_none_of_its_affairs():
+    assert undeclared("SW-1", ("motion",), device("monitoring")) == ()
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_devices_of_the_bench_say_what_they_do_not_have(name):
+    profile = find_device(name)
+    asked = {fn for fn, classes in ASKED.values() if profile.device_class in classes}
+    assert asked <= {*profile.functions, *profile.without}
