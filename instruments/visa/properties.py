@@ -94,7 +94,7 @@ class Setting(Generic[T]):
         self.check(instrument, value)
         instrument.guard(self.name, value)
         self.apply(instrument, value)
-        instrument.channel.declare(self.name, lambda: self.apply(instrument, value))
+        instrument.channel.declare(self.name, lambda: instrument.restore(self, value))
 
     def apply(self, instrument: Instrument, value: T) -> None:
         """Send and read back."""
@@ -326,6 +326,10 @@ class Instrument:
 
     def guard(self, name: str, value: object) -> None:
         """Refuse a setting that is possible but not allowed now; raises InstrumentError."""
+
+    def restore(self, setting: Setting[T], value: T) -> None:
+        """Reach a declared setting again, the session having been made anew."""
+        setting.apply(self, value)
 
     def make_safe(self) -> None:
         """Bring it into its safe state and verify that by queries. Most have none to reach."""
