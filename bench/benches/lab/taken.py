@@ -24,6 +24,9 @@ from instruments.modem.files import ConfiguredModem
 from instruments.modem.modem import Modem
 from instruments.modem.parsing import Sighting
 from instruments.power.supplies import E36312A
+from instruments.rf.attenuators import Attenuator
+from instruments.rf.emitters import Emitter
+from instruments.rf.levels import Permit
 from instruments.safety import Safeable, SafeState
 from instruments.simulators.lab import Lab, RunningLab
 from instruments.visa.errors import InstrumentError, Tainted
@@ -219,6 +222,34 @@ class Taken:
         for role, session in self.sessions.items():
             for taint in session.since(marks.get(role, 0)):
                 raise Tainted(role, f"in {taint.step}: {taint.cause}")
+
+    # ---- emitting ------------------------------------------------------------
+
+    def permit(self, role: str, ceiling_dbm: float, crest_db: float) -> Permit:
+        """Permit an emitter a level, beside all others that are on.
+
+        Args:
+            role, ceiling_dbm, crest_db: as :func:`instruments.rf.levels.permit`.
+
+        Raises:
+            Excess: a port would get more than it bears.
+            InstrumentError: an attenuator does not read back.
+        """
+        attenuators = {
+            name: one for name, one in self.instruments.items() if isinstance(one, Attenuator)
+        }
+        return self.file.wiring.permit(
+            role, ceiling_dbm, crest_db, attenuators, beside=self.permits_beside(role)
+        )
+
+    def permits_beside(self, role: str) -> tuple[Permit, ...]:
+        """With what the other emitters are on now, or may be."""
+        found = [
+            one.permitted
+            for name, one in self.instruments.items()
+            if name != role and isinstance(one, Emitter)
+        ]
+        return tuple(one for one in found if one is not None)
 
     # ---- the victim ----------------------------------------------------------
 
