@@ -92,6 +92,9 @@ def test_an_arming_holds_for_its_time(tmp_path) -> None:
     assert not arming.problem(arming.at + datetime.timedelta(hours=7.9))
     assert "held for 8 h" in arming.problem(arming.at + datetime.timedelta(hours=8.1))
     assert "still to come" in arming.problem(arming.at - datetime.timedelta(seconds=1))
+    late = arming.at + datetime.timedelta(hours=8, seconds=-100)
+    assert not arming.problem(late, 99.0)
+    assert "ends in 100 s, within the session of 101 s" in arming.problem(late, 101.0)
 
 
 def test_the_emulator_reads_the_links_of_the_same_file(tmp_path) -> None:
