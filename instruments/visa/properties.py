@@ -351,6 +351,12 @@ def numbers_of(kind: type) -> dict[str, Number]:
 
 
 def commands_of(kind: type) -> dict[str, Command]:
-    """All other commands of a driver, by name."""
+    """All other commands of a driver, by name; those of a tuple by name and number."""
     found = {name: _inherited(kind, name) for base in kind.__mro__ for name in vars(base)}
-    return {name: item for name, item in found.items() if isinstance(item, Command)}
+    listed = {
+        f"{name}[{number}]": item
+        for name, items in found.items()
+        if isinstance(items, tuple)
+        for number, item in enumerate(items)
+    }
+    return {n: item for n, item in {**found, **listed}.items() if isinstance(item, Command)}
