@@ -89,6 +89,7 @@ def bench_facts(report: ReportData) -> Pairs:
     run = report.run
     backends = {recording.backend for recording in report.recordings}
     versions = run.get("versions")
+    armed = _armed(run)
     return _shown(
         [
             ("bench", run.get("bench") or _one(r.bench for r in report.recordings)),
@@ -99,6 +100,7 @@ def bench_facts(report: ReportData) -> Pairs:
             ("versions", versions if versions else NONE),
             ("git commit", _commit(run)),
             ("requirements SHA-256", run.get("catalogue_sha256")),
+            *([("device armed", armed)] if armed else []),
         ]
     )
 
@@ -190,6 +192,17 @@ _BY_BENCH = {
     "lab": "Laboratory bench: delays between two network interfaces carry the offset of their "
     "clocks as an uncertainty term.",
 }
+
+
+def _armed(run: Mapping[str, Any]) -> str:
+    """Who made a real device ready, when, for how long, and what was done; empty: no record."""
+    laboratory = run.get("laboratory")
+    found = laboratory.get("arming") if isinstance(laboratory, Mapping) else None
+    if not isinstance(found, Mapping):
+        return ""
+    steps = ", ".join(plain(step).replace("_", " ") for step in found["steps"])
+    hours = f"{found['holds_s'] / 3600:g} h"
+    return f"by {plain(found['by'])}, {plain(found['at'])}, for {hours}: {steps}"
 
 
 def _commit(run: Mapping[str, Any]) -> str:

@@ -42,10 +42,11 @@ from instruments.visa.errors import (
     WrongIdentity,
 )
 from instruments.visa.locks import ResourceLock
-from instruments.visa.properties import Verification
+from instruments.visa.properties import Command, Verification
 from instruments.visa.resources import LONGEST_DEADLINE_S, Identity
 from instruments.visa.transcript import Transcript
 
+_SKETCH = "docs/contact_box.ino"
 _READ_S = 0.02
 _SILENT_S = 4 * HEARTBEAT_S
 _MOST_EDGES = 1_000_000
@@ -79,6 +80,11 @@ class ContactBox:
 
     family: ClassVar[str] = "contact-box"
     verified_on: ClassVar[tuple[Verification, ...]] = ()
+
+    who = Command("ID", f"{_SKETCH}, answer: ID")
+    ping = Command("PING", f"{_SKETCH}, answer: PING")
+    set_output = Command("SET {output} {level}", f"{_SKETCH}, answer: SET")
+    all_levels = Command("GET", f"{_SKETCH}, answer: GET")
 
     def __init__(
         self,
@@ -189,7 +195,7 @@ class ContactBox:
 
     def _identified(self) -> Identity:
         try:
-            parts = self._ask("ID")[0].arguments[1:]
+            parts = self._ask(self.who.text)[0].arguments[1:]
         except (DeadlinePassed, LinkLost, Broken) as error:
             raise Unreachable(self.role, f"does not say who it is ({error.problem})") from error
         if len(parts) != 4:
@@ -267,7 +273,7 @@ class ContactBox:
         """The thread that compares the clocks."""
         while not self._stop.wait(HEARTBEAT_S) and not self._fault:
             try:
-                self._ask("PING")
+                self._ask(self.ping.text)
             except InstrumentError as error:
                 self._break(f"does not tell its time ({error.problem})")
 
@@ -329,7 +335,8 @@ class ContactBox:
         if name not in self.outputs or level not in (0, 1):
             known = ", ".join(self.outputs)
             self._refuse(name, level, "is no output or level", f"use {known} and 0 or 1")
-        answer, pair = self._ask(f"SET {self.outputs[name].number} {level}")
+        number = self.outputs[name].number
+        answer, pair = self._ask(self.set_output.with_(output=number, level=level))
         if answer.arguments[1:] != (str(level),):
             raise NotApplied(
                 self.role, f"{name} was set to {level}, behind it is {answer.arguments}"
@@ -338,7 +345,7 @@ class ContactBox:
 
     def levels(self) -> dict[str, int]:
         """The levels of all inputs and outputs, by name."""
-        answer, _ = self._ask("GET")
+        answer, _ = self._ask(self.all_levels.text)
         try:
             inputs, outputs = (int(text, 16) for text in answer.arguments[1:])
         except ValueError as error:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from bench.errors import InputError
+from instruments.rf.emitters import Emitter
 from instruments.rf.levels import Permit
 from instruments.visa.channels import Channel, Check
 from instruments.visa.errors import Excess
-from instruments.visa.properties import Choice, Command, Instrument, Number, on_off
+from instruments.visa.properties import Choice, Command, Number, on_off
 from instruments.visa.readings import number
 
 _LOAD_S = 60.0
@@ -30,7 +31,7 @@ def equals(wanted: float, role: str) -> Check:
     return lambda text: "" if abs(number(text, role) - wanted) <= 1e-6 else f"is not {wanted:g}"
 
 
-class SignalGenerator(Instrument):
+class SignalGenerator(Emitter):
     """What both dialects share.
 
     RF goes on by :meth:`switch_on` only, which wants a permit for the level; while it is on, no
@@ -52,8 +53,6 @@ class SignalGenerator(Instrument):
     waveform: ClassVar[Command]
     modulated_states: ClassVar[tuple[Command, ...]]
     """What must be on for a modulated signal; the first must be off for CW."""
-
-    _permit: Permit | None = None
 
     def guard(self, name: str, value: object) -> None:
         """While RF is on: no level above the permit, no other waveform than it was given for."""

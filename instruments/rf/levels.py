@@ -4,15 +4,21 @@ Two predictions are made before RF goes on. One takes every programmable attenua
 back at that moment; the other takes each at the least it may ever have: 0 dB after a reboot, unless
 its start-up value and its configured range promise more. Both must stay within what each port
 bears, so that no reboot and no later setting can destroy a receiver.
+
+What reaches one port by several ways, or from several emitters that are on, is added as amplitudes:
+a port is declared by its peak, and the envelope of two carriers peaks at four times the power of
+one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from instruments.visa.errors import Excess
+
+_EXACT_DB = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +98,41 @@ class Permit:
     predictions: tuple[Prediction, ...]
 
 
+def together_dbm(levels: Iterable[float]) -> float:
+    """The peak of several signals at one place, dBm: their amplitudes add."""
+    found = tuple(levels)
+    if len(found) == 1:
+        return found[0]
+    amplitude = math.fsum(math.pow(10.0, level / 20.0) for level in found)
+    return 20.0 * math.log10(amplitude) if amplitude > 0 else -math.inf
+
+
+def at_port(port: Port, permits: Iterable[Permit]) -> tuple[float, ...]:
+    """What these permits may bring to a port, each peak in dBm, by each of their ways."""
+    return tuple(
+        one.worst_dbm
+        for given in permits
+        for one in given.predictions
+        if one.port.name == port.name
+    )
+
+
+def room_dbm(port: Port, beside: Iterable[Permit]) -> float:
+    """The peak that a port still bears beside what is permitted already; -inf: nothing."""
+    levels = at_port(port, beside)
+    if not levels:
+        return port.max_input_dbm
+    left = math.pow(10.0, port.max_input_dbm / 20.0) - math.pow(10.0, together_dbm(levels) / 20.0)
+    return 20.0 * math.log10(left) if left > 0 else -math.inf
+
+
 def permit(
     generator: str,
     ceiling_dbm: float,
     crest_db: float,
     paths: tuple[Path, ...],
     attenuations: Mapping[str, Attenuation],
+    beside: Iterable[Permit] = (),
 ) -> Permit:
     """Permit a level, or refuse it before RF goes on.
 
@@ -106,10 +141,12 @@ def permit(
         ceiling_dbm: the highest level (RMS, at its connector) that will be set.
         crest_db: peak to average ratio of the signal; 0 for CW.
         paths: everything that the generator reaches.
+        beside: the permits of all other emitters that are on, or may be.
 
     Raises:
-        Excess: a port would get more than it bears, now or after a reboot of an attenuator; or
-            nothing is known of what the generator reaches.
+        Excess: a port would get more than it bears, now or after a reboot of an attenuator, alone
+            or together with what else reaches it; or nothing is known of what the generator
+            reaches.
     """
     if not paths:
         raise Excess(generator, "no path and port is declared for it: RF stays off")
@@ -122,7 +159,22 @@ def permit(
     predictions = tuple(predict(peak, path, attenuations) for path in paths)
     for one in predictions:
         _refuse_excess(generator, one)
-    return Permit(generator, ceiling_dbm, crest_db, predictions)
+    found = Permit(generator, ceiling_dbm, crest_db, predictions)
+    _refuse_sum(found, tuple(beside))
+    return found
+
+
+def _refuse_sum(wanted: Permit, beside: tuple[Permit, ...]) -> None:
+    for port in dict.fromkeys(one.port for one in wanted.predictions):
+        level = together_dbm(at_port(port, (wanted, *beside)))
+        if level > port.max_input_dbm + _EXACT_DB:
+            others = [one.generator for one in beside if at_port(port, (one,))]
+            with_whom = f" together with {', '.join(others)}" if others else " by all its ways"
+            raise Excess(
+                wanted.generator,
+                f"{port.name} would get up to {level:.1f} dBm{with_whom}; it bears "
+                f"{port.max_input_dbm:g} dBm: lower a level or put fixed attenuation into a path",
+            )
 
 
 def _refuse_excess(generator: str, one: Prediction) -> None:

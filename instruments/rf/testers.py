@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from instruments.rf.emitters import Emitter
 from instruments.rf.generators import equals
 from instruments.rf.levels import Permit
 from instruments.visa.channels import Check
 from instruments.visa.errors import Excess
-from instruments.visa.properties import Choice, Command, Instrument, Number
+from instruments.visa.properties import Choice, Command, Number
 from instruments.visa.readings import number
 
 _GUIDE = "R&S CMW LTE UE Firmware Applications User Manual, LTE Signaling, Command Reference"
@@ -43,7 +44,7 @@ class LteCell:
         )
 
 
-class Cmw500Lte(Instrument):
+class Cmw500Lte(Emitter):
     """The LTE cell of a CMW500 (instance 1). It emits: it goes on with a permit only."""
 
     family = "radio-tester"
@@ -95,8 +96,6 @@ class Cmw500Lte(Instrument):
         "CONF:LTE:SIGN:RFS:CHAN:DL?",
         f"{_GUIDE}, RF Settings: CONFigure:LTE:SIGN<i>:RFSettings[:PCC]:CHANnel:DL",
     )
-
-    _permit: Permit | None = None
 
     def guard(self, name: str, value: object) -> None:
         """While the cell is on: no level above the permit."""

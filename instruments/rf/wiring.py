@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
@@ -42,15 +42,18 @@ class Wiring:
         ceiling_dbm: float,
         crest_db: float,
         attenuators: Mapping[str, Attenuator],
+        *,
+        beside: Iterable[Permit],
     ) -> Permit:
         """Read the attenuators back now, and permit a level or refuse it.
 
         Args:
             generator, ceiling_dbm, crest_db: as :func:`instruments.rf.levels.permit`.
             attenuators: the drivers, by role; those of the generator's paths must be there.
+            beside: the permits of all other emitters that are on, or may be.
 
         Raises:
-            Excess: a port would get more than it bears, or no path is declared.
+            Excess: a port would get more than it bears, alone or with them, or no path is declared.
             InstrumentError: an attenuator does not read back.
         """
         paths = self.paths.get(generator, ())
@@ -58,7 +61,7 @@ class Wiring:
         read = {
             role: self._read(role, attenuators[role]) for role in sorted(roles & set(attenuators))
         }
-        return permit(generator, ceiling_dbm, crest_db, paths, read)
+        return permit(generator, ceiling_dbm, crest_db, paths, read, beside)
 
     def _read(self, role: str, attenuator: Attenuator) -> Attenuation:
         fitted = self.fitted[role]

@@ -8,17 +8,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from bench.errors import InputError
 from bench.tables import Table, read_toml
 from instruments.visa.channels import SCPI, Check
 from instruments.visa.properties import Choice, Instrument, Number, Setting
 from instruments.visa.readings import Reading, number
+
+T = TypeVar("T")
 
 _TOP = ("title", "family", "manufacturer", "models", "manual")
 
@@ -38,6 +41,10 @@ class Generic(Instrument):
     measurements: ClassVar[Mapping[str, Measurement]] = {}
     safe_commands: ClassVar[tuple[str, ...]] = ()
     safe_answers: ClassVar[Mapping[str, str]] = {}
+    has_safe_state: ClassVar[bool] = False
+    """Whether ``[safe]`` says what to send or to see."""
+    description: ClassVar[str] = ""
+    """SHA-256 of the file that describes it: another description is another driver."""
 
     def measure(self, name: str) -> Reading:
         """One of its measurements.
@@ -55,9 +62,19 @@ class Generic(Instrument):
             )
         return self.channel.read(one.query, name, one.unit, number)
 
+    def restore(self, setting: Setting[T], value: T) -> None:
+        """As before; what its safe state is verified by (its output) is made safe instead."""
+        if setting.get in self.safe_answers:
+            self._reach_safe()
+        else:
+            super().restore(setting, value)
+
     def make_safe(self) -> None:
         """As described, verified."""
         self.channel.settle()
+        self._reach_safe()
+
+    def _reach_safe(self) -> None:
         for text in self.safe_commands:
             self.channel.force(text)
         for query, wanted in self.safe_answers.items():
@@ -98,6 +115,8 @@ def load_generic(path: Path) -> type[Generic]:
         },
         "safe_commands": safe.texts("commands"),
         "safe_answers": {query: answers.text(query) for query in answers.data},
+        "has_safe_state": bool(safe.texts("commands") or answers.data),
+        "description": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     for name, item in table.named("settings").items():
         taken = hasattr(Generic, name) or name in Instrument.__annotations__

@@ -94,7 +94,7 @@ class Setting(Generic[T]):
         self.check(instrument, value)
         instrument.guard(self.name, value)
         self.apply(instrument, value)
-        instrument.channel.declare(self.name, lambda: self.apply(instrument, value))
+        instrument.channel.declare(self.name, lambda: instrument.restore(self, value))
 
     def apply(self, instrument: Instrument, value: T) -> None:
         """Send and read back."""
@@ -327,6 +327,10 @@ class Instrument:
     def guard(self, name: str, value: object) -> None:
         """Refuse a setting that is possible but not allowed now; raises InstrumentError."""
 
+    def restore(self, setting: Setting[T], value: T) -> None:
+        """Reach a declared setting again, the session having been made anew."""
+        setting.apply(self, value)
+
     def make_safe(self) -> None:
         """Bring it into its safe state and verify that by queries. Most have none to reach."""
 
@@ -347,6 +351,12 @@ def numbers_of(kind: type) -> dict[str, Number]:
 
 
 def commands_of(kind: type) -> dict[str, Command]:
-    """All other commands of a driver, by name."""
+    """All other commands of a driver, by name; those of a tuple by name and number."""
     found = {name: _inherited(kind, name) for base in kind.__mro__ for name in vars(base)}
-    return {name: item for name, item in found.items() if isinstance(item, Command)}
+    listed = {
+        f"{name}[{number}]": item
+        for name, items in found.items()
+        if isinstance(items, tuple)
+        for number, item in enumerate(items)
+    }
+    return {n: item for n, item in {**found, **listed}.items() if isinstance(item, Command)}

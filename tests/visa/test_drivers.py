@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
@@ -12,7 +13,7 @@ from bench.errors import InputError
 from instruments.power.supplies import E36312A
 from instruments.rf.attenuators import MINI_CIRCUITS, Rcdat, RcdatScpi
 from instruments.rf.generators import KeysightMxg, RohdeSchwarzSmw
-from instruments.rf.levels import Attenuation, Path, Permit, Port, permit, predict
+from instruments.rf.levels import Attenuation, Path, Permit, Port, permit, predict, room_dbm
 from instruments.safety import SafeState
 from instruments.visa.errors import (
     Broken,
@@ -244,6 +245,44 @@ def test_no_permit_lets_more_through_than_the_port_bears(level, crest, loss, now
         assert most > RECEIVER.max_input_dbm
     else:
         assert max(one.worst_dbm for one in given_permit.predictions) <= RECEIVER.max_input_dbm
+
+
+def test_what_reaches_one_port_together_is_refused() -> None:
+    """Each of three would be borne alone; the envelope of two carriers peaks 6 dB higher."""
+
+    def asked(name: str, level_dbm: float, *beside: Permit) -> Permit:
+        return permit(name, level_dbm, 0.0, (Path(RECEIVER, 0.0),), {}, beside)
+
+    one = asked("one", -10.0)
+    with pytest.raises(Excess, match=r"receiver would get up to -4\.0 dBm together with one; it"):
+        asked("two", -10.0, one)
+    low = asked("one", -16.1)
+    two = asked("two", -16.1, low)
+    with pytest.raises(Excess, match=r"together with one, two"):
+        asked("three", -40.0, low, two)
+    elsewhere = permit("three", 0.0, 0.0, (Path(Port("monitor", 0.0), 0.0),), {}, (low, two))
+    assert elsewhere.ceiling_dbm == 0.0
+
+
+def test_two_ways_of_one_emitter_to_a_port_add() -> None:
+    path = Path(RECEIVER, 0.0)
+    with pytest.raises(Excess, match=r"up to -6\.0 dBm by all its ways"):
+        permit("generator", -12.0, 0.0, (path, path), {})
+
+
+@given(st.lists(st.tuples(levels, st.floats(0, 12), losses), min_size=2, max_size=4))
+def test_no_permits_let_more_through_together_than_the_port_bears(asked) -> None:
+    given_permits: list[Permit] = []
+    for number, (level, crest, loss) in enumerate(asked):
+        room = room_dbm(RECEIVER, given_permits)
+        with contextlib.suppress(Excess):
+            given_permits.append(
+                permit(f"{number}", level, crest, (Path(RECEIVER, loss),), {}, given_permits)
+            )
+            assert level + crest - loss <= room + 1e-6
+    peaks = [one.predictions[0].worst_dbm for one in given_permits]
+    total = sum(10 ** (peak / 20) for peak in peaks)
+    assert total <= 10 ** (RECEIVER.max_input_dbm / 20) * (1 + 1e-9)
 
 
 # ---- attenuators -----------------------------------------------------------

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import http.server
 import importlib
+import inspect
 import pkgutil
 import threading
 
@@ -12,8 +14,11 @@ import pytest
 import instruments.power
 import instruments.rf
 from bench.errors import InputError
+from instruments.contacts.box import ContactBox
+from instruments.modem.modem import Modem
 from instruments.rf.analysers import KeysightX, RohdeSchwarzFs
 from instruments.rf.attenuators import MINI_CIRCUITS, Rcdat
+from instruments.rf.generators import KeysightMxg
 from instruments.rf.levels import Path, Port, permit
 from instruments.rf.oscilloscopes import KeysightInfiniiVision
 from instruments.rf.switches import SpdtSwitches
@@ -55,7 +60,7 @@ def drivers() -> list[type[Instrument]]:
     return found
 
 
-@pytest.mark.parametrize("kind", drivers(), ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [*drivers(), Modem, ContactBox], ids=lambda kind: kind.__name__)
 def test_every_command_cites_its_manual_and_nothing_claims_to_be_verified(kind) -> None:
     table = {**settings_of(kind), **commands_of(kind)}
     assert table
@@ -69,8 +74,30 @@ def test_every_command_cites_its_manual_and_nothing_claims_to_be_verified(kind) 
             unit = {"dB": "db"}.get(setting.unit, setting.unit.lower())
             assert name.endswith(f"_{unit}"), name
     assert kind.family
-    assert kind.manufacturer
     assert kind.verified_on == ()
+    if issubclass(kind, Instrument):
+        assert kind.manufacturer
+
+
+def test_commands_in_a_tuple_are_looked_at_too() -> None:
+    assert commands_of(Modem)["who[3]"].text == "AT+CGMR"
+    assert "modulated_states[0]" in commands_of(KeysightMxg)
+
+
+@pytest.mark.parametrize("kind", [Modem, ContactBox], ids=lambda kind: kind.__name__)
+def test_what_a_serial_driver_sends_stands_in_its_table(kind) -> None:
+    """No request is written where it is sent: there nothing would ask for its source."""
+    tree = ast.parse(inspect.getsource(inspect.getmodule(kind)))
+    asking = {"_ask", "_exchange", "command"}
+    written = [
+        ast.unparse(call)
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in asking
+        and isinstance(call.args[0], ast.Constant | ast.JoinedStr)
+    ]
+    assert written == []
 
 
 def test_there_are_drivers_of_every_family() -> None:

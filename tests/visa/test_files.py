@@ -147,18 +147,18 @@ def test_a_permit_reads_the_attenuators_of_the_wiring_back(tmp_path) -> None:
         )  # fmt: skip
         with Session(where, Transcript(), Rcdat.dialect, lock_folder=tmp_path) as live:
             drivers = {"attenuator": Rcdat(live)}
-            given_permit = wiring.permit("generator", 0, 10, drivers)
+            given_permit = wiring.permit("generator", 0, 10, drivers, beside=())
             [one] = given_permit.predictions
             assert (one.now_dbm, one.worst_dbm) == (0 + 10 - 20 - 58, -10)
             with pytest.raises(Excess, match="a reboot"):
-                wiring.permit("generator", 1, 10, drivers)
+                wiring.permit("generator", 1, 10, drivers, beside=())
             known["ATT?"] = "-1"
             with pytest.raises(BadAnswer, match="out of its range"):
-                wiring.permit("generator", 0, 10, drivers)
+                wiring.permit("generator", 0, 10, drivers, beside=())
     with pytest.raises(Excess, match="nothing is known of attenuator"):
-        wiring.permit("generator", -60, 0, {})
+        wiring.permit("generator", -60, 0, {}, beside=())
     with pytest.raises(Excess, match="no path"):
-        wiring.permit("supply", -60, 0, {})
+        wiring.permit("supply", -60, 0, {}, beside=())
 
 
 @pytest.mark.parametrize(

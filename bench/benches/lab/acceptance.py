@@ -20,6 +20,7 @@ from bench.benches.lab.laboratory import Laboratory
 from bench.errors import InputError
 from instruments.contacts.box import ContactBox
 from instruments.modem.modem import Modem
+from instruments.visa.generic import Generic
 from instruments.visa.properties import Instrument
 from instruments.visa.resources import Identity
 
@@ -32,7 +33,7 @@ Driver = type[Instrument] | type[Modem] | type[ContactBox]
 class Acceptance:
     """One instrument that was accepted.
 
-    ``driver``: the name of its class; ``date``: ISO 8601; ``verified``: what was seen.
+    ``driver``: its name (:func:`driver_name`); ``date``: ISO 8601; ``verified``: what was seen.
     """
 
     role: str
@@ -99,7 +100,7 @@ def accept(
     new = tuple(
         Acceptance(
             role,
-            here[role][0].__name__,
+            driver_name(here[role][0]),
             **asdict(here[role][1]),
             date=on.isoformat(),
             verified=tuple(seen),
@@ -136,12 +137,12 @@ def standing(laboratory: Laboratory, accepted: Iterable[Acceptance]) -> list[dic
     found = []
     for role, (driver, identity) in answering(laboratory).items():
         simulated = role in laboratory.file.simulated
-        on_site = any(one.covers(role, driver.__name__, identity) for one in accepted)
+        on_site = any(one.covers(role, driver_name(driver), identity) for one in accepted)
         seen = verified_on(driver, identity)
         found.append(
             {
                 "role": role,
-                "driver": driver.__name__,
+                "driver": driver_name(driver),
                 **asdict(identity),
                 "simulated": simulated,
                 "verified_on": seen,
@@ -151,6 +152,13 @@ def standing(laboratory: Laboratory, accepted: Iterable[Acceptance]) -> list[dic
             }
         )
     return found
+
+
+def driver_name(driver: Driver) -> str:
+    """The name of its class; of a described one also which description: it is the driver."""
+    if issubclass(driver, Generic):
+        return f"{driver.__name__} sha256:{driver.description}"
+    return driver.__name__
 
 
 def verified_on(driver: Driver, found: Identity) -> list[dict[str, str]]:

@@ -30,13 +30,28 @@ class Arming:
     at: datetime.datetime
     holds_s: float
 
-    def problem(self, now: datetime.datetime) -> str:
-        """Why it does not hold at a time (with time zone); empty where it does."""
+    def record(self) -> dict[str, object]:
+        """For the run: who, when (ISO 8601), for how long (s), and the steps that were done."""
+        return {
+            "by": self.by,
+            "at": self.at.isoformat(),
+            "holds_s": self.holds_s,
+            "steps": list(STEPS),
+        }
+
+    def problem(self, now: datetime.datetime, for_s: float = 0.0) -> str:
+        """Why it does not hold from a time (with zone) on, for so long; empty where it does."""
         since_s = (now - self.at).total_seconds()
         if since_s < 0:
             return f"the arming is dated {self.at.isoformat()}, which is still to come"
         if since_s > self.holds_s:
             return f"the arming of {self.at.isoformat()} held for {self.holds_s / 3600:g} h"
+        if since_s + for_s > self.holds_s:
+            left_s = self.holds_s - since_s
+            return (
+                f"the arming of {self.at.isoformat()} ends in {left_s:.0f} s, "
+                f"within the session of {for_s:.0f} s"
+            )
         return ""
 
 

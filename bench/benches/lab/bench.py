@@ -31,6 +31,7 @@ from bench.network.scenario import CellChange, Scenario, Step, Window, cell_chan
 from bench.sessions.cells import cell_event
 from bench.sessions.instruments import ALARMS, CONTACTS, RADIOS, instruments_event
 from bench.sessions.recording import Event, Recording, Session
+from bench.units import NS_PER_S
 from instruments.visa.errors import Busy, InstrumentError
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class LabBench:
             "sha256": hashlib.sha256(self.file.path.read_bytes()).hexdigest(),
             "method": self.file.method,
             "shielded_enclosure": self.file.enclosure or None,
+            "arming": None if self.file.arming is None else self.file.arming.record(),
             "simulated": sorted(self.file.simulated),
             "instruments": self._instruments(),
         }
@@ -222,6 +224,7 @@ class LabBench:
         try:
             for one in self._attending:
                 one.ready()
+            self._refuse_unarmed(session)
             if cell_changes(session.scenario):
                 recording, done = self._handed_over(session, sink)
             elif interferences(session.scenario):
@@ -246,22 +249,12 @@ class LabBench:
         """What a real device must not be asked for, or not yet.
 
         Raises:
-            InputError: it moves, and nobody has armed it.
+            InputError: as :meth:`_refuse_unarmed`.
             BenchError: its radio is not between the taps: what it does to packets nobody sees.
         """
         if self.file.packets != "links":
             return
-        if "motion" in session.device.functions:
-            now = datetime.datetime.now(datetime.UTC)
-            arming = self.file.arming
-            problem = "nobody has armed it" if arming is None else arming.problem(now)
-            if problem:
-                raise InputError(
-                    f"the device moves, and {problem}",
-                    remedy="see to phantom, clear area and hardware stop, and record [arming]",
-                    file=self.file.path,
-                    field="arming",
-                )
+        self._refuse_unarmed(session)
         for segment in interferences(session.scenario):
             carried = segment.radio.link if segment.radio is not None else ""
             link = self.file.links.get(carried)
@@ -270,6 +263,25 @@ class LabBench:
                     f"the radio of the link {carried} is not between the taps: name the interfaces "
                     f"that lead to it, [links.{carried}.radio] in {self.file.path.name}"
                 )
+
+    def _refuse_unarmed(self, session: Session) -> None:
+        """Asked before anything is done, and again when it took its time to make all ready.
+
+        Raises:
+            InputError: a real device moves, and nobody has armed it until the session's end.
+        """
+        if self.file.packets != "links" or "motion" not in session.device.functions:
+            return
+        now, arming = datetime.datetime.now(datetime.UTC), self.file.arming
+        lasts_s = session.schedule().end_ns / NS_PER_S
+        problem = "nobody has armed it" if arming is None else arming.problem(now, lasts_s)
+        if problem:
+            raise InputError(
+                f"the device moves, and {problem}",
+                remedy="see to phantom, clear area and hardware stop, and record [arming]",
+                file=self.file.path,
+                field="arming",
+            )
 
     def _handed_over(self, session: Session, sink: Sink) -> tuple[Recording, tuple[Event, ...]]:
         """A session with a change of cell, and what came of it.
@@ -307,6 +319,7 @@ class LabBench:
             problem = cells.camp()
             if problem:
                 raise BenchError(problem)
+            self._refuse_unarmed(session)
             conducted = Conducted(cells, session, asked, window.start_ns)
             try:
                 recording = self._packets.run(session, sink, conducted)
@@ -334,6 +347,7 @@ class LabBench:
         try:
             if self.file.packets == "links":
                 shown = rehearsed(self.laboratory, session.scenario)
+                self._refuse_unarmed(session)
             else:
                 shown = present(self.laboratory, session.scenario, session.device)
             session = replace(session, presented=shown)

@@ -148,15 +148,12 @@ class Cells:
         return ""
 
     def _on(self, use: str, rs_epre_dbm: float) -> None:
-        tester, lab = self._tester(use), self._lab
-        attenuators = {
-            name: one for name, one in lab.instruments.items() if isinstance(one, Attenuator)
-        }
+        tester = self._tester(use)
         tester.switch_off()
         tester.dl_bandwidth = "20MHz"
         tester.rs_epre_dbm = rs_epre_dbm
         ceiling_dbm = rs_epre_dbm + FULL_CELL_DB
-        allowed = lab.file.wiring.permit(self._names[use], ceiling_dbm, _CREST_DB, attenuators)
+        allowed = self._lab.permit(self._names[use], ceiling_dbm, _CREST_DB)
         tester.switch_on(allowed)
 
     def quiet(self) -> None:

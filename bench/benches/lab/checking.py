@@ -396,9 +396,14 @@ def _safe(
         meaning += f"; {laboratory.feed.wired.supply} on, as [power] leave_on declares"
     if left:
         return _missing(what, left, meaning, "SWITCH IT OFF BY HAND"), ()
-    roles = (*laboratory.instruments, *laboratory.boxes)
+    without = laboratory.without_safe_state
+    roles = tuple(r for r in (*laboratory.instruments, *laboratory.boxes) if r not in without)
     unknown = ", ".join(sorted(silent))
     if unknown:
         figure = f"reached by what answered; nothing is known of {unknown}"
         return _missing(what, figure, meaning, "have them answer, or see to them by hand"), roles
+    if without:
+        figure = f"reached on entering and on leaving; none is described for {', '.join(without)}"
+        remedy = "add [safe] to the description of what emits or feeds"
+        return Finding(what, "degraded", figure, meaning, remedy), roles
     return _ok(what, "reached on entering and on leaving", meaning), roles

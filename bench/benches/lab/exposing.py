@@ -15,6 +15,7 @@ from bench.benches.lab.file import BenchFile, Waveform
 from bench.errors import InputError
 from bench.network.radio.levels import dbm, milliwatts
 from instruments.calibration import Loss, loss_at
+from instruments.rf.levels import Permit, Port, room_dbm, together_dbm
 from instruments.rf.wiring import Fitted
 from instruments.visa.errors import InstrumentError
 
@@ -127,19 +128,25 @@ def way_at(file: BenchFile, frequency_hz: float, on: datetime.date) -> Way:
     )
 
 
-def ceiling_dbm(file: BenchFile, crest_db: float) -> float:
-    """The highest level of the interferer that no port minds, attenuators being at their least."""
-    paths = file.wiring.paths.get(file.role("interferer"), ())
-    return min(
-        (
-            path.port.max_input_dbm
-            + path.least_loss_db
-            - crest_db
-            + sum(_least_db(file.wiring.fitted[role]) for role in path.attenuators)
-            for path in paths
-        ),
-        default=math.inf,
-    )
+def ceiling_dbm(file: BenchFile, crest_db: float, beside: Sequence[Permit] = ()) -> float:
+    """The highest level of the interferer that no port minds, attenuators being at their least.
+
+    Args:
+        file: the bench file.
+        crest_db: of the signal.
+        beside: the permits of what else is on.
+    """
+    gains: dict[Port, list[float]] = {}
+    for path in file.wiring.paths.get(file.role("interferer"), ()):
+        inside = sum(_least_db(file.wiring.fitted[role]) for role in path.attenuators)
+        gains.setdefault(path.port, []).append(-path.least_loss_db - inside)
+    tops = [
+        room_dbm(port, beside) - together_dbm(of_port) - crest_db for port, of_port in gains.items()
+    ]
+    top = min(tops, default=math.inf)
+    if not math.isfinite(top):
+        return top
+    return round(_STEP_DB * math.floor(top / _STEP_DB + 1e-6), 6)  # a level is set in such steps
 
 
 def _least_db(fitted: Fitted) -> float:

@@ -32,6 +32,7 @@ from instruments.modem.files import ConfiguredModem, modem_of
 from instruments.rf.wiring import Wiring, wiring_of
 from instruments.simulators.faults import Fault, read_fault
 from instruments.simulators.lab import Described
+from instruments.visa.generic import Generic
 
 SIMULATED = "simulated"
 """The address of what the bench simulates itself."""
@@ -301,6 +302,12 @@ def _roles(
         family = families[name]
         if family != USES[use]:
             roles.fail(use, f"is a {family}", f"name a {USES[use]}")
+        if name in instruments and issubclass(instruments[name].kind, Generic):
+            roles.fail(
+                use,
+                "is described in a file, and this use needs a driver",
+                f"name a {family} of another kind; leave {name} in [instruments]: its [safe] holds",
+            )
         found[use] = name
     return found
 

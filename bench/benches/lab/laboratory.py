@@ -248,7 +248,8 @@ class Laboratory(Taken):
 
     def _settings(self, way: Way, waveform: Waveform, exposure: Exposure) -> Settings:
         generator = _range_of(self.generator, "level_dbm")
-        top = min(generator[1], ceiling_dbm(self.file, waveform.crest_db))
+        beside = self.permits_beside(self.file.role("interferer"))
+        top = min(generator[1], ceiling_dbm(self.file, waveform.crest_db, beside))
         return settings_for(
             way,
             waveform,
@@ -300,12 +301,7 @@ class Laboratory(Taken):
 
     def _switch_on(self, settings: Settings) -> None:
         role = self.file.role("interferer")
-        attenuators = {
-            name: one for name, one in self.instruments.items() if isinstance(one, Attenuator)
-        }
-        allowed = self.file.wiring.permit(
-            role, settings.generator_dbm, settings.waveform.crest_db, attenuators
-        )
+        allowed = self.permit(role, settings.generator_dbm, settings.waveform.crest_db)
         self._may_emit = True
         self.generator.switch_on(allowed, modulated=settings.waveform is not CW)
         self._beside = self._of_hardware(settings)

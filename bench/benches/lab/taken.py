@@ -24,9 +24,13 @@ from instruments.modem.files import ConfiguredModem
 from instruments.modem.modem import Modem
 from instruments.modem.parsing import Sighting
 from instruments.power.supplies import E36312A
+from instruments.rf.attenuators import Attenuator
+from instruments.rf.emitters import Emitter
+from instruments.rf.levels import Permit
 from instruments.safety import Safeable, SafeState
 from instruments.simulators.lab import Lab, RunningLab
 from instruments.visa.errors import InstrumentError, Tainted
+from instruments.visa.generic import Generic
 from instruments.visa.locks import ResourceLock
 from instruments.visa.properties import Instrument
 from instruments.visa.readings import Taint
@@ -35,6 +39,9 @@ from instruments.visa.transcript import Transcript
 
 _SAFE_ORDER = ("contact-box", "signal-generator", "radio-tester", "attenuator", "power-supply")
 """The device's stop; then what emits, what holds back, and what feeds the device."""
+
+_EMITS = _SAFE_ORDER.index("signal-generator")
+"""What a description makes safe may emit (an amplifier): it goes with what does."""
 
 
 class Taken:
@@ -180,13 +187,22 @@ class Taken:
         return self._address(role, given).removeprefix("ASRL").removesuffix("::INSTR")
 
     def _safeable(self) -> Sequence[Safeable]:
-        known = {family: number for number, family in enumerate(_SAFE_ORDER)}
         fed = None if self.feed is None else self.feed.wired.supply
         everything: list[Instrument | ContactBox | Feed] = [*self.boxes.values()]
         everything += [one for role, one in self.instruments.items() if role != fed]
         everything += [] if self.feed is None else [self.feed]
-        found = [one for one in everything if type(one).family in known]
-        return sorted(found, key=lambda one: known[type(one).family])
+        ranked = [(_safe_rank(one), one) for one in everything]
+        found = [(rank, one) for rank, one in ranked if rank is not None]
+        return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+
+    @property
+    def without_safe_state(self) -> tuple[str, ...]:
+        """The described instruments whose description has no safe state: nothing is known there."""
+        return tuple(
+            role
+            for role, one in self.file.instruments.items()
+            if issubclass(one.kind, Generic) and not one.kind.has_safe_state
+        )
 
     @property
     def simulation(self) -> Lab | None:
@@ -206,6 +222,34 @@ class Taken:
         for role, session in self.sessions.items():
             for taint in session.since(marks.get(role, 0)):
                 raise Tainted(role, f"in {taint.step}: {taint.cause}")
+
+    # ---- emitting ------------------------------------------------------------
+
+    def permit(self, role: str, ceiling_dbm: float, crest_db: float) -> Permit:
+        """Permit an emitter a level, beside all others that are on.
+
+        Args:
+            role, ceiling_dbm, crest_db: as :func:`instruments.rf.levels.permit`.
+
+        Raises:
+            Excess: a port would get more than it bears.
+            InstrumentError: an attenuator does not read back.
+        """
+        attenuators = {
+            name: one for name, one in self.instruments.items() if isinstance(one, Attenuator)
+        }
+        return self.file.wiring.permit(
+            role, ceiling_dbm, crest_db, attenuators, beside=self.permits_beside(role)
+        )
+
+    def permits_beside(self, role: str) -> tuple[Permit, ...]:
+        """With what the other emitters are on now, or may be."""
+        found = [
+            one.permitted
+            for name, one in self.instruments.items()
+            if name != role and isinstance(one, Emitter)
+        ]
+        return tuple(one for one in found if one is not None)
 
     # ---- the victim ----------------------------------------------------------
 
@@ -239,3 +283,13 @@ class Taken:
             InstrumentError: it does not answer.
         """
         return self.modems[self.file.role("modem")].look()
+
+
+def _safe_rank(one: Instrument | ContactBox | Feed) -> int | None:
+    """When its turn is on the way to the safe state; None: it has none to reach."""
+    family = type(one).family
+    if isinstance(one, Generic):
+        if not one.has_safe_state:
+            return None
+        return _SAFE_ORDER.index(family) if family in _SAFE_ORDER else _EMITS
+    return _SAFE_ORDER.index(family) if family in _SAFE_ORDER else None

@@ -225,6 +225,24 @@ def test_cells_are_off_and_the_attenuator_at_its_most_after_a_session(tmp_path) 
         assert lab.state().attenuations_db["fading:1"] == 90.0
 
 
+def test_cells_that_are_too_much_together_are_never_on_together(tmp_path) -> None:
+    """-50.7 (the attenuator may be 0.5 dB off) and -51.2 dBm, at a port that bears -50 dBm."""
+    path = written(
+        tmp_path,
+        ("neighbour_dbm = -100", "neighbour_dbm = -85"),
+        ("[ports.modem]\nmax_input_dbm = 0", "[ports.modem]\nmax_input_dbm = -50"),
+    )
+    with LabBench(path) as bench:
+        with pytest.raises(
+            BenchError, match=r"neighbour: modem would get up to -44\.9 dBm together with serving"
+        ):
+            bench.run(Session("mobility", ROBOT, SCENARIO, 7), Nowhere())
+        lab = bench.laboratory.simulation
+        assert lab is not None
+        assert not lab.state().emissions
+        assert lab.instruments["neighbour"].get("cell", 1) is False
+
+
 def test_another_modem_than_the_files_is_refused(tmp_path) -> None:
     with (
         pytest.raises(BenchError, match=r"another modem answers") as caught,

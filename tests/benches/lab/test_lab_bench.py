@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.benches.base import BenchError, Nowhere
@@ -9,15 +11,19 @@ from bench.benches.choose import make_bench
 from bench.benches.lab.bench import LabBench
 from bench.devices.registry import find_device
 from bench.errors import InputError
+from bench.judge.assess import assess
+from bench.judge.verdict import Outcome, Verdict
 from bench.measure.kpi import evidence_problems
+from bench.measure.stimulus import achieved
 from bench.network.library.coexistence import one_exposure
 from bench.network.radio.exposure import Exposure, reception_of
+from bench.requirements.loader import load_catalogue
 from bench.runs.content import recording_hash
 from bench.sessions.exposing import presented_at
-from bench.sessions.instruments import not_certifiable
-from bench.sessions.recording import Recording, Session
+from bench.sessions.instruments import INSTRUMENTS, not_certifiable
+from bench.sessions.recording import Event, Recording, Session
 from instruments.visa.transcript import check_entries
-from tests.support.bench_files import written
+from tests.support.bench_files import served, written
 
 ROBOT = find_device("tele-ultrasound-robot")
 RADIO = ROBOT.radio
@@ -67,6 +73,51 @@ def test_a_recording_holds_the_instruments_and_their_transcript(played) -> None:
     assert next(one.kind for one in check_entries(played[0].transcript)) == "open"
     assert "generator: is simulated" in not_certifiable(played)
     assert recording_hash(played[0]) == recording_hash(played[1])
+
+
+# ---- certification ---------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def on_hardware(tmp_path_factory) -> Recording:
+    """Of a laboratory whose instruments have addresses: none of their drivers was ever verified."""
+    with served(tmp_path_factory.mktemp("hardware")) as (path, _), LabBench(path) as bench:
+        return run(bench)
+
+
+def certified(recording: Recording) -> Recording:
+    """The same recording, its instruments accepted on site."""
+
+    def accepted(event: Event) -> Event:
+        if event.name != INSTRUMENTS:
+            return event
+        return replace(event, value=[{**o, "certifiable": True, "reason": ""} for o in event.value])
+
+    return replace(recording, events=tuple(accepted(event) for event in recording.events))
+
+
+@pytest.mark.parametrize(
+    ("requirement", "definite"),
+    [("000-t1-video-4k-rate", Outcome.PASS), ("000-t2-video-2d-rate", Outcome.FAIL)],
+)
+def test_instruments_that_were_never_verified_certify_nothing(
+    on_hardware, requirement, definite
+) -> None:
+    catalogue = load_catalogue()
+
+    def judged(recording: Recording, *, certify: bool) -> Verdict:
+        return assess(
+            catalogue.get(requirement), ROBOT, "video-4k", [recording],
+            stimulus={recording.session_id: achieved(recording, None)}, floor=None, planned_n=1,
+            test="t", certify=certify, documents=catalogue.requirements.values(),
+        )  # fmt: skip
+
+    refused = judged(on_hardware, certify=True)
+    assert refused.verdict is Outcome.INCONCLUSIVE
+    for role in ("generator", "analyser", "attenuator"):
+        assert f"{role}: its driver was never verified on this hardware" in refused.reason
+    assert judged(on_hardware, certify=False).verdict is definite
+    assert judged(certified(on_hardware), certify=True).verdict is definite
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,9 @@ from bench.benches.lab_file import BENCH_TABLES, load_lab_links
 from bench.errors import InputError
 from bench.network.radio.spectrum import trace_dbm
 from bench.network.radio.state import Emission
+from instruments.rf.levels import Attenuation, permit
+from instruments.rf.levels import Path as WayTo
+from instruments.visa.errors import Excess
 from tests.support.bench_files import written
 
 DAY = datetime.date(2026, 11, 30)
@@ -89,6 +92,9 @@ def test_an_arming_holds_for_its_time(tmp_path) -> None:
     assert not arming.problem(arming.at + datetime.timedelta(hours=7.9))
     assert "held for 8 h" in arming.problem(arming.at + datetime.timedelta(hours=8.1))
     assert "still to come" in arming.problem(arming.at - datetime.timedelta(seconds=1))
+    late = arming.at + datetime.timedelta(hours=8, seconds=-100)
+    assert not arming.problem(late, 99.0)
+    assert "ends in 100 s, within the session of 101 s" in arming.problem(late, 101.0)
 
 
 def test_the_emulator_reads_the_links_of_the_same_file(tmp_path) -> None:
@@ -130,6 +136,21 @@ def test_a_level_arrives_or_is_refused(frequency_hz, level_dbm, waveform) -> Non
     assert arrives == pytest.approx(level_dbm, abs=0.0051)
     assert found.victim_dbm == pytest.approx(arrives, abs=1e-5)
     assert found.uncertainty_db > max(way.to_victim.uncertainty_db, way.generator.uncertainty_db)
+
+
+def test_what_else_is_on_leaves_the_interferer_less() -> None:
+    device = FILE.wiring.paths["generator"][0].port
+    assert device.name == "device"
+    alone = ceiling_dbm(FILE, 11.0)
+    assert alone == 12.0  # the port bears 0 dBm behind 23 dB, the crest is 11 dB
+    beside = permit("serving", -6.0, 0.0, (WayTo(device, 0.0),), {})
+    # half of the amplitude is taken: 6.04 dB less, in steps of 0.01 dB
+    assert ceiling_dbm(FILE, 11.0, (beside,)) == pytest.approx(alone - 6.04, abs=0.011)
+    paths, reads = FILE.wiring.paths["generator"], {"attenuator": Attenuation(0.0)}
+    top = ceiling_dbm(FILE, 11.0, (beside,))
+    assert permit("generator", top, 11.0, paths, reads, (beside,)).ceiling_dbm == top
+    with pytest.raises(Excess, match=r"device would get up to 0\.0 dBm together with serving"):
+        permit("generator", top + 0.02, 11.0, paths, reads, (beside,))
 
 
 def test_the_uncertainty_is_that_of_all_terms() -> None:
