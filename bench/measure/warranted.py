@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from bench.measure import events as ev
 from bench.network.addresses import ADDRESS_CHANGE
@@ -60,6 +61,10 @@ HEAVY_LOSS = 0.1
 """From this ratio on, independent loss may make silences, too; a tenth of it, never: eight
 heartbeats in a row would be missing once in 10 ** 16."""
 
+SILENT_STEP_S = 0.01
+"""A delay that rises by so much at once is a silence of that length first; ramps go in smaller
+steps."""
+
 _SILENCE = frozenset({"network-interrupted", "link-lost", "network-loss"})
 _UNSTEADY = frozenset({"network-delay", "network-jitter"})
 _FROM_OUTSIDE: Mapping[str, frozenset[str]] = {
@@ -103,20 +108,23 @@ def _by_impairments(recording: Recording, window: Window) -> frozenset[str]:
     for link in recording.schedule.links:
         for direction in DIRECTIONS:
             usual, *states = _states(recording, window, link, direction)
-            for state in states:
+            for before, state in pairwise(states):
                 alarms |= brought_about(state, usual)
+                if state.delay.mean_s >= before.delay.mean_s + SILENT_STEP_S:
+                    alarms |= _SILENCE
     return alarms
 
 
 def _states(
     recording: Recording, window: Window, link: str, direction: Direction
 ) -> list[Impairment]:
-    """The state that a session begins with, then every one that is in force in a step."""
+    """The state that a session begins with, the one before a step, then those in force in it."""
     changes = recording.schedule.of(link, direction)
     usual = changes[0][1] if changes and changes[0][0] == 0 else CLEAN
+    before = ([usual] + [state for t_ns, state in changes if t_ns < window.start_ns])[-1]
     at_start = [state for t_ns, state in changes if t_ns <= window.start_ns]
     later = [state for t_ns, state in changes if window.start_ns < t_ns < window.end_ns]
-    return [usual, *(at_start[-1:] or [CLEAN]), *later]
+    return [usual, before, *(at_start[-1:] or [CLEAN]), *later]
 
 
 def brought_about(state: Impairment, usual: Impairment) -> frozenset[str]:

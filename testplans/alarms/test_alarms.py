@@ -4,12 +4,14 @@ import pytest
 
 FAULTS = [
     "primary-outage",
+    "primary-flap",
     "blackout",
     "delay-ramp",
     "loss-step",
     "radio-link-failure",
     "urumqi-shanghai",
     "beijing-shanghai",
+    "excess-delay-1s",
 ]
 
 
