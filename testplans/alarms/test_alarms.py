@@ -11,7 +11,6 @@ FAULTS = [
     "radio-link-failure",
     "urumqi-shanghai",
     "beijing-shanghai",
-    "excess-delay-1s",
 ]
 
 
