@@ -72,7 +72,7 @@ class Plan:
     ``steady_budget_s``: longest steady session. ``trials``: per deadline behaviour (quick 1, full
     59: success probability 0.95 at 95 % confidence). ``capabilities``: what bench and device
     offer to tests that need something. ``too_long``: scenarios for whose trials the run has no
-    time, with the figure.
+    time, with the figure. ``once``: scenarios so long that one trial is all there is.
     """
 
     steady_budget_s: float
@@ -80,6 +80,7 @@ class Plan:
     confidence: float
     capabilities: frozenset[str]
     too_long: Mapping[str, str] = field(default_factory=dict)
+    once: frozenset[str] = frozenset()
 
 
 def decide(
@@ -162,7 +163,8 @@ def _decide_one(case: _Case) -> tuple[ScopeItem, _Case]:
         if reason:
             return replace(item, in_scope=False, reason=reason, figure=figure), case
     if case.behaviour:
-        return replace(item, planned_n=case.asked.plan.trials), case
+        plan = case.asked.plan
+        return replace(item, planned_n=1 if c.scenario in plan.once else plan.trials), case
     least_s = case.need.seconds or 0.0
     wanted_s = max(least_s, case.need.power_seconds or 0.0)
     planned_s = min(case.asked.plan.steady_budget_s, wanted_s)

@@ -2,45 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from bench.devices.profile import AlarmProfile
 from bench.measure import events as ev
+from bench.measure.warranted import EXPECTED_ALARMS, false_alarms
 from bench.network.scenario import Window
 from bench.sessions.cells import CELL_CHANGE, changed_in
 from bench.sessions.recording import Recording
-
-EXPECTED_ALARMS: Mapping[str, tuple[str, ...]] = {
-    "outage": ("network-interrupted", "link-lost"),
-    "blackout": ("network-interrupted", "link-lost"),
-    "flap": ("network-interrupted", "link-lost"),
-    "handover": ("network-interrupted", "network-delay", "link-lost"),
-    "ramp": ("network-delay",),
-    "profile": ("network-delay",),
-    "loss": ("network-loss",),
-    "radio-link-failure": ("network-loss", "network-interrupted", "link-lost"),
-    "standby-outage": ("link-lost",),
-    "jitter": ("network-jitter",),
-    "bad-link": ("network-loss", "network-delay", "network-jitter"),
-    "local-stop": ("local-stop-active",),
-    "half-open": ("network-interrupted", "link-lost"),
-    "mtu-hole": ("network-interrupted", "link-lost"),
-    "address-change": ("network-interrupted", "link-lost"),
-    "jamming": ("network-interrupted", "link-lost"),
-    "tampering": ("network-intrusion",),
-    "intrusion": ("network-intrusion",),
-    "rogue-network": ("network-intrusion",),
-    "update": ("network-intrusion",),
-    "flood": ("network-intrusion",),
-    "interferer": ("network-interrupted", "network-delay", "network-loss", "link-lost"),
-    "connections": (),
-    "network-state": (),
-    "capacity": (),
-    "journey": ("network-interrupted", "network-delay", "network-loss", "link-lost"),
-    CELL_CHANGE: ("network-interrupted", "network-delay", "network-loss", "link-lost"),
-}
-"""Kind of the faulty step to the alarms that answer it. Any one of them is an answer; each has
-its own deadline and priority."""
 
 
 def expected_alarms(recording: Recording) -> tuple[AlarmProfile, ...]:
@@ -55,10 +22,19 @@ def mon_2(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     """Time from the fault to the alarm signal with its declared priority.
 
     Another priority than the declared one is no answer. Condition delay and signal generation
-    delay are told apart in the details (IEC 60601-1-8); the former is the device's own word.
+    delay are told apart in the details (IEC 60601-1-8); the former is the device's own word. So are
+    an alarm that never came (``missed_alarms``) and those that nothing warrants
+    (``false_alarms``), which are MON-3's affair and change no value here.
     """
     window = ev.faulty_window(recording)
-    return _alarm_after(recording, alarm, window, ev.onset(recording, window))
+    value, details = _alarm_after(recording, alarm, window, ev.onset(recording, window))
+    unwarranted = false_alarms(recording)
+    details["missed_alarms"] = float("priority" not in details)
+    details["false_alarms"] = float(len(unwarranted))
+    if unwarranted:
+        t_ns, name = unwarranted[0]
+        details["first_false_alarm"] = f"{name} at {t_ns / 1e9:.3f} s"
+    return value, details
 
 
 def mob_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:

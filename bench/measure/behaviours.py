@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bench.devices.profile import AlarmProfile, DeviceProfile
 from bench.measure import events as ev
-from bench.measure.alarming import EXPECTED_ALARMS, expected_alarms, mob_1, mon_2
+from bench.measure.alarming import expected_alarms, mob_1, mon_2
 from bench.measure.auditing import WITNESS_SIDE, log_1, log_2, mon_4, ops_2, ops_3
 from bench.measure.coexisting import coex_1
 from bench.measure.connecting import con_1
@@ -45,6 +45,7 @@ from bench.measure.silent import fail_4
 from bench.measure.standby import sw_2, sw_3
 from bench.measure.stimulus import timer_lateness_s
 from bench.measure.takeover import loc_2
+from bench.measure.warranted import EXPECTED_ALARMS
 from bench.measure.worst_case import wc_1
 from bench.sessions.instruments import ALARMS, CONTACTS
 from bench.sessions.recording import Recording
@@ -89,10 +90,20 @@ class Behaviour:
     by_device: bool = False
     more: bool = False
     stream_limits: bool = False
+    totals: tuple[str, ...] = ()
 
+
+_ALARM_COUNTS = ("missed_alarms", "false_alarms")
 
 BEHAVIOURS: Mapping[str, Behaviour] = {
-    "MON-2": Behaviour(mon_2, "fault-signal", ("alarm-signal",), alarm=True, commands_only=True),
+    "MON-2": Behaviour(
+        mon_2,
+        "fault-signal",
+        ("alarm-signal",),
+        alarm=True,
+        commands_only=True,
+        totals=_ALARM_COUNTS,
+    ),
     "LIM-1": Behaviour(lim_1, "fault-signal", ("rearm",), commands_only=True),
     "LIM-2": Behaviour(lim_2, "fault-signal", ("rearm",), commands_only=True),
     "FAIL-1": Behaviour(fail_1, "interface-interface", commands_only=True),
@@ -121,7 +132,9 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "MON-4": Behaviour(mon_4, "none", ("action",), by_device=True),
     "LOG-1": Behaviour(log_1, "none", ("action", "alarm-signal", "rearm"), unit="count"),
     "LOG-2": Behaviour(log_2, "none", ("action",), unit="count"),
-    "OPS-2": Behaviour(ops_2, "fault-signal", ("action", "alarm-signal"), alarm=True),
+    "OPS-2": Behaviour(
+        ops_2, "fault-signal", ("action", "alarm-signal"), alarm=True, totals=_ALARM_COUNTS
+    ),
     "OPS-3": Behaviour(ops_3, "none", ("action", "alarm-signal", "rearm"), unit="count"),
     "SEC-1": Behaviour(sec_1, "none", ("attempt",), unit="count"),
     "SEC-2": Behaviour(sec_2, "none", ("attempt",), unit="count"),
@@ -197,6 +210,7 @@ def measure_behaviour(
     values: list[float] = []
     problems: list[str] = []
     details: ev.Details = {}
+    totals: ev.Details = dict.fromkeys(behaviour.totals, 0.0)
     own_word = False
     for recording in recordings:
         trouble = [*evidence_problems(recording), *(unsound or {}).get(recording.session_id, ())]
@@ -211,6 +225,8 @@ def measure_behaviour(
             continue
         values.append(value)
         own_word |= ev.SELF_REPORTED in found
+        for name in totals:
+            totals[name] = float(totals[name] or 0.0) + float(found[name] or 0.0)
         if value == worst_of(values):
             details = found
     worst = worst_of(values) if values else None
@@ -230,7 +246,7 @@ def measure_behaviour(
         independent=_independent(behaviour, recordings) and not own_word,
         trials=tuple(values),
         problems=tuple(problems),
-        details=details,
+        details=details | totals if values else details,
     )
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bench.devices.profile import AlarmProfile
 from bench.devices.side import CONTROL
 from bench.measure import events as ev
-from bench.measure.alarming import EXPECTED_ALARMS
 from bench.measure.pairing import Flow, flow_of
 from bench.measure.statistics import binomial_lower, binomial_upper
+from bench.measure.warranted import EXPECTED_ALARMS
 from bench.sessions.recording import Recording
 from bench.units import ns, show_duration
 

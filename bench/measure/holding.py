@@ -102,7 +102,8 @@ def fail_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
 def fail_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
     """Time from the interruption to the safe state: standstill, and brakes engaged.
 
-    Leaving the safe state while the interruption lasts is ``inf``.
+    Leaving the safe state while the interruption lasts is ``inf``. One that was over before the
+    deadline shows nothing where the safe state was not reached.
     """
     window = ev.faulty_window(recording)
     onset = ev.onset(recording, window)
@@ -118,6 +119,8 @@ def fail_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
     }
     if stop is None or braked is None:
         deadline_s = recording.device.declares.get("safe_state_within_s", 0.0)
+        if window.end_ns - onset < ns(deadline_s):
+            raise ev.Cannot("the interruption was over before the deadline of the safe state")
         return ev.never(recording, onset, deadline_s, details), details
     left = [
         ev.first_after(motion, 1, stop, window.end_ns),

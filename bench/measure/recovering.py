@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterable
+from dataclasses import replace
 
-from bench.devices.profile import AlarmProfile
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.devices.carriages import CARRIAGES, TCP
+from bench.devices.profile import AlarmProfile, Stream
 from bench.measure import events as ev
 from bench.measure.holding import command_arrivals
 from bench.measure.metrics import longest_gap_s
+from bench.measure.pairing import by_sequence, flow_of
+from bench.measure.reordering import reordering
+from bench.network.impairment import DIRECTIONS
+from bench.network.scenario import Window
 from bench.sessions.packets import PacketTable
 from bench.sessions.recording import Recording
 from bench.units import ns
@@ -26,7 +35,8 @@ def sw_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.De
     """The longest gap between commands at the patient's interface from the fault on.
 
     A command that is executed twice or out of order makes it ``inf``; that shows only where some
-    were executed after the gap. A device that executes nothing: :func:`_longest_silence`.
+    were executed after the gap. A device that executes nothing: :func:`_longest_silence`. What
+    became of the packets is in the details: :func:`_packet_counts`.
     """
     if "motion" not in recording.device.functions:
         return _longest_silence(recording)
@@ -40,12 +50,21 @@ def sw_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.De
     end = recording.schedule.end_ns - _TAIL_NS
     gap = longest_gap_s(arrivals, int(before[-1]), end)
     executed = ev.executed(recording)
-    wrong = int((np.diff(executed.column("seq")) <= 0).sum())
+    numbers = executed.column("seq").astype(np.int64)
+    wrong = int((np.diff(numbers) <= 0).sum())
     _standby_works(recording, onset, end)
     short = gap <= recording.device.declares.get("switchover_gap_s", 0.0)
     if short and not wrong and not (executed.column("t_ns") > onset + ns(gap)).any():
         raise ev.Cannot("nothing was executed after the gap")
-    details: ev.Details = {"gap_s": gap, "executed_twice_or_out_of_order": float(wrong)}
+    _, firsts = np.unique(numbers, return_index=True)
+    details: ev.Details = {
+        "gap_s": gap,
+        "executed_twice_or_out_of_order": float(wrong),
+        "executed_twice": float(len(numbers) - len(firsts)),
+        "executed_out_of_order": float(_reordered(numbers[np.sort(firsts)])),
+    }
+    watched = recording.device.stream(recording.device.watched)
+    details |= _packet_counts(recording, window, [(watched, 0)])
     return (ev.NEVER if wrong else gap), details
 
 
@@ -56,14 +75,14 @@ def _longest_silence(recording: Recording) -> tuple[float, ev.Details]:
     those that it sends often, at the doctor's.
     """
     device = recording.device
-    onset = ev.onset(recording, ev.faulty_window(recording))
+    window = ev.faulty_window(recording)
+    onset = ev.onset(recording, window)
     end = recording.schedule.end_ns - _TAIL_NS
     often = [s for s in device.active_streams if s.source == "patient" and s.period_s <= OFTEN_S]
+    looked_at = [(device.stream(device.watched), 0), *((stream, 1) for stream in often)]
     gaps: dict[str, float] = {}
-    for stream, tap, way in [
-        (device.stream(device.watched), "patient", 0),
-        *((stream, "doctor", 1) for stream in often),
-    ]:
+    for stream, way in looked_at:
+        tap = "doctor" if way else "patient"
         rows = recording.packets.where(tap=tap, direction=way, stream=stream.code)
         arrivals = rows.column("t_ns")
         before = arrivals[arrivals < onset]
@@ -72,7 +91,47 @@ def _longest_silence(recording: Recording) -> tuple[float, ev.Details]:
         gaps[stream.name] = longest_gap_s(arrivals, int(before[-1]), end)
     _standby_works(recording, onset, end)
     worst = max(gaps, key=lambda name: gaps[name])
-    return gaps[worst], {"gap_s": gaps[worst], "stream": worst, "streams": float(len(gaps))}
+    details: ev.Details = {"gap_s": gaps[worst], "stream": worst, "streams": float(len(gaps))}
+    return gaps[worst], details | _packet_counts(recording, window, looked_at)
+
+
+def _packet_counts(
+    recording: Recording, window: Window, looked_at: Iterable[tuple[Stream, int]]
+) -> ev.Details:
+    """Packets lost, duplicated and reordered from the fault on: of each stream, and together.
+
+    By the packets' own numbers, whichever link each took: lost where no copy arrived (RFC 7680),
+    duplicated by each arrival beyond the first (RFC 5560), reordered where one that was sent later
+    arrived before (RFC 4737). What may still be on its way when the recording ends is not lost. On
+    each connection of TCP the numbers are its own, and order is told link by link.
+
+    Args:
+        window: the step with the fault.
+        looked_at: each stream with the index of its direction.
+    """
+    start, end = window.start_ns - ev.EDGE_NS, recording.schedule.end_ns + 1
+    since = replace(recording, packets=recording.packets.between(start, end))
+    totals = {"packets_lost": 0.0, "packets_duplicated": 0.0, "packets_reordered": 0.0}
+    each: ev.Details = {}
+    for stream, way in looked_at:
+        flow = flow_of(since, stream.name, DIRECTIONS[way])
+        once = by_sequence(flow)
+        arrivals = np.argsort(once.received_ns[once.arrived], kind="stable")
+        over_tcp = recording.bench != "virtual" and CARRIAGES[stream.carriage].protocol == TCP
+        counts = {
+            "lost": int(once.lost.sum()),
+            "duplicated": flow.duplicates + int(flow.arrived.sum() - once.arrived.sum()),
+            "reordered": flow.reordered if over_tcp else _reordered(arrivals),
+        }
+        for name, count in counts.items():
+            each[f"{stream.name}_{name}"] = float(count)
+            totals[f"packets_{name}"] += count
+    return {**totals, **each}
+
+
+def _reordered(order: NDArray[np.int64]) -> int:
+    """How many places in order of sending came after a later one; first arrival first."""
+    return reordering(order, np.zeros(len(order), dtype=np.int64)).packets
 
 
 def _standby_works(recording: Recording, start_ns: int, end_ns: int) -> None:

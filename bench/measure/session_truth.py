@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from bench.measure import events as ev
-from bench.measure.alarming import EXPECTED_ALARMS
 from bench.measure.device_log import LogEntry, actions
+from bench.measure.warranted import EXPECTED_ALARMS
 from bench.network.scenario import Window
 from bench.sessions.recording import Event, Recording
 

@@ -141,7 +141,17 @@ def _plan_of(effort: Effort, bench: str, device: DeviceProfile, offers: frozense
         trials=full_trials(effort.confidence) if everything else 1,
         confidence=effort.confidence,
         capabilities=capabilities(device, bench) | offers,
+        too_long={} if effort.full else _only_in_full(),
+        once=frozenset(library.LONG),
     )
+
+
+def _only_in_full() -> dict[str, str]:
+    """The scenarios that no other run has time for, each with its figure."""
+    return {
+        name: f"one trial of {name} takes {rough_time(scenario_s(made()))}; --full does one"
+        for name, made in library.LONG.items()
+    }
 
 
 def _within(
@@ -155,7 +165,7 @@ def _within(
     """
     assert effort.budget_s is not None
     left_s = effort.budget_s - scenario_s(library.null_path())
-    too_long, each_s = {}, 0.0
+    too_long, each_s = dict(plan.too_long), 0.0
     in_scope = {item.scenario for item in dream if item.in_scope and not item.undeclared}
     lengths = {name: scenario_s(find(name, 0.0, visit)) for name in behaviours & in_scope}
     for name, length_s in sorted(lengths.items(), key=lambda pair: (pair[1], pair[0])):
@@ -178,6 +188,7 @@ def _within(
         confidence=plan.confidence,
         capabilities=plan.capabilities,
         too_long=too_long,
+        once=plan.once,
     )
 
 

@@ -4,6 +4,7 @@ import pytest
 
 FAULTS = [
     "primary-outage",
+    "primary-flap",
     "blackout",
     "delay-ramp",
     "loss-step",

@@ -10,7 +10,12 @@ pytestmark = pytest.mark.needs("motion")
     "scenario",
     [
         pytest.param(name, marks=pytest.mark.scenario(name))
-        for name in ("urumqi-shanghai", "beijing-shanghai")
+        for name in (
+            "urumqi-shanghai",
+            "beijing-shanghai",
+            "excess-delay-200ms-to-patient",
+            "excess-delay-1s",
+        )
     ],
 )
 def test_executes_no_stale_command(scenario, recordings, judge):
@@ -19,7 +24,13 @@ def test_executes_no_stale_command(scenario, recordings, judge):
 
 
 @pytest.mark.requirement("FAIL-3")
-@pytest.mark.scenario("blackout")
-def test_reaches_its_safe_state_in_a_blackout(recordings, judge):
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(name, marks=pytest.mark.scenario(name))
+        for name in ("blackout", "blackout-10s", "blackout-60s", "blackout-to-patient")
+    ],
+)
+def test_reaches_its_safe_state_in_a_blackout(scenario, recordings, judge):
     """Motion stops and the brakes engage within the declared time."""
     judge(recordings)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.needs("records", "standby-link")
     "scenario",
     [
         pytest.param(name, marks=pytest.mark.scenario(name))
-        for name in ("primary-outage", "radio-link-failure")
+        for name in ("primary-outage", "radio-link-failure", "primary-flap")
     ],
 )
 def test_standby_takes_over(scenario, recordings, judge):

@@ -9,7 +9,7 @@ import pytest
     "scenario",
     [
         pytest.param(name, marks=pytest.mark.scenario(name))
-        for name in ("primary-outage", "radio-link-failure", "primary-stall")
+        for name in ("primary-outage", "radio-link-failure", "primary-stall", "primary-flap")
     ],
 )
 def test_standby_takes_over(scenario, recordings, judge):

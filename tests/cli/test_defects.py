@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import pytest
 
-HAULS = {"urumqi-shanghai", "beijing-shanghai"}
-OUTAGES = {"primary-outage", "radio-link-failure", "primary-stall"}
+HAULS = {
+    "urumqi-shanghai", "beijing-shanghai", "excess-delay-200ms-to-patient", "excess-delay-1s",
+}  # fmt: skip
+OUTAGES = {"primary-outage", "radio-link-failure", "primary-stall", "primary-flap"}
 
 
 @pytest.mark.parametrize(
     ("defect", "judged", "broken"),
     [
         # Delay and loss alarms still sound, and a failing radio link raises one of them.
-        ("silent-outage", ["MON-2"], {"MON-2": {"primary-outage", "blackout"}}),
+        ("silent-outage", ["MON-2"], {"MON-2": {"primary-outage", "primary-flap", "blackout"}}),
         (
             "never-switches",
             ["SW-1", "LOC-1"],

@@ -48,6 +48,27 @@ def test_quick_and_full():
     assert plan(BEHAVIOURS).duration_s == pytest.approx(6.0 + ONCE_S), "no KPI, no steady session"
 
 
+LONG = [Candidate("REC-1", "", name, name) for name in library.LONG]
+
+
+@pytest.mark.parametrize("effort", [{}, {"budget_s": 1e6}])
+def test_the_longest_interruptions_are_left_to_a_full_run(effort):
+    found = plan([*BEHAVIOURS, *LONG], **effort)
+    left_out = {item.test: item for item in found.scope if not item.in_scope}
+    assert left_out.keys() == library.LONG.keys()
+    assert "10 min; --full does one" in left_out["blackout-600s"].figure
+    assert not library.LONG.keys() & found.sessions.keys()
+
+
+def test_a_full_run_tries_the_longest_interruptions_once():
+    found = plan([*BEHAVIOURS, *LONG], full=True)
+    planned = {item.test: item.planned_n for item in found.scope if item.in_scope}
+    assert planned == {"stop": 59, "back": 59, "safe": 59, "cell": 59,
+                       **dict.fromkeys(library.LONG, 1)}  # fmt: skip
+    assert found.sessions["blackout-600s"] == (1, pytest.approx(607.0))
+    assert found.sessions["blackout"][0] == 59
+
+
 def test_a_device_of_many_packets_has_a_shorter_quick_session():
     busy = ROBOT.with_options(("video-3d",))
     found = settle(KPI, device=busy, requirements=CATALOGUE, bench="virtual", effort=Effort())

@@ -23,6 +23,7 @@ from bench.network.library import (
     takeover,
     worst_case,
 )
+from bench.network.library.basic import LONG as LONG
 from bench.network.library.basic import null_path as null_path
 from bench.network.library.basic import steady as steady
 from bench.network.library.parts import SETTLE_S as SETTLE_S

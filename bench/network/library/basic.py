@@ -17,6 +17,10 @@ from bench.network.scenario import (
     both,
 )
 
+_LEAD_S = 0.065
+"""Beyond the age of every command and the delay limit of every device, shorter than the silences
+at which they stop."""
+
 
 def null_path(duration_s: float = 5.0) -> Scenario:
     """Nothing is impaired: what remains is the bench's own noise floor."""
@@ -96,17 +100,66 @@ def primary_outage(duration_s: float = 2.0) -> Scenario:
     )
 
 
-def blackout(duration_s: float = 2.0) -> Scenario:
+def blackout(duration_s: float = 2.0, name: str = "blackout") -> Scenario:
     """All links drop everything."""
     links = usual_links()
     down = changed(links, up=False)
     return Scenario(
-        "blackout",
+        name,
         f"{duration_s:g} s blackout of all links",
         (
             settle(links),
             Step("blackout", "blackout", "beyond", (Segment("blackout", duration_s, down),)),
             recover(links, 5.0),
+        ),
+    )
+
+
+def blackout_to_patient(duration_s: float = 2.0) -> Scenario:
+    """No link carries anything to the patient, and every link all that comes back."""
+    links = usual_links()
+    deaf = {
+        link: LinkState(state.to_patient.with_(up=False), state.to_doctor)
+        for link, state in links.items()
+    }
+    return Scenario(
+        "blackout-to-patient",
+        f"{duration_s:g} s in which nothing reaches the patient's side",
+        (
+            settle(links),
+            Step("blackout", "blackout", "beyond", (Segment("blackout", duration_s, deaf),)),
+            recover(links, 5.0),
+        ),
+    )
+
+
+def excess_delay(top_s: float, name: str, *, one_way: bool) -> Scenario:
+    """Control delay far beyond every limit, on all links.
+
+    It comes in two steps: the first is short enough for commands that are too old to arrive while
+    the device still moves. A step to the top at once would be a silence to it, as a blackout is.
+    """
+    links = usual_links()
+
+    def at(delay_s: float) -> dict[str, LinkState]:
+        late = changed(links, delay=Delay(delay_s, "uniform", 0.0003))
+        if not one_way:
+            return late
+        return {link: LinkState(late[link].to_patient, links[link].to_doctor) for link in links}
+
+    ways = "to the patient only" if one_way else "both ways"
+    return Scenario(
+        name,
+        f"Excess control delay of {top_s * 1e3:g} ms, {ways}",
+        (
+            settle(links),
+            Step(
+                "profile",
+                "profile",
+                "beyond",
+                (Segment("lead", 0.4, at(_LEAD_S)), Segment("excess", 2.0, at(top_s))),
+            ),
+            recover(links, 2.0 + top_s),
         ),
     )
 
@@ -239,6 +292,12 @@ def local_stop() -> Scenario:
     )
 
 
+LONG: Mapping[str, Callable[[], Scenario]] = {
+    "blackout-60s": lambda: blackout(60.0, "blackout-60s"),
+    "blackout-600s": lambda: blackout(600.0, "blackout-600s"),
+}
+"""Scenarios that only a full run has time for, and that one once."""
+
 SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "null-path": null_path,
     "steady-5g-slice": steady,
@@ -246,6 +305,14 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "loss-step": loss_step,
     "primary-outage": primary_outage,
     "blackout": blackout,
+    "blackout-1s": lambda: blackout(1.0, "blackout-1s"),
+    "blackout-10s": lambda: blackout(10.0, "blackout-10s"),
+    **LONG,
+    "blackout-to-patient": blackout_to_patient,
+    "excess-delay-200ms-to-patient": lambda: excess_delay(
+        0.2, "excess-delay-200ms-to-patient", one_way=True
+    ),
+    "excess-delay-1s": lambda: excess_delay(1.0, "excess-delay-1s", one_way=False),
     "urumqi-shanghai": lambda: long_haul(
         "urumqi-shanghai", "Urumqi-Shanghai 5G, measured figures (beyond the haptic limits)"
     ),

@@ -45,6 +45,25 @@ def switch_back() -> Scenario:
     )
 
 
+def primary_flap(times: int = 4, each_s: float = 0.5) -> Scenario:
+    """The primary link goes down and comes back, again and again."""
+    links = usual_links()
+    primary = only(links, "primary")
+    down = changed(primary, up=False)
+    segments = [
+        segment
+        for number in range(1, times + 1)
+        for segment in (
+            Segment(f"down-{number}", each_s, down), Segment(f"up-{number}", each_s, primary),
+        )
+    ]  # fmt: skip
+    return Scenario(
+        "primary-flap",
+        f"The primary link goes down {times} times, {each_s:g} s each",
+        (settle(links), Step("flap", "flap", "beyond", tuple(segments)), recover(links, 2.0)),
+    )
+
+
 def primary_stall() -> Scenario:
     """The primary link holds everything back, and lets it go when the device moves on the standby.
 
@@ -141,6 +160,7 @@ def address_change(side: Side) -> Scenario:
 SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "dead-standby": dead_standby,
     "switch-back": switch_back,
+    "primary-flap": primary_flap,
     "primary-stall": primary_stall,
     "half-open-to-patient": lambda: half_open("to-patient"),
     "half-open-to-doctor": lambda: half_open("to-doctor"),
