@@ -176,6 +176,7 @@ SHIPPED = (plans.resources.files("bench.studies.coexistence") / "data" / "plan.t
         ('offsets = ["0Hz", "40MHz"]', "offsets = []", "names none"),
         ('offset = "60MHz"', 'offset = "-60MHz"', "no signal at that offset"),
         ('present = "30%"', "present = 0.3", "present"),
+        ('present = "30%"', 'present = "30%"\nduty = "50%"', "no duty cycle of that signal"),
         ('edition = "2021"\n', "", "is missing"),
         ('name = "lte20"\n', 'name = "mine"\n', "is missing"),
         ("[tier]", "[tiers]", "unknown key"),
@@ -191,6 +192,37 @@ def test_a_plan_that_cannot_be_is_refused_with_its_place(tmp_path, old, new, tol
         load_plan(path)
     assert told in caught.value.line()
     assert "plan.toml" in caught.value.line()
+
+
+HALF = """
+[[signals]]
+name = "lte20"
+duty = "50%"
+burst = "5ms"
+offsets = ["0Hz"]
+lowest = "-20dB"
+highest = "20dB"
+step = "2dB"
+"""
+
+
+@pytest.mark.parametrize(("duty", "told"), [("100%", 1.0), ("50%", 0.5)])
+def test_surroundings_name_one_of_two_duty_cycles(tmp_path, duty, told):
+    path = tmp_path / "plan.toml"
+    path.write_text(SHIPPED.replace('present = "30%"', f'present = "30%"\nduty = "{duty}"') + HALF)
+    plan = load_plan(path)
+    assert [c.duty for c in plan.columns if c.signal == "lte20"] == [1.0, 1.0, 0.5]
+    assert (plan.met[0].signal, plan.met[0].offset_hz, plan.met[0].duty) == ("lte20", 0.0, told)
+
+
+def test_surroundings_that_leave_open_which_duty_cycle_they_mean_are_refused(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(SHIPPED + HALF)
+    with pytest.raises(InputError) as caught:
+        load_plan(path)
+    assert "surroundings[lte20].duty" in caught.value.line()
+    assert "is missing: this signal is there at several" in caught.value.line()
+    assert "100%, 50%" in caught.value.line()
 
 
 def test_the_laboratory_is_the_default_of_this_plan_alone():
