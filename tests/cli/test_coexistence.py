@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from bench.benches.lab.file import SHIPPED
 from bench.devices import registry
 
 KEPT = ("control", "haptic-command", "force-feedback")
@@ -87,3 +90,19 @@ def test_what_it_refuses(bench, tmp_path) -> None:
     )  # fmt: skip
     assert done.code == 2
     assert "none.toml: no such file" in done.err
+
+
+@pytest.mark.parametrize("how", [(), ("--bench", "LAB")])
+def test_a_plan_of_another_method_than_the_laboratorys_is_refused_before_the_first_session(
+    bench, kit, tmp_path, how
+) -> None:
+    for file in SHIPPED.parent.glob("simulated-lab*.toml"):
+        (tmp_path / file.name).write_text(file.read_text())
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN.replace('"conducted"', '"open"'))
+    done = bench.call(
+        "run", "coexistence", "--device", "tele-ultrasound-robot", "--coexistence", str(plan),
+        *(word.replace("LAB", str(tmp_path / SHIPPED.name)) for word in how),
+    )  # fmt: skip
+    kit.one_line(done, "plan.toml: method = 'open'", "its bench file says conducted")
+    assert not done.runs

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.benches.base import BenchError
+from bench.benches.lab.bench import LabBench
+from bench.benches.lab.file import SHIPPED as LABORATORY
 from bench.benches.virtual import VirtualBench
 from bench.devices.registry import find_device
 from bench.errors import InputError
@@ -16,6 +18,7 @@ from bench.network.scenario import interferences
 from bench.sessions.codec import from_json, to_json
 from bench.studies.coexistence import plan as plans
 from bench.studies.coexistence.explore import Trials, explore, least_s
+from bench.studies.coexistence.in_run import plan_for
 from bench.studies.coexistence.plan import load_plan, shipped_plan
 from bench.studies.invoke import bench_for
 
@@ -223,6 +226,32 @@ def test_surroundings_that_leave_open_which_duty_cycle_they_mean_are_refused(tmp
     assert "surroundings[lte20].duty" in caught.value.line()
     assert "is missing: this signal is there at several" in caught.value.line()
     assert "100%, 50%" in caught.value.line()
+
+
+def radiating(folder):
+    """The shipped laboratory as one in a chamber."""
+    for file in LABORATORY.parent.glob("simulated-lab*.toml"):
+        text = file.read_text().replace(
+            'method = "conducted"', 'method = "anechoic"\nshielded_enclosure = "chamber"'
+        )
+        (folder / file.name).write_text(text)
+    return LabBench(folder / LABORATORY.name)
+
+
+def test_a_plan_is_explored_by_the_method_of_its_laboratory_alone(tmp_path):
+    chamber, path = radiating(tmp_path), tmp_path / "plan.toml"
+    path.write_text(SHIPPED.replace('method = "conducted"', 'method = "anechoic"'))
+    assert plan_for(chamber, path).method == "anechoic"
+    for bench in (LabBench(LABORATORY), VirtualBench()):
+        assert plan_for(bench, None) == shipped_plan()
+    for bench, plan, told in (
+        (LabBench(LABORATORY), path, "plan.toml: method = 'anechoic': is not how this laboratory"),
+        (chamber, None, "the shipped coexistence plan: method = 'conducted': is not how"),
+    ):
+        with pytest.raises(InputError) as caught:
+            plan_for(bench, plan)
+        assert told in caught.value.line()
+        assert f"its bench file says {bench.method}" in caught.value.line()
 
 
 def test_the_laboratory_is_the_default_of_this_plan_alone():
