@@ -76,6 +76,7 @@ def test_it_exposes_searches_judges_and_reports(bench, tmp_path) -> None:
     assert 0 < found["likelihood"]["low"] <= found["likelihood"]["value"] <= 1
     told = [json.loads(line) for line in done.out.splitlines()]
     said = [one["text"] for one in told if one["event"] == "note"]
+    assert any("5 levels are too few to save 40 %" in text for text in said)
     assert any("I/U" in text and "kept" in text for text in said)
     assert any("I/U" in text and "lost" in text for text in said)
     again = bench.call("judge", str(done.run), "--json")

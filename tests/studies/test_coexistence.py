@@ -11,7 +11,7 @@ from bench.benches.lab.file import SHIPPED as LABORATORY
 from bench.benches.virtual import VirtualBench
 from bench.devices.registry import find_device
 from bench.errors import InputError
-from bench.measure.failing import full
+from bench.measure.failing import full, search
 from bench.measure.failure_region import Region
 from bench.network.radio.exposure import Presented
 from bench.network.scenario import interferences
@@ -138,10 +138,32 @@ def test_the_shipped_plan():
     assert {"standard", "tier", "method"} <= set(plan.words())
 
 
+EXAMPLE = Path(__file__).parents[2] / "docs" / "coexistence-wifi.example.toml"
+
+
+@pytest.mark.parametrize("plan", [shipped_plan(), load_plan(EXAMPLE)], ids=["shipped", "wifi"])
+def test_the_search_saves_four_tenths_of_every_column_wherever_a_device_fails_sharply(plan):
+    assert plan.short() == ()
+    for column in plan.columns:
+        full_points = len(column.ratios_db)
+        for first in range(full_points + 1):
+            found = search(full_points, lambda at, first=first: at >= first, plan.confidence)
+            assert (found.kept, found.fails) == (first - 1, first)
+            assert found.points <= 0.6 * full_points
+
+
+def test_a_column_too_short_to_save_that_is_told():
+    (told,) = small(13).short()
+    assert told == (
+        "lte20 in the channel: 13 levels are too few to save 40 % of them wherever the device "
+        "fails: up to 10 trials where it fails sharply"
+    )
+    assert replace(small(13), confidence=0.6).short() == ()
+
+
 def test_the_example_for_wifi():
     """Its neighbours are those that the home monitor's maker expects, and it has levels beyond."""
-    folder = Path(__file__).parents[2] / "docs"
-    plan = load_plan(folder / "coexistence-wifi.example.toml")
+    plan = load_plan(EXAMPLE)
     assert plan.points == 42
     device = find_device("home-monitor")
     for column in plan.columns:

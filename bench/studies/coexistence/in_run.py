@@ -52,6 +52,8 @@ def explore_in_run(run: Run, plan: Path | None) -> Region:
     options = run.options
     note = run.observer.note
     note(f"coexistence: {found.title}: {len(found.columns)} columns, {found.points} points")
+    for text in found.short():
+        note(f"coexistence: {text}")
     region = explore(found, options.device, run.bench, options.seed, note)
     run.folder.update(**{KEY: region})
     saved = 1 - region.points / region.full_points

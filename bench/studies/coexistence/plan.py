@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from bench.errors import InputError
+from bench.measure.failing import most_points
 from bench.measure.failure_region import Met, Other, column_name
 from bench.measure.likelihood import Surroundings
 from bench.network.radio.exposure import Exposure, Radio, reception_of
@@ -22,6 +23,11 @@ Method = Literal["conducted", "multi-chamber", "anechoic", "open"]
 
 MOST_LEVELS = 200
 LEAST_LEVELS = 5
+
+SAVING = 0.4
+"""Share of the full grid's points that the search is to save of a device that fails sharply."""
+LONG_LEVELS = 60
+"""A column of as many levels or more saves that at any confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,21 @@ class CoexistencePlan:
     def points(self) -> int:
         """Points of the full grid."""
         return sum(len(column.ratios_db) for column in self.columns)
+
+    def short(self) -> tuple[str, ...]:
+        """Columns that are too short to save 40 % of their points wherever a device fails."""
+        told = []
+        for column in self.columns:
+            count = len(column.ratios_db)
+            if count >= LONG_LEVELS:
+                continue
+            most = most_points(count, self.confidence)
+            if most > (1 - SAVING) * count:
+                told.append(
+                    f"{column.name}: {count} levels are too few to save {100 * SAVING:g} % of them "
+                    f"wherever the device fails: up to {most} trials where it fails sharply"
+                )
+        return tuple(told)
 
     def words(self) -> Mapping[str, str]:
         """For the report."""
