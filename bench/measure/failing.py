@@ -4,10 +4,10 @@ A column is one signal at one offset and duty cycle, at ascending levels. The de
 be monotone: the more interference, the likelier it fails. How likely follows a logistic curve
 over the level whose middle (the boundary) and width are not known; a trial now and then comes out
 otherwise. The search goes up in steps until the device fails. After each trial it holds the
-probability of each boundary and width (the Ψ method of Kontsevich and Tyler 1999), and from the first
-failure on it asks at the level that is expected to tell most of the boundary. What the assumption
-rests on is probed, too: no gap between tried levels stays wider than a step, and a device that works
-at a higher level than one at which it fails is looked at level by level.
+probability of each boundary and width (the Ψ method of Kontsevich and Tyler 1999), and from the
+first failure on it asks at the level that is expected to tell most of the boundary. What the
+assumption rests on is probed, too: no gap between tried levels stays wider than a step, and a
+device that works at a higher level than one at which it fails is looked at level by level.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ NOISY_RISK = 1 / 4
 only this share of the risk is taken then."""
 
 GAP_SHARE = 6
-"""No gap between tried levels is left wider than this share of the column (a sixth), or three levels:
-a device that fails over as many levels, works again over as many and then fails is noticed."""
+"""No gap between tried levels is left wider than this share of the column (a sixth), or three
+levels: a device that fails over as many, works again over as many and then fails is noticed."""
 
 
 @dataclass(frozen=True, slots=True)
