@@ -50,17 +50,34 @@ def region():
     return found
 
 
+def full_grid(device):
+    """Every level of the column carried out, with seeds of its own."""
+    grid, exposed = small().columns[0], scenario_of(least_s(device))
+    trials = Trials(device, device.radio, device.coexistence.recovery_s, VirtualBench(), 8, exposed)
+    return full(14, lambda place: trials.carry_out(grid.exposure(device.radio, place)).failed)
+
+
+def the_same(column, whole):
+    """Nothing of the full grid is the search's own answer, and its boundary is in the interval."""
+    assert [trial.place for trial in whole.trials] == list(range(14))
+    assert None not in [trial.failed for trial in whole.trials]
+    assert whole.monotone
+    found = column.boundary
+    assert found.kept <= whole.kept < whole.fails <= found.fails
+    assert found.fails - found.kept == 1
+    return whole.fails
+
+
 def test_it_finds_the_boundary_that_the_full_grid_has(region):
-    column = region.columns[0]
-    trials = Trials(
-        FEW, FEW.radio, FEW.coexistence.recovery_s, VirtualBench(), 8, scenario_of(least_s(FEW))
-    )
-    grid = small().columns[0]
-    near = range(column.boundary.kept - 1, column.boundary.fails + 2)
-    rows = {place: trials.carry_out(grid.exposure(FEW.radio, place)).failed for place in near}
-    whole = full(14, lambda place: rows.get(place, place >= column.boundary.fails))
-    assert (column.boundary.kept, column.boundary.fails) == (whole.kept, whole.fails)
+    assert the_same(region.columns[0], full_grid(FEW)) == 10
     assert region.points < region.full_points
+
+
+def test_it_finds_the_boundary_that_the_full_grid_of_a_deaf_radio_has():
+    """The defect moves the boundary by levels, and the search goes with it."""
+    deaf = FEW.with_defects({"deaf-radio": 1.0})
+    found = explore(small(), deaf, VirtualBench(), 7, lambda text: None)
+    assert the_same(found.columns[0], full_grid(deaf)) == 4
 
 
 def scenario_of(seconds):
