@@ -1,16 +1,19 @@
 """Random faults of the simulated laboratory, and the verdicts that coexistence runs end in.
 
-``./run proof --only coexistence [--runs 1000]``. Each run takes the shipped laboratory with one
+``./run proof --only coexistence [--runs 1250]``. Each run takes the shipped laboratory with one
 random fault of one instrument, exposes a healthy or a defective device to one signal, and judges
-COEX-1. A fault may end in the right verdict, or in INCONCLUSIVE or ERROR with the cause; never in
-a wrong verdict. One run in five has no fault: its verdict must be definite and right. Runs are
-kept in ``results/coexistence.jsonl`` as they end, so that an interrupted proof goes on.
+COEX-1. Every second fault is there from the start, or from a command on; the others strike once the
+laboratory is taken, from a random message of the session on. A fault may end in the right verdict,
+or in INCONCLUSIVE or ERROR with a reason that names the instrument; never in a wrong verdict. One
+run in five has no fault: its verdict must be definite and right. Runs are kept in
+``results/coexistence.jsonl`` as they end, so that an interrupted proof goes on.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import random
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -33,13 +36,13 @@ from bench.network.library.places import Visit
 from bench.requirements.loader import Catalogue, load_catalogue
 from bench.sessions.recording import Session
 from benchmarks.kept import Kept, state_of
-from instruments.simulators.faults import read_fault
+from instruments.simulators.faults import Answer, Fault, FaultPlan, Subject, read_fault
 
 TOP = Path(__file__).resolve().parents[1]
 CONTROLS_EVERY = 5
 PROCESSES = 2
 
-DEVICES = ({}, {"deaf-radio": 1.0}, {"radio-rescans": 1.5})
+DEVICES: tuple[dict[str, float], ...] = ({}, {"deaf-radio": 1.0}, {"radio-rescans": 1.5})
 """The defects of the devices under test; without any it must pass, with one fail."""
 
 STREAMS = ("control", "haptic-command", "ultrasound", "video-4k")
@@ -54,6 +57,11 @@ COMMANDS = {
     "supply": ("", "*IDN?", "SYST:ERR?", "OUTP", "OUTP?"),
 }  # fmt: skip
 """What a fault may be tied to; without a command it strikes whatever its kind strikes."""
+
+EXPOSING = ("generator", "analyser", "attenuator")
+"""Who is spoken to while signals are presented."""
+MESSAGES = 90
+"""So many each of these gets at least in a session, after the laboratory is taken."""
 
 
 def fault_of(rng: random.Random) -> tuple[str, str]:
@@ -78,20 +86,69 @@ def fault_of(rng: random.Random) -> tuple[str, str]:
     return role, text + (count if kind not in ("refuse", "drift") else "")
 
 
+def late_fault_of(rng: random.Random) -> tuple[str, str, int]:
+    """A fault of an instrument that exposes, and how many messages of the session come before."""
+    while True:
+        role, text = fault_of(rng)
+        # Connections are not made again without cause: what strikes them would never show.
+        if role in EXPOSING and not text.startswith(("identity", "refuse")):
+            return role, text, rng.randrange(MESSAGES)
+
+
+class Later(FaultPlan):
+    """A fault that strikes from a message on.
+
+    Args:
+        fault: that it is.
+        spared: messages that are carried out before.
+    """
+
+    def __init__(self, fault: Fault, spared: int) -> None:
+        super().__init__((fault,))
+        self._spared = spared
+        self.struck = False
+
+    def answer(self, subject: Subject, message: bytes | None) -> Answer:
+        """Carry a message out, or not, as the plan has it."""
+        if message is not None and self._spared > 0:
+            self._spared -= 1
+            outcome = subject.handle(message)
+            return Answer(outcome, outcome.response)
+        return super().answer(subject, message)
+
+    def _take(self, name: str, *what: Any) -> Fault | None:
+        found = super()._take(name, *what)
+        self.struck = self.struck or found is not None
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How one run ended. ``fault`` empty: a control. ``defect`` empty: a healthy device."""
+    """How one run ended. ``fault`` empty: a control. ``defect`` empty: a healthy device.
+
+    ``after``: messages of the session before the fault; None: it was there from the start.
+    ``struck`` False: the session came to its end before it did.
+    """
 
     number: int
     fault: str
     defect: str
     verdict: str
     reason: str
+    after: int | None = None
+    struck: bool = True
 
     @property
     def right(self) -> bool:
         """Whether the verdict is definite, and that of this device."""
         return self.verdict == ("FAIL" if self.defect else "PASS")
+
+    @property
+    def cause_named(self) -> bool:
+        """Whether the reason of a verdict that is not definite names the struck instrument."""
+        role = self.fault.partition(":")[0]
+        definite = self.verdict in ("PASS", "FAIL")
+        return definite or re.search(rf"\b{re.escape(role)}\b", self.reason) is not None
 
     @property
     def wrong(self) -> str:
@@ -131,24 +188,43 @@ def catalogue() -> Catalogue:
     return load_catalogue()
 
 
-def carry_out(number: int) -> Ended:
-    """One run; everything about it follows from its number."""
+def drawn(number: int) -> tuple[str, str, int | None, dict[str, float]]:
+    """Role and fault, messages before it (None: from the start), and defects of a run.
+
+    The role is empty for a control.
+    """
     rng = random.Random(f"coexistence {number}")
     role, text = fault_of(rng)
     defects = rng.choice(DEVICES)
-    file = laboratory()
-    fault = ""
-    if number % CONTROLS_EVERY:
-        fault = f"{role}: {text}"
-        made = read_fault(text, field="faults", file=SHIPPED)
-        described = {**file.described, role: replace(file.described[role], faults=(made,))}
-        file = replace(file, described=described)
+    if not number % CONTROLS_EVERY:
+        return "", "", None, defects
+    if rng.random() < 0.5:
+        return *late_fault_of(rng), defects
+    return role, text, None, defects
+
+
+def carry_out(number: int) -> Ended:
+    """One run; everything about it follows from its number."""
+    role, text, after, defects = drawn(number)
+    defect = next(iter(defects), "")
     device = device_under_test().with_defects(defects)
-    verdict, reason = _judged(device, file, number)
-    return Ended(number, fault, next(iter(defects), ""), verdict, reason)
+    file = laboratory()
+    if not role:
+        return Ended(number, "", defect, *_judged(device, file, number))
+    fault = read_fault(text, field="faults", file=SHIPPED)
+    if after is not None:
+        later = Later(fault, after)
+        told = _judged(device, file, number, (role, later))
+        return Ended(number, f"{role}: {text}", defect, *told, after, later.struck)
+    one = replace(file.described[role], faults=(fault,))
+    file = replace(file, described={**file.described, role: one})
+    return Ended(number, f"{role}: {text}", defect, *_judged(device, file, number))
 
 
-def _judged(device: DeviceProfile, file: BenchFile, seed: int) -> tuple[str, str]:
+def _judged(
+    device: DeviceProfile, file: BenchFile, seed: int, late: tuple[str, Later] | None = None
+) -> tuple[str, str]:
+    """Verdict and reason; ``late``: a fault that an instrument has once the bench is entered."""
     assert device.radio is not None
     assert device.coexistence is not None
     scenario = coexistence.coexistence(
@@ -157,6 +233,10 @@ def _judged(device: DeviceProfile, file: BenchFile, seed: int) -> tuple[str, str
     )  # fmt: skip
     try:
         with LabBench(file) as bench:
+            if late is not None:
+                simulation = bench.laboratory.simulation
+                assert simulation is not None
+                simulation.served[late[0]].plan = late[1]
             recording = bench.run(Session("proof", device, scenario, seed), Nowhere())
     except (BenchError, InputError) as error:
         return str(Outcome.ERROR), str(error).splitlines()[0]
@@ -189,6 +269,7 @@ def figures(ended: Iterable[Ended]) -> dict[str, Any]:
     runs = list(ended)
     controls = [one for one in runs if not one.fault]
     faulty = [one for one in runs if one.fault]
+    late = [one for one in faulty if one.after is not None]
     right = sum(one.right for one in controls)
     return {
         "runs": len(runs),
@@ -197,6 +278,10 @@ def figures(ended: Iterable[Ended]) -> dict[str, Any]:
         "false_fail": [asdict(one) for one in runs if one.wrong == "false FAIL"],
         "crashed": [asdict(one) for one in runs if one.verdict == "CRASH"],
         "without_cause": [asdict(one) for one in runs if not one.reason],
+        "cause_not_named": [asdict(one) for one in faulty if not one.cause_named],
+        "late_fault": len(late),
+        "late_fault_that_did_not_strike": sum(not one.struck for one in late),
+        "verdicts_with_late_fault": dict(Counter(one.verdict for one in late if one.struck)),
         "verdicts_with_fault": dict(Counter(one.verdict for one in faulty)),
         "right_with_fault": sum(one.right for one in faulty),
         "controls": len(controls),

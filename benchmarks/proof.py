@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--runs", type=int, default=1000, help="of the part coexistence")
+    parser.add_argument("--runs", type=int, default=1250, help="of coexistence")
     parser.add_argument("--faults", type=int, default=1000)
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument("--publish", action="store_true", help="the table also into docs/prove.md")

@@ -3,16 +3,18 @@
 A column is one signal at one offset and duty cycle, at ascending levels. The device is taken to
 be monotone: the more interference, the likelier it fails. How likely follows a logistic curve
 over the level whose middle (the boundary) and width are not known; a trial now and then comes out
-otherwise. After each trial the search holds the probability of each boundary and width (the Ψ
-method of Kontsevich and Tyler 1999), and asks at the level that is expected to tell most of the
-boundary. What the assumption rests on is probed, too: a device that works again at a higher level,
-or fails at a much lower one, is looked at level by level.
+otherwise. The search goes up in steps until the device fails. After each trial it holds the
+probability of each boundary and width (the Ψ method of Kontsevich and Tyler 1999), and from the
+first failure on it asks at the level that is expected to tell most of the boundary. What the
+assumption rests on is probed, too: no gap between tried levels stays wider than a step, and a
+device that works at a higher level than one at which it fails is looked at level by level.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -43,9 +45,9 @@ NOISY_RISK = 1 / 4
 """Where trials contradict each other, the width of the curve matters, of which little is known:
 only this share of the risk is taken then."""
 
-GAP_SHARE = 5
-"""Below the boundary no gap between tried levels is wider than this share of the column (a fifth),
-or three levels: a range of failures that is wider is found."""
+GAP_SHARE = 6
+"""No gap between tried levels is left wider than this share of the column (a sixth), or three
+levels: a device that fails over as many, works again over as many and then fails is noticed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +157,27 @@ def _search(column: _Column, confidence: float) -> Boundary:
             continue
         wanted = 1 - (1 - confidence) * (NOISY_RISK if column.contradicted else 1)
         kept, fails = belief.interval(wanted)
-        spent = learnt >= column.count
-        if fails - kept <= 1 or spent:
-            probe = None if spent else _unprobed(column, kept)
-            if probe is None:
+        if fails - kept <= 1 or learnt >= column.count:
+            place = _unprobed(column)
+            if place is None:
                 return Boundary(column.count, kept, fails, confidence, True, tuple(column.trials))
-            column.ask(probe)
         else:
-            column.ask(belief.most_telling())
+            place = _upward(column)
+            if place is None:
+                place = belief.most_telling()
+        column.ask(place)
+
+
+@cache
+def most_points(count: int, confidence: float = 0.95) -> int:
+    """Trials that a column takes at most of a device that fails sharply, wherever it does.
+
+    What it takes grows with the logarithm of ``count``; to reckon it with the cube.
+    """
+    return max(
+        search(count, lambda place, first=first: place >= first, confidence).points  # type: ignore[misc]
+        for first in range(count + 1)
+    )
 
 
 class _Belief:
@@ -213,16 +228,28 @@ def _entropy(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(special.entr(shares).sum(axis=0))
 
 
-def _unprobed(column: _Column, kept: int) -> int | None:
-    """The middle of the widest gap below the boundary that is too wide; or the top."""
-    tried = {t.place for t in column.trials}
+def _upward(column: _Column) -> int | None:
+    """The next level on the way up; None: the device has failed, or the top was passed."""
+    if any(trial.failed for trial in column.trials):
+        return None
+    place = max((trial.place for trial in column.trials), default=-1) + _widest(column.count)
+    return place if place < column.count else None
+
+
+def _widest(count: int) -> int:
+    """The widest gap between tried levels that may be left, in levels."""
+    return max(3, count // GAP_SHARE)
+
+
+def _unprobed(column: _Column) -> int | None:
+    """The top; or a level that divides the widest gap between tried ones, if it is too wide."""
+    tried = sorted({trial.place for trial in column.trials})
     top = column.count - 1
-    if kept < top and top not in tried:
+    if tried[-1] < top:
         return top
-    edges = [-1, *sorted(place for place in tried if place <= kept), kept]
-    width, start = max((b - a, a) for a, b in pairwise(edges))
-    widest = max(3, column.count // GAP_SHARE)
-    return start + width // 2 if width > widest else None
+    width, start = max((b - a, a) for a, b in pairwise([-1, *tried]))
+    parts = -(-width // _widest(column.count))
+    return start + round(width / parts) if parts > 1 else None
 
 
 def _not_monotone(column: _Column) -> bool:

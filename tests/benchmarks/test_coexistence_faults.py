@@ -3,12 +3,10 @@
 import pytest
 
 from benchmarks import coexistence_faults as proof
+from instruments.simulators.outcome import Outcome
 
-QUICK = [
-    number
-    for number in range(60)
-    if "stuck" not in proof.fault_of(proof.random.Random(f"coexistence {number}"))[1]
-]
+DRAWN = {number: proof.drawn(number) for number in range(400)}
+QUICK = [number for number, (_, text, _, _) in DRAWN.items() if "stuck" not in text]
 """Without those that wait a minute for the end of an operation."""
 
 
@@ -25,11 +23,50 @@ def test_no_fault_ends_in_a_wrong_verdict_and_every_one_says_why(ended):
 
 
 def test_one_number_is_one_run():
-    assert proof.fault_of(proof.random.Random("x")) == proof.fault_of(proof.random.Random("x"))
-    for number in range(400):
-        role, text = proof.fault_of(proof.random.Random(f"coexistence {number}"))
-        proof.read_fault(text, field="f", file=proof.SHIPPED)
-        assert role in proof.laboratory().described
+    assert proof.drawn(7) == DRAWN[7]
+    for role, text, _, _ in DRAWN.values():
+        if role:
+            proof.read_fault(text, field="f", file=proof.SHIPPED)
+            assert role in proof.laboratory().described
+    assert [number for number, (role, *_) in DRAWN.items() if not role] == list(range(0, 400, 5))
+    late = [after for _, _, after, _ in DRAWN.values() if after is not None]
+    assert 120 < len(late) < 200
+    assert 0 <= min(late) < 10
+    assert 80 < max(late) < proof.MESSAGES
+
+
+class Counting:
+    """An instrument that answers everything."""
+
+    def __init__(self):
+        self.handled = []
+
+    def sorts(self, message):
+        return frozenset({"query"})
+
+    def handle(self, message, strikes=None):
+        self.handled.append(message)
+        return Outcome(b"1", [])
+
+
+def test_a_late_fault_strikes_from_its_message_on():
+    later = proof.Later(proof.read_fault("mutex2"), 3)
+    subject, answers = Counting(), []
+    for place in range(6):
+        answers.append(later.answer(subject, b"ATT?").response)
+        assert later.struck == (place >= 3)
+    assert answers == [b"1", b"1", b"1", None, None, b"1"]
+    assert len(subject.handled) == 6
+
+
+def test_a_late_fault_strikes_the_session_and_not_the_taking_of_the_laboratory(monkeypatch):
+    late = ("attenuator", "mute", 0, {})
+    monkeypatch.setattr(proof, "drawn", lambda number: late)
+    ended = proof.carry_out(1)
+    assert (ended.verdict, ended.struck, ended.after) == ("ERROR", True, 0)
+    assert "attenuator: is broken" in ended.reason
+    assert "cannot be used" not in ended.reason  # as it is told while the laboratory is taken
+    assert ended.cause_named
 
 
 def test_figures_count_wrong_verdicts():
@@ -37,6 +74,8 @@ def test_figures_count_wrong_verdicts():
         proof.Ended(1, "f", "deaf-radio", "PASS", "r"),
         proof.Ended(2, "f", "", "FAIL", "r"),
         proof.Ended(3, "f", "", "ERROR", ""),
+        proof.Ended(4, "supply: f", "", "ERROR", "the analyser is mute; a supplying one", 5, False),
+        proof.Ended(6, "supply: f", "", "ERROR", "supply: no answer", 8),
         proof.Ended(5, "", "", "INCONCLUSIVE", "r"),
         proof.Ended(10, "", "deaf-radio", "FAIL", "r"),
     ]
@@ -44,6 +83,9 @@ def test_figures_count_wrong_verdicts():
     assert [one["number"] for one in found["false_pass"]] == [1]
     assert [one["number"] for one in found["false_fail"]] == [2]
     assert [one["number"] for one in found["without_cause"]] == [3]
+    assert [one["number"] for one in found["cause_not_named"]] == [3, 4]
+    assert (found["late_fault"], found["late_fault_that_did_not_strike"]) == (2, 1)
+    assert found["verdicts_with_late_fault"] == {"ERROR": 1}
     assert (found["controls"], found["controls_right"]) == (2, 1)
 
 

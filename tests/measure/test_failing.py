@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from bench.measure.failing import LAPSE, TRIES, WIDTHS, full, search
+from bench.measure.failing import LAPSE, TRIES, WIDTHS, full, most_points, search
 
 
 def logistic(boundary, width, rng):
@@ -33,8 +33,15 @@ def test_a_sharp_device_has_the_boundary_of_the_full_grid_for_less_than_six_tent
         assert not found.problem
         points.append(found.points)
         assert whole.points == count
-    assert count == 16 or sum(points) / len(points) <= 0.6 * count
+    assert max(points) == most_points(count)
+    assert count == 16 or max(points) <= 0.6 * count
     assert max(points) < count
+
+
+def test_twenty_levels_are_enough_to_save_four_tenths_wherever_a_device_fails_sharply():
+    assert {count for count in range(5, 46) if most_points(count) > 0.6 * count} == set(
+        range(5, 20)
+    )
 
 
 @given(st.integers(5, 60), st.data())
@@ -88,17 +95,35 @@ def test_a_device_that_works_again_above_is_found():
     assert (found.monotone, found.fails) == (False, 9)
 
 
-def test_no_gap_below_the_boundary_is_wider_than_a_fifth():
-    for first in range(30, 41):
-        found = search(40, lambda place, first=first: place >= first)
-        tried = sorted({-1, *(t.place for t in found.trials if t.place < first)})
-        assert max(b - a for a, b in pairwise(tried)) <= 8
+@pytest.mark.parametrize("count", [9, 21])
+def test_a_range_of_failures_and_one_above_it_that_works_are_noticed_if_as_wide_as_a_gap(count):
+    """Every device that fails over one range, works again above it and then fails for good."""
+    widest = max(3, count // 6)
+    for low in range(count):
+        for high in range(low + widest, count):
+            for first in range(high + widest, count + 1):
+
+                def fails(place, low=low, high=high, first=first):
+                    return low <= place < high or place >= first
+
+                found = search(count, fails)
+                assert (found.monotone, found.fails) == (False, low), (low, high, first)
+
+
+@pytest.mark.parametrize("count", [5, 8, 21, 40])
+def test_the_top_is_tried_and_no_gap_is_wider_than_a_sixth_or_three_levels(count):
+    for first in range(count + 1):
+        for confidence in (0.8, 0.95, 0.999):
+            found = search(count, lambda place, first=first: place >= first, confidence)
+            tried = sorted({-1, *(t.place for t in found.trials)})
+            assert tried[-1] == count - 1
+            assert max(b - a for a, b in pairwise(tried)) <= max(3, count // 6)
 
 
 def test_where_nothing_is_shown_nothing_is_claimed():
-    found = search(21, lambda place: None if place == 10 else place >= 12)
+    found = search(21, lambda place: None if place == 11 else place >= 12)
     assert (found.kept, found.fails, found.confidence) == (-1, 21, 0.0)
-    assert found.problem == "nothing was shown at level 11 in 3 trials"
+    assert found.problem == "nothing was shown at level 12 in 3 trials"
     assert full(21, lambda place: None).problem
 
 

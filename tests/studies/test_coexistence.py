@@ -6,16 +6,19 @@ from pathlib import Path
 import pytest
 
 from bench.benches.base import BenchError
+from bench.benches.lab.bench import LabBench
+from bench.benches.lab.file import SHIPPED as LABORATORY
 from bench.benches.virtual import VirtualBench
 from bench.devices.registry import find_device
 from bench.errors import InputError
-from bench.measure.failing import full
+from bench.measure.failing import full, search
 from bench.measure.failure_region import Region
 from bench.network.radio.exposure import Presented
 from bench.network.scenario import interferences
 from bench.sessions.codec import from_json, to_json
 from bench.studies.coexistence import plan as plans
 from bench.studies.coexistence.explore import Trials, explore, least_s
+from bench.studies.coexistence.in_run import plan_for
 from bench.studies.coexistence.plan import load_plan, shipped_plan
 from bench.studies.invoke import bench_for
 
@@ -47,17 +50,34 @@ def region():
     return found
 
 
+def full_grid(device):
+    """Every level of the column carried out, with seeds of its own."""
+    grid, exposed = small().columns[0], scenario_of(least_s(device))
+    trials = Trials(device, device.radio, device.coexistence.recovery_s, VirtualBench(), 8, exposed)
+    return full(14, lambda place: trials.carry_out(grid.exposure(device.radio, place)).failed)
+
+
+def the_same(column, whole):
+    """Nothing of the full grid is the search's own answer, and its boundary is in the interval."""
+    assert [trial.place for trial in whole.trials] == list(range(14))
+    assert None not in [trial.failed for trial in whole.trials]
+    assert whole.monotone
+    found = column.boundary
+    assert found.kept <= whole.kept < whole.fails <= found.fails
+    assert found.fails - found.kept == 1
+    return whole.fails
+
+
 def test_it_finds_the_boundary_that_the_full_grid_has(region):
-    column = region.columns[0]
-    trials = Trials(
-        FEW, FEW.radio, FEW.coexistence.recovery_s, VirtualBench(), 8, scenario_of(least_s(FEW))
-    )
-    grid = small().columns[0]
-    near = range(column.boundary.kept - 1, column.boundary.fails + 2)
-    rows = {place: trials.carry_out(grid.exposure(FEW.radio, place)).failed for place in near}
-    whole = full(14, lambda place: rows.get(place, place >= column.boundary.fails))
-    assert (column.boundary.kept, column.boundary.fails) == (whole.kept, whole.fails)
+    assert the_same(region.columns[0], full_grid(FEW)) == 10
     assert region.points < region.full_points
+
+
+def test_it_finds_the_boundary_that_the_full_grid_of_a_deaf_radio_has():
+    """The defect moves the boundary by levels, and the search goes with it."""
+    deaf = FEW.with_defects({"deaf-radio": 1.0})
+    found = explore(small(), deaf, VirtualBench(), 7, lambda text: None)
+    assert the_same(found.columns[0], full_grid(deaf)) == 4
 
 
 def scenario_of(seconds):
@@ -135,10 +155,32 @@ def test_the_shipped_plan():
     assert {"standard", "tier", "method"} <= set(plan.words())
 
 
+EXAMPLE = Path(__file__).parents[2] / "docs" / "coexistence-wifi.example.toml"
+
+
+@pytest.mark.parametrize("plan", [shipped_plan(), load_plan(EXAMPLE)], ids=["shipped", "wifi"])
+def test_the_search_saves_four_tenths_of_every_column_wherever_a_device_fails_sharply(plan):
+    assert plan.short() == ()
+    for column in plan.columns:
+        full_points = len(column.ratios_db)
+        for first in range(full_points + 1):
+            found = search(full_points, lambda at, first=first: at >= first, plan.confidence)
+            assert (found.kept, found.fails) == (first - 1, first)
+            assert found.points <= 0.6 * full_points
+
+
+def test_a_column_too_short_to_save_that_is_told():
+    (told,) = small(13).short()
+    assert told == (
+        "lte20 in the channel: 13 levels are too few to save 40 % of them wherever the device "
+        "fails: up to 10 trials where it fails sharply"
+    )
+    assert replace(small(13), confidence=0.6).short() == ()
+
+
 def test_the_example_for_wifi():
     """Its neighbours are those that the home monitor's maker expects, and it has levels beyond."""
-    folder = Path(__file__).parents[2] / "docs"
-    plan = load_plan(folder / "coexistence-wifi.example.toml")
+    plan = load_plan(EXAMPLE)
     assert plan.points == 42
     device = find_device("home-monitor")
     for column in plan.columns:
@@ -176,6 +218,7 @@ SHIPPED = (plans.resources.files("bench.studies.coexistence") / "data" / "plan.t
         ('offsets = ["0Hz", "40MHz"]', "offsets = []", "names none"),
         ('offset = "60MHz"', 'offset = "-60MHz"', "no signal at that offset"),
         ('present = "30%"', "present = 0.3", "present"),
+        ('present = "30%"', 'present = "30%"\nduty = "50%"', "no duty cycle of that signal"),
         ('edition = "2021"\n', "", "is missing"),
         ('name = "lte20"\n', 'name = "mine"\n', "is missing"),
         ("[tier]", "[tiers]", "unknown key"),
@@ -191,6 +234,63 @@ def test_a_plan_that_cannot_be_is_refused_with_its_place(tmp_path, old, new, tol
         load_plan(path)
     assert told in caught.value.line()
     assert "plan.toml" in caught.value.line()
+
+
+HALF = """
+[[signals]]
+name = "lte20"
+duty = "50%"
+burst = "5ms"
+offsets = ["0Hz"]
+lowest = "-20dB"
+highest = "20dB"
+step = "2dB"
+"""
+
+
+@pytest.mark.parametrize(("duty", "told"), [("100%", 1.0), ("50%", 0.5)])
+def test_surroundings_name_one_of_two_duty_cycles(tmp_path, duty, told):
+    path = tmp_path / "plan.toml"
+    path.write_text(SHIPPED.replace('present = "30%"', f'present = "30%"\nduty = "{duty}"') + HALF)
+    plan = load_plan(path)
+    assert [c.duty for c in plan.columns if c.signal == "lte20"] == [1.0, 1.0, 0.5]
+    assert (plan.met[0].signal, plan.met[0].offset_hz, plan.met[0].duty) == ("lte20", 0.0, told)
+
+
+def test_surroundings_that_leave_open_which_duty_cycle_they_mean_are_refused(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text(SHIPPED + HALF)
+    with pytest.raises(InputError) as caught:
+        load_plan(path)
+    assert "surroundings[lte20].duty" in caught.value.line()
+    assert "is missing: this signal is there at several" in caught.value.line()
+    assert "100%, 50%" in caught.value.line()
+
+
+def radiating(folder):
+    """The shipped laboratory as one in a chamber."""
+    for file in LABORATORY.parent.glob("simulated-lab*.toml"):
+        text = file.read_text().replace(
+            'method = "conducted"', 'method = "anechoic"\nshielded_enclosure = "chamber"'
+        )
+        (folder / file.name).write_text(text)
+    return LabBench(folder / LABORATORY.name)
+
+
+def test_a_plan_is_explored_by_the_method_of_its_laboratory_alone(tmp_path):
+    chamber, path = radiating(tmp_path), tmp_path / "plan.toml"
+    path.write_text(SHIPPED.replace('method = "conducted"', 'method = "anechoic"'))
+    assert plan_for(chamber, path).method == "anechoic"
+    for bench in (LabBench(LABORATORY), VirtualBench()):
+        assert plan_for(bench, None) == shipped_plan()
+    for bench, plan, told in (
+        (LabBench(LABORATORY), path, "plan.toml: method = 'anechoic': is not how this laboratory"),
+        (chamber, None, "the shipped coexistence plan: method = 'conducted': is not how"),
+    ):
+        with pytest.raises(InputError) as caught:
+            plan_for(bench, plan)
+        assert told in caught.value.line()
+        assert f"its bench file says {bench.method}" in caught.value.line()
 
 
 def test_the_laboratory_is_the_default_of_this_plan_alone():

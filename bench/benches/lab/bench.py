@@ -74,6 +74,11 @@ class LabBench:
         return self._packets.backend
 
     @property
+    def method(self) -> str:
+        """How its radio is reached: ANSI C63.27's test method, as the file says."""
+        return self.file.method
+
+    @property
     def offers(self) -> frozenset[str]:
         """``cells``, where the file has two of them, an attenuator and a modem."""
         has = set(ROLES) <= set(self.file.roles) and not misplaced(self.file)

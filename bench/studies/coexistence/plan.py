@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from bench.errors import InputError
+from bench.measure.failing import most_points
 from bench.measure.failure_region import Met, Other, column_name
 from bench.measure.likelihood import Surroundings
 from bench.network.radio.exposure import Exposure, Radio, reception_of
@@ -21,6 +23,11 @@ Method = Literal["conducted", "multi-chamber", "anechoic", "open"]
 
 MOST_LEVELS = 200
 LEAST_LEVELS = 5
+
+SAVING = 0.4
+"""Share of the full grid's points that the search is to save of a device that fails sharply."""
+LONG_LEVELS = 60
+"""A column of as many levels or more saves that at any confidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,21 @@ class CoexistencePlan:
     def points(self) -> int:
         """Points of the full grid."""
         return sum(len(column.ratios_db) for column in self.columns)
+
+    def short(self) -> tuple[str, ...]:
+        """Columns that are too short to save 40 % of their points wherever a device fails."""
+        told = []
+        for column in self.columns:
+            count = len(column.ratios_db)
+            if count >= LONG_LEVELS:
+                continue
+            most = most_points(count, self.confidence)
+            if most > (1 - SAVING) * count:
+                told.append(
+                    f"{column.name}: {count} levels are too few to save {100 * SAVING:g} % of them "
+                    f"wherever the device fails: up to {most} trials where it fails sharply"
+                )
+        return tuple(told)
 
     def words(self) -> Mapping[str, str]:
         """For the report."""
@@ -209,22 +231,37 @@ def _other(table: Table) -> OtherNetwork:
 
 
 def _met(table: Table, columns: tuple[GridColumn, ...]) -> Met:
-    table.only(("signal", "offset", "present", "mean", "deviation"))
-    offset_hz = _offset_hz(table, table.text("offset"), "offset")
-    for column in columns:
-        if (column.signal, column.offset_hz) == (table.text("signal"), offset_hz):
-            present = table.quantity("present", "1")
-            if not 0 <= present <= 1:
-                table.fail("present", "is not from 0 to 100 %", "correct it")
-            deviation_db = level_db(table, "deviation", "dB")
-            if deviation_db < 0:
-                table.fail("deviation", "is below zero", "give 0dB or more")
-            met = Surroundings(present, level_db(table, "mean", "dBm"), deviation_db)
-            return Met(column.signal, offset_hz, column.duty, met)
-    raise InputError(
-        "is no signal at that offset of this plan",
-        remedy=f"use one of {', '.join(column.name for column in columns)}",
-        file=table.file,
-        field=table.field("signal"),
-        value=table.text("signal"),
-    )
+    """Surroundings, and the one column that they are of: by signal, offset and, if given, duty."""
+    table.only(("signal", "offset", "present", "mean", "deviation"), ("duty",))
+    column = _column_met(table, columns)
+    present = table.quantity("present", "1")
+    if not 0 <= present <= 1:
+        table.fail("present", "is not from 0 to 100 %", "correct it")
+    deviation_db = level_db(table, "deviation", "dB")
+    if deviation_db < 0:
+        table.fail("deviation", "is below zero", "give 0dB or more")
+    met = Surroundings(present, level_db(table, "mean", "dBm"), deviation_db)
+    return Met(column.signal, column.offset_hz, column.duty, met)
+
+
+def _column_met(table: Table, columns: tuple[GridColumn, ...]) -> GridColumn:
+    wanted = (table.text("signal"), _offset_hz(table, table.text("offset"), "offset"))
+    there = [column for column in columns if (column.signal, column.offset_hz) == wanted]
+    if not there:
+        raise InputError(
+            "is no signal at that offset of this plan",
+            remedy=f"use one of {', '.join(column.name for column in columns)}",
+            file=table.file,
+            field=table.field("signal"),
+            value=table.text("signal"),
+        )
+    duties = ", ".join(f"{100 * column.duty:g}%" for column in there)
+    if "duty" not in table.data:
+        if len(there) > 1:
+            table.fail("duty", "is missing: this signal is there at several", f"give {duties}")
+        return there[0]
+    duty = table.quantity("duty", "1")
+    fitting = [column for column in there if math.isclose(column.duty, duty)]
+    if not fitting:
+        table.fail("duty", "is no duty cycle of that signal in this plan", f"use one of {duties}")
+    return fitting[0]
