@@ -144,11 +144,12 @@ def carry_out(number: int) -> Ended:
         described = {**file.described, role: replace(file.described[role], faults=(made,))}
         file = replace(file, described=described)
     device = device_under_test().with_defects(defects)
-    verdict, reason = _judged(device, file, number)
+    verdict, reason = judged(device, file, number)
     return Ended(number, fault, next(iter(defects), ""), verdict, reason)
 
 
-def _judged(device: DeviceProfile, file: BenchFile, seed: int) -> tuple[str, str]:
+def judged(device: DeviceProfile, file: BenchFile, seed: int) -> tuple[str, str]:
+    """Verdict and reason of COEX-1 for one session in a laboratory."""
     assert device.radio is not None
     assert device.coexistence is not None
     scenario = coexistence.coexistence(
