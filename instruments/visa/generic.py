@@ -75,7 +75,7 @@ def load_generic(path: Path) -> type[Generic]:
         InputError: a broken file; safe commands that nothing verifies.
     """
     table = read_toml(path, "the instrument's description").only(
-        _TOP, ("error_query", "settings", "measurements", "safe")
+        _TOP, ("error_query", "compound", "settings", "measurements", "safe")
     )
     manual = table.text("manual")
     safe = table.table("safe").only((), ("commands", "answers"))
@@ -91,7 +91,8 @@ def load_generic(path: Path) -> type[Generic]:
             SCPI,
             name=table.text("title"),
             errors=table.text("error_query", SCPI.errors),
-            compound=False,  # whether it takes two queries in a message is not known
+            # Not known of every instrument; one that does not would report an error each time.
+            compound=table.flag("compound"),
         ),
         "measurements": {
             name: _measurement(item, manual) for name, item in table.named("measurements").items()

@@ -20,14 +20,14 @@ SHORT_S = 0.3
 
 FAULTS = {
     "a refused port": ("analyser", "refuse", "analyser: cannot connect"),
-    "a late answer": ("generator", "late@FREQ?x1", "FREQ.: no answer within 0.3 s"),
-    "a closed peer": ("generator", "drop@FREQ?x1", "FREQ.: no answer within 0.3 s"),
+    "a late answer": ("generator", "late@FREQ?x1", "FREQ.*: no answer within 0.3 s"),
+    "a closed peer": ("generator", "drop@FREQ?x1", "FREQ.*: no answer within 0.3 s"),
     "a closed peer that does not come back": ("generator", "refuse@FREQ?", "cannot connect"),
     "an error in the queue": ("generator", "error=-222@POWx1", "level_dbm = .*: -222"),
     "an error in the queue of a question": ("analyser", "error=-230@TRAC?x1", "trace: -230"),
-    "half an answer": ("generator", "half@FREQ?x1", r"FREQ.: .*\(half of one came\)"),
+    "half an answer": ("generator", "half@FREQ?x1", r"FREQ.*: .*\(half of one came\)"),
     "half an answer of the analyser": ("analyser", "half@FREQ:CENT?x1", "half of one came"),
-    "no answer": ("generator", "mute@FREQ?x1", "FREQ.: no answer within 0.3 s"),
+    "no answer": ("generator", "mute@FREQ?x1", "FREQ.*: no answer within 0.3 s"),
     "no answer of the attenuator": ("attenuator", "mute@ATT?", "ATT.: no answer within 0.3 s"),
     "another instrument": ("generator", "identity@*IDN?", "another instrument answers"),
     "no result": ("analyser", "no-result@TRAC?x1", "no result"),
