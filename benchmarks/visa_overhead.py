@@ -74,13 +74,13 @@ def opened(address: str) -> Any:
 
 
 def bare(address: str, query: str, setting: str = "") -> Way:
-    """``setting`` has a ``{value}``."""
+    """``setting``: with ``{n}`` for the number of the round."""
     one = opened(address)
 
     def ask(count: int) -> None:
         for n in range(count):
             if setting:
-                one.write(setting.format(value=n))
+                one.write(setting.format(n=n))
             one.query(query)
 
     return ask
@@ -108,7 +108,8 @@ Ways = dict[str, tuple[str, Way]]
 
 def generator_ways(live: Session, address: str) -> Ways:
     """Queries, measurements and settings of a driver."""
-    generator = RohdeSchwarzSmw(live)
+    generator, frequency = RohdeSchwarzSmw(live), RohdeSchwarzSmw.frequency_hz
+    command = generator.filled(frequency.set, "1{n:09d}")
     query = repeated(lambda _: live.query(QUERY))
     measure = repeated(lambda _: live.read(QUERY, "frequency", "Hz", number).number())
     setting = repeated(lambda n: setattr(generator, "frequency_hz", 1e9 + n))
@@ -119,7 +120,8 @@ def generator_ways(live: Session, address: str) -> Ways:
         "measurement alone": ("bare query", measure),
         "measurement in a step": ("bare query", in_a_step(live, measure)),
         "bare setting and query": (
-            "bare setting and query", bare(address, QUERY, "FREQ 1{value:09d}"),
+            "bare setting and query",
+            bare(address, generator.filled(frequency.get), command),
         ),
         "setting with read-back": ("bare setting and query", setting),
     }  # fmt: skip

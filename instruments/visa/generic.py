@@ -3,7 +3,7 @@
 ``[settings.NAME]`` with ``set``, ``get``, ``source`` and either ``unit``, ``low``, ``high`` (and
 ``step``, ``tolerance``) or ``values``; ``[measurements.NAME]`` with ``query``, ``unit`` and
 ``source``; ``[safe]`` with ``commands`` and what queries must answer afterwards. See
-``docs/instruments.md``.
+``docs/instruments.md``. ``compound``: it takes several queries in one message.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -305,6 +306,20 @@ def test_the_ways_to_one_instrument_share_its_lock() -> None:
     assert len({name(way) for way in ways}) == 1
     assert name("GPIB0::7::INSTR", physical="smw") == name(ways[0], physical="smw")
     assert name("TCPIP::127.0.0.1::5::SOCKET") != name("TCPIP::127.0.0.1::6::SOCKET")
+
+
+def test_the_links_to_a_serial_device_share_its_lock(tmp_path) -> None:
+    """As the ports of a modem and of a contact box do: their lock is named alike."""
+    device, link = tmp_path / "ttyUSB0", tmp_path / "by-id-Acme"
+    device.touch()
+    link.symlink_to(device)
+
+    def name(address: str) -> str:
+        return Resource("x", address, Identity("Acme", "Model 1"), "\n", "\n", 1, 1).lock_name
+
+    names = {name(f"ASRL{path}::INSTR") for path in (device, link)} | {name(f"asrl{link}")}
+    assert names == {str(Path(link).resolve())}
+    assert name("ASRL3::INSTR") == "asrl3::instr"
 
 
 HOLDER = """
