@@ -210,21 +210,21 @@ def carry_out(number: int) -> Ended:
     device = device_under_test().with_defects(defects)
     file = laboratory()
     if not role:
-        return Ended(number, "", defect, *_judged(device, file, number))
+        return Ended(number, "", defect, *judged(device, file, number))
     fault = read_fault(text, field="faults", file=SHIPPED)
     if after is not None:
         later = Later(fault, after)
-        told = _judged(device, file, number, (role, later))
+        told = judged(device, file, number, (role, later))
         return Ended(number, f"{role}: {text}", defect, *told, after, later.struck)
     one = replace(file.described[role], faults=(fault,))
     file = replace(file, described={**file.described, role: one})
-    return Ended(number, f"{role}: {text}", defect, *_judged(device, file, number))
+    return Ended(number, f"{role}: {text}", defect, *judged(device, file, number))
 
 
-def _judged(
+def judged(
     device: DeviceProfile, file: BenchFile, seed: int, late: tuple[str, Later] | None = None
 ) -> tuple[str, str]:
-    """Verdict and reason; ``late``: a fault that an instrument has once the bench is entered."""
+    """Verdict and reason of COEX-1 for one session in a laboratory; ``late``: a fault that an instrument has once the bench is entered."""
     assert device.radio is not None
     assert device.coexistence is not None
     scenario = coexistence.coexistence(

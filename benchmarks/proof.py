@@ -7,6 +7,7 @@
 * ``coexistence``: random faults of the simulated laboratory (``benchmarks.coexistence_faults``).
 * ``instruments``: random faults of simulated instruments in random programs of the drivers
   (``benchmarks.instrument_faults``); no number may be wrong.
+* ``overhead``: transactions against bare PyVISA on loopback (``benchmarks.visa_overhead``).
 * ``kills``: SIGKILL of a local run at a random moment; nothing of it may stay on the host.
 
 Each part appends one JSON line to ``results/proof.jsonl`` as it ends, so that a part that came
@@ -40,7 +41,7 @@ from bench.measure.floor import measure_floor
 from bench.network import library
 from bench.runs.content import recording_hash
 from bench.sessions.recording import Recording, Session
-from benchmarks import instrument_faults, prove, suite
+from benchmarks import instrument_faults, prove, suite, visa_overhead
 from benchmarks.coexistence_faults import faults
 from benchmarks.emulate_kills import kill_emulate
 
@@ -77,6 +78,13 @@ def floor(_: int, tick: Callable[[], None]) -> dict[str, Any]:
     return {name: asdict(stream) for name, stream in found.streams.items()}
 
 
+def overhead(tick: Callable[[], None]) -> dict[str, Any]:
+    """What transactions cost, in s and as multiples of bare PyVISA."""
+    found = visa_overhead.figures()
+    tick()
+    return found
+
+
 def kills(count: int, tick: Callable[[], None]) -> dict[str, Any]:
     """SIGKILL local runs at random moments of their first 15 s; count what stays."""
     rng = random.Random(7)
@@ -111,7 +119,8 @@ def processes_with(entry: str) -> list[int]:
 
 
 PARTS = (
-    "repeat", "prove", "suite", "coexistence", "instruments", "floor", "kills", "emulate-kills",
+    "repeat", "prove", "suite", "coexistence", "instruments", "overhead", "floor", "kills",
+    "emulate-kills",
 )  # fmt: skip
 
 
@@ -131,6 +140,7 @@ def main() -> None:
         "suite": (lambda _, tick: suite.suite(names(), tick), 0, len(names())),
         "coexistence": (faults, arguments.runs, arguments.runs),
         "instruments": (instrument_faults.proof, arguments.faults, arguments.faults),
+        "overhead": (lambda _, tick: overhead(tick), 0, 1),
         "floor": (floor, 0, 1),
         "kills": (kills, arguments.kills, arguments.kills),
         "emulate-kills": (kill_emulate, 50, 50),

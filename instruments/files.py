@@ -73,7 +73,7 @@ class Configured:
 
     def plan(self, lines: list[str] | None = None) -> Plan:
         """A plan instead of a session; it begins with what opening would send."""
-        plan = Plan(self.role, self.kind.dialect, lines)
+        plan = Plan(self.role, self.kind.dialect, lines, http=self.resource.is_http)
         plan.opening(self.resource.identity)
         return plan
 

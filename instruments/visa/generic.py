@@ -3,7 +3,7 @@
 ``[settings.NAME]`` with ``set``, ``get``, ``source`` and either ``unit``, ``low``, ``high`` (and
 ``step``, ``tolerance``) or ``values``; ``[measurements.NAME]`` with ``query``, ``unit`` and
 ``source``; ``[safe]`` with ``commands`` and what queries must answer afterwards. See
-``docs/instruments.md``.
+``docs/instruments.md``. ``compound``: it takes several queries in one message.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def load_generic(path: Path) -> type[Generic]:
         InputError: a broken file; safe commands that nothing verifies.
     """
     table = read_toml(path, "the instrument's description").only(
-        _TOP, ("error_query", "settings", "measurements", "safe")
+        _TOP, ("error_query", "compound", "settings", "measurements", "safe")
     )
     manual = table.text("manual")
     safe = table.table("safe").only((), ("commands", "answers"))
@@ -108,7 +108,8 @@ def load_generic(path: Path) -> type[Generic]:
             SCPI,
             name=table.text("title"),
             errors=table.text("error_query", SCPI.errors),
-            compound=False,  # whether it takes two queries in a message is not known
+            # Not known of every instrument; one that does not would report an error each time.
+            compound=table.flag("compound"),
         ),
         "measurements": {
             name: _measurement(item, manual) for name, item in table.named("measurements").items()

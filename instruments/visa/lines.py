@@ -37,6 +37,7 @@ class Line:
 
     Attributes:
         why: while it is closed, why.
+        said: what it last answered to the questions of who it is.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Line:
     ) -> None:
         self.resource, self.dialect = resource, dialect
         self.why = "is not open"
+        self.said: tuple[str, ...] = ()
         self._transcript, self._connector = transcript, connector
         self._wire: Wire | None = None
 
@@ -117,8 +119,8 @@ class Line:
     def who(self) -> Identity:
         """Ask who it is."""
         ask = self.dialect.identify
-        answers = tuple(self.exchange(text, None, answered=True) for text in ask)
-        return self.dialect.identity(answers, self.role)
+        self.said = tuple(self.exchange(text, None, answered=True) for text in ask)
+        return self.dialect.identity(self.said, self.role)
 
     def _usable(self) -> Wire:
         if self._wire is None:

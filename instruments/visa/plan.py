@@ -21,18 +21,28 @@ class Plan:
     Args:
         role: the instrument's role.
         lines: where the lines go; instruments that share a list show the order among them.
+        http: whether it is reached over HTTP, where each answer has a connection of its own.
 
     Attributes:
         lines: ``role: command``; what a query must answer stands behind ``->``.
     """
 
-    def __init__(self, role: str, dialect: Dialect = SCPI, lines: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        role: str,
+        dialect: Dialect = SCPI,
+        lines: list[str] | None = None,
+        *,
+        http: bool = False,
+    ) -> None:
         self.role = role
         self.dialect = dialect
         self.lines: list[str] = [] if lines is None else lines
         self.taints: tuple[Taint, ...] = ()
+        self._http = http
         self._depth = 0
         self._turn = 0
+        self._seen_empty = False
 
     def opening(self, identity: Identity) -> None:
         """What entering a session would send."""
@@ -45,10 +55,12 @@ class Plan:
         if self.dialect.errors:
             self._say(f"{self.dialect.errors} -> {wanted}")
             return
-        for text in self.dialect.identify:
-            self._say(f"{text} -> as before")
+        self._turn += 1
+        asked = self._turn % len(self.dialect.identify)
+        self._say(f"{self.dialect.identify[asked]} -> as before")
 
     def _say(self, text: str) -> None:
+        self._seen_empty = False
         self.lines.append(f"{self.role}: {text}")
 
     def step(self, name: str) -> AbstractContextManager[None]:
@@ -58,24 +70,29 @@ class Plan:
     @contextmanager
     def _step(self, drains: bool = True) -> Iterator[None]:
         outermost = not self._depth
-        if outermost and drains:
+        if outermost and drains and (self.dialect.errors or self._http):
             self._drain(_NO_ERROR)
         self._depth += 1
         try:
             yield
         finally:
             self._depth -= 1
-        if outermost and drains:
+        if outermost and drains and not self._seen_empty:
             self._drain(_NO_ERROR)
 
-    def _ask(self, text: str, wanted: str, guarded: bool) -> None:
-        """As a session asks: with the questions for errors around it, or without."""
-        guard = self.dialect.guard(text, not self._depth, self._turn) if guarded else None
-        with self._step(drains=guard is None):
+    def _ask(self, text: str, wanted: str, guarded: bool, stepped: bool = False) -> None:
+        """As a session asks: with the questions for errors around it, or without.
+
+        ``stepped``: never with those before it, as within a step.
+        """
+        alone = not self._depth and not stepped
+        guard = self.dialect.guard(text, alone, self._turn) if guarded else None
+        with self._step(drains=guard is None or stepped):
             if guard is not None:
                 self._turn += 1
                 text, wanted = guard.message(text), guard.answer(wanted, _NO_ERROR)
             self._say(f"{text} -> {wanted}")
+            self._seen_empty = guard is not None
 
     def command(self, text: str) -> None:
         """Would send a command."""
@@ -93,8 +110,7 @@ class Plan:
 
     def confirm(self, text: str, check: Check, shown: str, within_s: float | None = None) -> None:
         """Would ask and demand ``shown``."""
-        with self._step():
-            self._say(f"{text} -> {shown}")
+        self._ask(text, shown, guarded=True, stepped=True)
 
     def read(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from bench.errors import InputError
 LONGEST_DEADLINE_S = 600.0
 _SOCKET = re.compile(r"^TCPIP\d*::(?P<host>[^:]+|\[[^]]+\])::(?P<port>\d+)::SOCKET$", re.IGNORECASE)
 _TCPIP = re.compile(r"^TCPIP\d*::(?P<host>[^:]+|\[[^]]+\])::", re.IGNORECASE)
+_SERIAL = re.compile(r"^ASRL(?P<port>/.+?)(::INSTR)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ class Resource:
         """What stands for the physical instrument: ``physical``, else its host, else its address.
 
         One host is one instrument, whatever port or protocol reaches it; but several ports of the
-        loopback address are several instruments (simulated ones).
+        loopback address are several instruments (simulated ones). A serial device is one, whatever
+        links lead to it, and the same as the port of a modem or a contact box.
         """
         if self.physical:
             return self.physical
@@ -115,4 +118,7 @@ class Resource:
             host = match["host"]
         if host and host != "localhost" and not host.startswith("127.") and host != "::1":
             return f"host {host.lower()}"
-        return f"{host}:{endpoint[1]}" if endpoint else self.address.lower()
+        if endpoint:
+            return f"{host}:{endpoint[1]}"
+        serial = _SERIAL.match(self.address)
+        return str(Path(serial["port"]).resolve()) if serial else self.address.lower()

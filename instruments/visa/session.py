@@ -28,7 +28,7 @@ from instruments.visa.errors import (
     Reported,
     Tainted,
 )
-from instruments.visa.guards import Guard, entry_code
+from instruments.visa.guards import Guard, Guarded, entry_code
 from instruments.visa.lines import Line
 from instruments.visa.locks import ResourceLock
 from instruments.visa.readings import Reading, Taint
@@ -78,6 +78,7 @@ class Session:
         self._steps: list[str] = []
         self._step_from = 0
         self._turn = 0
+        self._seen_empty = False  # the last answer said that the error queue is; nothing since
 
     @property
     def role(self) -> str:
@@ -156,7 +157,7 @@ class Session:
             if outermost:
                 self._step_from = len(self._anew.taints)
             if outermost and drains:
-                self._refuse_errors(f"before {name}")
+                self._refuse_before(name)
             try:
                 yield
             except BaseException as error:
@@ -164,10 +165,26 @@ class Session:
                     self._note_errors(error, name)
                 raise
             if outermost and drains:
-                self._refuse_errors(f"after {name}")
+                self._refuse_after(name)
         finally:
             self._steps.pop()
             self._owner.release()
+
+    def _refuse_before(self, name: str) -> None:
+        """Without an error queue: nothing was asked since the last step, so nothing may come.
+
+        Over HTTP each answer has a connection of its own, which may lead to another instrument.
+        """
+        if self.dialect.errors or self.resource.is_http:
+            self._refuse_errors(f"before {name}")
+        else:
+            self._refuse_stray()
+
+    def _refuse_after(self, name: str) -> None:
+        if self._seen_empty:
+            self._refuse_stray()
+        else:
+            self._refuse_errors(f"after {name}")
 
     def _refuse_errors(self, when: str) -> None:
         found = self._errors()
@@ -205,10 +222,13 @@ class Session:
         raise Reported(self.role, "does not become empty", tuple(entries))
 
     def _see_identity(self) -> None:
+        """One of its questions, in turn: an answer too many or too few fits none of them."""
+        self._turn += 1
+        asked = self._turn % len(self.dialect.identify)
+        answers = list(self._line.said)
         try:
-            found = self.dialect.identity(
-                tuple(self._exchange(text, None) for text in self.dialect.identify), self.role
-            )
+            answers[asked] = self._exchange(self.dialect.identify[asked], None)
+            found = self.dialect.identity(tuple(answers), self.role)
         except BadAnswer as error:
             raise self._slipped(error.problem) from error
         if found != self.identity:
@@ -235,10 +255,20 @@ class Session:
     def confirm(self, text: str, check: Check, shown: str, within_s: float | None = None) -> None:
         """Send a query whose answer must pass ``check``."""
         with self._step(text):
-            answer = self.query(text, within_s)
-            problem = check(answer)
-            if problem:
-                raise NotApplied(self.role, f"{text} answers {answer!r}: {problem}")
+            self._refuse_tainted(text)
+            guard = self.dialect.guard(text, False, self._turn)
+            found = self._found(text, within_s, guard)
+            reported = self._reported(f"after {self._steps[0]}", found.after)
+            try:
+                problem = check(found.answer)
+                if problem:
+                    raise NotApplied(self.role, f"{text} answers {found.answer!r}: {problem}")
+            except InstrumentError as error:
+                if reported is not None:
+                    error.add_note(str(reported))
+                raise
+            if reported is not None:
+                raise reported
 
     def read(
         self,
@@ -325,7 +355,7 @@ class Session:
     def _refuse_stray(self) -> None:
         """What has come unasked would be taken for the next question's answer."""
         stray = self._line.stray()
-        if stray:
+        if stray.strip(b"\r\n ") or (stray and not self.dialect.blank_lines):
             raise self._slipped(f"{stray!r} came unasked")
 
     def _refuse_tainted(self, text: str) -> None:
@@ -334,6 +364,7 @@ class Session:
             raise Tainted(self.role, f"{text} not asked in this step: {taints[0].cause}")
 
     def _exchange(self, text: str, within_s: float | None, answered: bool = True) -> str:
+        self._seen_empty = False
         try:
             return self._line.exchange(text, within_s, answered)
         except (DeadlinePassed, LinkLost) as failed:
@@ -341,22 +372,34 @@ class Session:
                 failed.add_note(f"{self.role}: error queue after opening anew: {entry}")
             raise
 
-    def _ask(self, text: str, within_s: float | None, guard: Guard | None) -> str:
+    def _found(self, text: str, within_s: float | None, guard: Guard | None) -> Guarded:
         """Ask; with a guard, for errors in the same message."""
         if guard is None:
-            return self._exchange(text, within_s)
+            return Guarded((), self._exchange(text, within_s), ())
         self._turn += 1
         answer = self._exchange(guard.message(text), within_s)
         found = guard.split(answer)
         if found is None:
             raise self._slipped(f"answers {guard.message(text)} with {answer!r}")
-        for when, entries in (("before", found.before), ("after", found.after)):
-            if entries:
-                further = found.after if when == "before" else ()
-                raise Reported(self.role, f"{when} {text}", (*entries, *further, *self._errors()))
-        if guard.first:  # no further question of this step would show an answer too many
-            self._refuse_stray()
+        self._seen_empty = not found.after
+        return found
+
+    def _ask(self, text: str, within_s: float | None, guard: Guard | None) -> str:
+        """The answer alone. Raises: Reported: the error queue was not empty."""
+        found = self._found(text, within_s, guard)
+        reported = self._reported(f"before {text}", found.before, found.after)
+        reported = reported or self._reported(f"after {text}", found.after)
+        if reported is not None:
+            raise reported
+        if guard is not None and guard.first:
+            self._refuse_stray()  # no further question of this step would show an answer too many
         return found.answer
+
+    def _reported(
+        self, when: str, found: tuple[str, ...], further: tuple[str, ...] = ()
+    ) -> Reported | None:
+        """The entries that came with an answer, and all that are left; None where none came."""
+        return Reported(self.role, when, (*found, *further, *self._errors())) if found else None
 
     def _slipped(self, problem: str) -> Desynchronised:
         """Answers may not belong to their questions: make the session anew."""

@@ -63,3 +63,15 @@ def test_a_run_that_is_ended_leaves_the_instruments_safe(bench, tmp_path) -> Non
         state = hardware.state()
         assert not state.emissions
         assert state.attenuations_db["attenuator:1"] == 90.0
+
+
+def test_an_instrument_that_fails_is_a_verdict_of_error_with_its_cause(bench, tmp_path) -> None:
+    fault = f'[simulated.faults]\ngenerator = ["half@FREQ?x1"]\n{FAULTS}'
+    path = written(tmp_path, (FAULTS, fault), ('reply = "5s"', 'reply = "300ms"'))
+    words = ("--bench", path, "--device", "tele-ultrasound-robot", "--only", "COEX-1")
+    done = bench.run(*words, plan="coexistence")
+    assert done.code == 4
+    (verdict,) = done.verdicts
+    assert verdict["verdict"] == "ERROR"
+    assert "an instrument failed: generator: :SOUR1:FREQ?" in verdict["reason"]
+    assert "half of one came" in verdict["reason"]

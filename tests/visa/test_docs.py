@@ -40,7 +40,7 @@ def test_a_reader_connects_a_generator_by_editing_one_file(tmp_path, monkeypatch
         exec(blocks[1], names)
     assert ":OUTP1 1" in script.lines
     assert script.state[":OUTP1"] == "0"
-    assert script.lines[-2:] == [":OUTP1?", "SYST:ERR?"]
+    assert script.lines[-3:] == [":OUTP1?", "SYST:ERR?", "SYST:ERR?"]
     assert read_transcript(Path("transcript.jsonl"))[0].kind == "open"
 
 

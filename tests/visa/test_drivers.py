@@ -339,6 +339,54 @@ def test_an_attenuator_whose_answers_slip_is_noticed(tmp_path) -> None:
         assert live.taints
 
 
+def test_an_attenuator_is_asked_who_it_is_behind_each_step_by_one_question_in_turn(
+    tmp_path,
+) -> None:
+    script = rcdat()
+    with (
+        Peer(script.answer, end="\r\n") as peer,
+        session(peer, tmp_path, role="attenuator", dialect=MINI_CIRCUITS, **MINI) as live,
+    ):
+        script.lines.clear()
+        for _ in range(2):
+            assert Rcdat(live).attenuation_db == 0
+        assert script.lines in (["ATT?", who, "ATT?", other] for who, other in WAYS)
+        good, peer.script = peer.script, lambda line: "SN=9" if line == "SN?" else good(line)
+        if script.lines[-1] == "SN?":
+            assert Rcdat(live).attenuation_db == 0
+        with pytest.raises(Broken, match=r"another instrument answers: .*serial=.9"):
+            _ = Rcdat(live).attenuation_db
+
+
+WAYS = (("MN?", "SN?"), ("SN?", "MN?"))
+
+
+def test_what_an_attenuator_says_between_two_steps_is_no_answer(tmp_path) -> None:
+    script = rcdat()
+
+    def chatty(line: str) -> str:
+        answer = script.answer(line)
+        return f"{answer}\r\n{script.state['more']}" if line in ("MN?", "SN?") else answer
+
+    script.state["more"] = ""
+    with (
+        Peer(script.answer, end="\r\n") as peer,
+        session(peer, tmp_path, role="attenuator", dialect=MINI_CIRCUITS, **MINI) as live,
+    ):
+        attenuator = Rcdat(live)
+        peer.script = chatty
+        for _ in range(2):
+            assert attenuator.attenuation_db == 0, "empty lines are nothing"
+        script.state["more"] = "12.25"
+        assert attenuator.attenuation_db == 0
+        peer.script = script.answer
+        script.lines.clear()
+        with pytest.raises(Desynchronised, match=r"12\.25.* came unasked"):
+            _ = attenuator.attenuation_db
+        assert "ATT?" not in script.lines
+        assert live.taints
+
+
 # ---- supply ----------------------------------------------------------------
 
 
@@ -430,7 +478,7 @@ def test_off_that_is_not_verified_is_said(tmp_path) -> None:
         script.frozen.add(":OUTP1")
         with pytest.raises(NotSafe, match=r"generator: :OUTP1\? answers '1'"):
             safe.make_safe()
-        assert "supply: OUTP? (@2) -> 0" in other.channel.lines
+        assert 'supply: OUTP? (@2);:SYST:ERR? -> 0;0,"No error"' in other.channel.lines
 
 
 def test_ctrl_c_within_the_safe_state_does_not_skip_the_rest() -> None:

@@ -13,6 +13,8 @@ import time
 import pytest
 import pyvisa
 
+from instruments.rf.generators import RohdeSchwarzSmw
+from instruments.simulators.lab import Described, Lab, RunningLab
 from instruments.visa.errors import (
     Broken,
     DeadlinePassed,
@@ -23,6 +25,8 @@ from instruments.visa.errors import (
     Unreachable,
 )
 from instruments.visa.readings import number
+from instruments.visa.resources import Identity, Resource
+from instruments.visa.session import Session
 from instruments.visa.transcript import Transcript
 from tests.support.scripted import Drop, Half, Late, Peer, Script, session
 
@@ -171,34 +175,82 @@ def wrong_answers(ask, rounds: int = 200) -> int:
     return sum(wrong)
 
 
+def crossed(opened, questions: tuple[str, str]) -> dict[str, str]:
+    """Two threads on one connection: the second to ask reads first. What each was given."""
+    gate = threading.Barrier(2)
+    got: dict[str, str] = {}
+
+    def ask(question: str, first: bool) -> None:
+        if first:
+            opened.write(question)
+        gate.wait(5)
+        if not first:
+            opened.write(question)
+            got[question] = opened.read()
+        gate.wait(5)
+        if first:
+            got[question] = opened.read()
+
+    threads = [
+        threading.Thread(target=ask, args=(question, n == 0))
+        for n, question in enumerate(questions)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return got
+
+
 def test_5_threads_get_each_others_answers(tmp_path) -> None:
     with Peer(echo()) as peer:
         opened = bare(peer.address, timeout_s=1)
-        gate = threading.Barrier(2)
-        got: dict[str, str] = {}
-
-        def ask(question: str, first: bool) -> None:
-            if first:
-                opened.write(question)
-            gate.wait(5)
-            if not first:
-                opened.write(question)
-                got[question] = opened.read()
-            gate.wait(5)
-            if first:
-                got[question] = opened.read()
-
-        threads = [threading.Thread(target=ask, args=(f"Q{n}?", n == 0)) for n in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert got == {"Q1?": "0", "Q0?": "1"}
+        assert crossed(opened, ("Q0?", "Q1?")) == {"Q1?": "0", "Q0?": "1"}
         opened.close()
 
     with Peer(echo()) as peer, session(peer, tmp_path, reply_s=9) as live:
         assert wrong_answers(live.query, 60) == 0
         assert not live.taints
+
+
+def test_5_threads_on_a_simulated_generator(tmp_path) -> None:
+    """The same with the simulator; through a session in whole steps too, setting and read-back."""
+    with RunningLab(Lab({"generator": Described("signal-generator")})) as running:
+        address = running.resources["generator"]
+        opened = bare(address, timeout_s=5)
+        opened.write("FREQ 1e9")
+        opened.write("POW -30")
+        true = {"FREQ?": opened.query("FREQ?"), "POW?": opened.query("POW?")}
+        got = crossed(opened, ("FREQ?", "POW?"))
+        assert got == {"FREQ?": true["POW?"], "POW?": true["FREQ?"]}
+        opened.close()
+
+        who = Identity("Rohde&Schwarz", "SMW200A")
+        one = Resource("generator", address, who, "\n", "\n", 5.0, 9.0)
+        wrong: list[object] = []
+        with Session(one, Transcript(), lock_folder=tmp_path) as live:
+            generator = RohdeSchwarzSmw(live)
+
+            def work(n: int) -> None:
+                try:
+                    for turn in range(15):
+                        level_dbm = -100.0 + 20 * n + turn
+                        with live.step("level"):
+                            generator.level_dbm = level_dbm
+                            if generator.level_dbm != level_dbm or generator.frequency_hz != 1e9:
+                                wrong.append(level_dbm)
+                        if generator.frequency_hz != 1e9:
+                            wrong.append("frequency")
+                except Exception as error:
+                    wrong.append(error)
+
+            threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert wrong == []
+            assert not live.taints
 
 
 def test_6_a_socket_has_no_status_byte(tmp_path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,12 @@ from instruments.rf.levels import Path as RfPath
 from instruments.rf.levels import Port, permit
 from instruments.rf.wiring import load_wiring
 from instruments.safety import SafeState
-from instruments.visa.errors import BadAnswer, Excess, NotApplied
+from instruments.visa.errors import BadAnswer, Excess, NotApplied, Reported
 from instruments.visa.generic import load_generic
 from instruments.visa.resources import Identity
 from instruments.visa.session import Session
 from instruments.visa.transcript import Transcript
-from tests.support.scripted import Peer, Script, resource
+from tests.support.scripted import Peer, Script, resource, session
 
 DOCS = Path(__file__).parents[2] / "docs"
 BENCH = DOCS / "instruments.example.toml"
@@ -60,7 +61,10 @@ def test_the_example_describes_four_instruments() -> None:
         "generator: *IDN? -> Rohde&Schwarz SMW200A",
         "generator: SYST:ERR? -> any",
     ]
-    assert lines[3:5] == ["generator: :SOUR1:POW -30", "generator: :SOUR1:POW? -> -30"]
+    assert lines[3:5] == [
+        "generator: :SOUR1:POW -30",
+        'generator: :SOUR1:POW?;:SYST:ERR? -> -30;0,"No error"',
+    ]
     with pytest.raises(InputError, match="-120 to -20 dBm"):
         driver.level_dbm = -10
 
@@ -95,10 +99,11 @@ def test_a_plan_is_exactly_what_a_run_sends(tmp_path) -> None:
         plan = one.plan()
         whole_run(one.make(plan))
         assert script.lines == []
-        with one.session(Transcript(), lock_folder=tmp_path) as live:
+        transcript = Transcript()
+        with one.session(transcript, lock_folder=tmp_path) as live:
             whole_run(one.make(live))
     planned = [line.removeprefix("generator: ").partition(" -> ")[0] for line in plan.lines]
-    assert planned == script.lines
+    assert planned == [e["data"].strip() for e in transcript.entries if e["kind"] == "tx"]
     assert ":OUTP1 1" in planned
 
 
@@ -220,6 +225,7 @@ def test_an_instrument_without_a_driver(tmp_path) -> None:
         ("low = 10e6", "low = 10e12", "is not above low"),
         ("low = 10e6", 'low = "10 MHz"', "is not a number"),
         ('answers = { "OUTP:REF?" = "0" }', "", "answers: are missing"),
+        ('error_query = "SYST:ERR?"', 'compound = "yes"', "compound = 'yes': is neither true"),
         ("[settings.frequency_hz]", "[settings.channel]", "cannot name a setting"),
         ('unit = "Hz"', 'units = "Hz"', "did you mean unit"),
         ('source = "4.2 SENSe:FREQuency"', "", "source: is missing"),
@@ -228,6 +234,27 @@ def test_an_instrument_without_a_driver(tmp_path) -> None:
 def test_a_wrong_description_is_said_in_one_line(tmp_path, old, new, message) -> None:
     with pytest.raises(InputError, match=message):
         load_generic(changed(tmp_path, METER, old, new))
+
+
+def sent(transcript: Transcript) -> list[str]:
+    return [entry["data"].strip() for entry in transcript.entries if entry["kind"] == "tx"]
+
+
+def test_a_described_instrument_is_asked_in_one_message_where_it_takes_that(tmp_path) -> None:
+    for text in (METER.read_text(), f"compound = true\n{METER.read_text()}"):
+        path = tmp_path / "meter.toml"
+        path.write_text(text)
+        kind, transcript = load_generic(path), Transcript()
+        script = Script(state={"FREQ": "1e9"}, table={"READ?": "-12.5"})
+        with Peer(script) as peer, session(peer, tmp_path, transcript, kind.dialect) as live:
+            before = len(sent(transcript))
+            assert kind(live).measure("power_dbm").number() == -12.5
+            messages = sent(transcript)[before:]
+            script.errors.append('-240,"Hardware error"')
+            with pytest.raises(Reported, match=r"before .*READ\?.*: -240"):
+                kind(live).measure("power_dbm")
+        one = re.fullmatch(r"SYST:ERR\?;:READ\?(;:SYST:ERR\?){1,2}", messages[0])
+        assert (len(messages) == 1 and one) if text.startswith("compound") else len(messages) == 3
 
 
 # ---- calibration -----------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -307,6 +308,20 @@ def test_the_ways_to_one_instrument_share_its_lock() -> None:
     assert name("TCPIP::127.0.0.1::5::SOCKET") != name("TCPIP::127.0.0.1::6::SOCKET")
 
 
+def test_the_links_to_a_serial_device_share_its_lock(tmp_path) -> None:
+    """As the ports of a modem and of a contact box do: their lock is named alike."""
+    device, link = tmp_path / "ttyUSB0", tmp_path / "by-id-Acme"
+    device.touch()
+    link.symlink_to(device)
+
+    def name(address: str) -> str:
+        return Resource("x", address, Identity("Acme", "Model 1"), "\n", "\n", 1, 1).lock_name
+
+    names = {name(f"ASRL{path}::INSTR") for path in (device, link)} | {name(f"asrl{link}")}
+    assert names == {str(Path(link).resolve())}
+    assert name("ASRL3::INSTR") == "asrl3::instr"
+
+
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -433,6 +448,29 @@ def test_a_changed_transcript_is_refused(tmp_path) -> None:
 # ---- plan ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("turns", [0, 1])
+def test_what_a_setting_reports_is_raised_though_it_reads_back_right(tmp_path, turns) -> None:
+    script = Script(errors_after={"POW -10": '-310,"System error"'})
+    with Peer(script) as peer, session(peer, tmp_path) as live:
+
+        def set_level(level: str, wanted: str) -> None:
+            with live.step("level"):
+                live.command(f"POW {level}")
+                live.confirm("POW?", is_text(wanted), wanted)
+
+        for _ in range(turns):  # one question for errors behind, or two
+            set_level("-20", "-20")
+        with pytest.raises(Reported, match="after level: -310"):
+            set_level("-10", "-10")
+        with pytest.raises(NotApplied, match="answers '-10'") as caught:
+            set_level("-10", "-9")
+        assert "-310" in caught.value.__notes__[0]
+        set_level("-20", "-20")
+        script.errors.append('-240,"Hardware error"')
+        with pytest.raises(Reported, match="before level: -240"):
+            set_level("-20", "-20")
+
+
 def test_a_plan_prints_what_a_session_sends(tmp_path) -> None:
     def work(channel) -> None:
         with channel.step("level"):
@@ -448,6 +486,6 @@ def test_a_plan_prints_what_a_session_sends(tmp_path) -> None:
         seen = len(script.lines)
         work(live)
     planned = [line.removeprefix("generator: ").partition(" -> ")[0] for line in plan.lines]
-    assert "SYST:ERR?;:FREQ?;:SYST:ERR?" in planned
     assert sent_lines("\n".join(planned)) == script.lines[seen:]
-    assert plan.lines[2] == "generator: POW? -> -10"
+    assert plan.lines[2] == 'generator: POW?;:SYST:ERR? -> -10;0,"No error"'
+    assert plan.lines[3].startswith("generator: SYST:ERR?;:FREQ?"), "asked once after the level"
