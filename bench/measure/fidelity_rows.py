@@ -1,13 +1,14 @@
 """One cell of a certification grid, intended against achieved, and whether it holds.
 
-Lateness may be the host's: beyond its bound a row is inconclusive. What the host cannot excuse,
-a packet that left early, another decision than the law's, a law that is another law, fails.
+Lateness may be the host's: beyond its bound a row is inconclusive, and so is what a late packet or
+a change that was commanded late would explain. What the host cannot excuse, a packet that left
+early, another decision than the law's, a law that is another law, fails.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -31,6 +32,8 @@ class _Finding:
     null: Quantiles
     bounds: Bounds
     start_ns: int
+    stalls_ns: Ints
+    confirmed_ns: Mapping[int, int]
     fails: list[str] = field(default_factory=list)
     unsure: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
@@ -44,15 +47,54 @@ class _Finding:
 
     @property
     def open(self) -> NDArray[np.bool_]:
-        """Packets that may still have met the state before a change.
+        """Packets that may still have met the state before a change, or already the one after it.
 
         None where the emulator goes by arrivals, as the law does.
         """
         found = np.zeros(len(self.first), dtype=np.bool_)
         for t_ns in self.changes_ns if not self.exact else ():
             within_ns = round(self.bounds.event_s * 1e9)
-            found |= (self.passed.sent_ns >= t_ns) & (self.passed.sent_ns < t_ns + within_ns)
+            until_ns = max(t_ns + within_ns, self.confirmed_ns.get(t_ns, t_ns))
+            sent = self.passed.sent_ns
+            found |= (sent >= t_ns - self.held_up_ns(t_ns)) & (sent < until_ns)
         return found
+
+    def held_up_ns(self, t_ns: int) -> int:
+        """How long before a change a packet may have been sent that came to the emulator after it.
+
+        As long as the null path held one up at most, and since the host began to stall, where the
+        change fell into stalls with hardly a pause.
+        """
+        begin_ns = t_ns
+        for begin, end in self.stalls_ns[::-1].tolist():
+            if begin <= begin_ns + _PAUSE_NS and end >= begin_ns - _PAUSE_NS:
+                begin_ns = min(begin_ns, begin)
+        null_s = self.null.max_s if self.null.n and self.null.max_s is not None else 0.0
+        return max(t_ns - begin_ns, round(null_s * 1e9))
+
+    @property
+    def stalled(self) -> NDArray[np.bool_]:
+        """Packets whose first arrival was in a stall of the host."""
+        return ~self.lost & fid.in_stall(self.stalls_ns, self.first)
+
+    def held_up(self, error_ns: int | None, t_ns: int) -> bool:
+        """Whether what looks like an early change may be packets that came to it after it."""
+        return error_ns is not None and -self.held_up_ns(t_ns) <= error_ns < 0
+
+    def only_late(self, error_ns: int | None, t_ns: int, least_ns: float = 0.0) -> bool:
+        """Whether what looks like an early change to a longer delay may be late packets.
+
+        It may, where one of those sent before the change came in a stall, or sooner than the
+        later state lets one come.
+        """
+        if error_ns is None or error_ns >= 0:
+            return False
+        if self.held_up(error_ns, t_ns):
+            return True
+        sent = self.passed.sent_ns
+        early = (sent >= t_ns + error_ns) & (sent < t_ns) & ~self.lost
+        sooner = self.first - sent < least_ns
+        return bool((early & (self.stalled | sooner)).any())
 
     @property
     def lost(self) -> NDArray[np.bool_]:
@@ -65,6 +107,7 @@ class _Finding:
         return (self.first - self.passed.sent_ns)[there]
 
 
+_PAUSE_NS = 2_000_000
 NO_STALLS = np.empty((0, 2), dtype=np.int64)
 _UNBOUND = Quantiles(0, 0.0, math.inf, math.inf, math.inf, math.inf)
 
@@ -84,6 +127,7 @@ def evaluate(
     null: Quantiles | None,
     bounds: Bounds,
     stalls_ns: Ints = NO_STALLS,
+    confirmed_ns: Mapping[int, int] | None = None,
     problem: str = "",
 ) -> Row:
     """One cell's row.
@@ -99,9 +143,13 @@ def evaluate(
             in all bind.
         bounds: see :class:`Bounds`.
         stalls_ns: when the host did not run what was due; shape (k, 2).
+        confirmed_ns: when a change was surely in force, by its time; both session time. Packets
+            before that may have met the state before, where not ``exact``.
         problem: why the bench itself cannot be trusted here; empty where it can.
     """
-    found = _Finding(passed, decided, exact, null or _UNBOUND, bounds, start_ns)
+    found = _Finding(
+        passed, decided, exact, null or _UNBOUND, bounds, start_ns, stalls_ns, confirmed_ns or {}
+    )
     found.changes_ns = tuple(_at(found, t_s) for t_s, _ in cell.states[1:])
     if (passed.sent_ns == MISSING).any():
         seen = int((passed.sent_ns != MISSING).sum())
@@ -109,7 +157,7 @@ def evaluate(
     else:
         _losses(cell, found)
         if exact or not any(s.delay.spread_s or s.reordering for _, s in cell.states):
-            _timing(found, stalls_ns)
+            _timing(found)
         _order(cell, found)
         if (check := _CHECKS.get(cell.kind)) is not None:
             check(cell, found)
@@ -127,11 +175,11 @@ def evaluate(
     )  # fmt: skip
 
 
-def _timing(found: _Finding, stalls_ns: Ints) -> None:
+def _timing(found: _Finding) -> None:
     due_ns = np.where(found.open, -1, found.decided.due_ns)
     decided = Decisions(due_ns, found.decided.copy_ns)
     errors = fid.quantiles(fid.delay_errors(found.passed, decided))
-    awake = fid.quantiles(fid.delay_errors(fid.awake(found.passed, stalls_ns), decided))
+    awake = fid.quantiles(fid.delay_errors(fid.awake(found.passed, found.stalls_ns), decided))
     found.figures["delay_error"], found.figures["delay_error_awake"] = errors, awake
     if not errors.n or errors.p50_s is None or errors.p99_s is None or errors.min_s is None:
         return
@@ -245,7 +293,10 @@ def _rate(cell: Cell, found: _Finding) -> None:
     state = cell.states[0][1]
     assert state.rate_bps is not None
     size = found.passed.size[found.passed.seen]
-    arrived = found.passed.seen_ns
+    arrived = found.passed.seen_ns.copy()
+    # A first packet that came late would make the link look faster.
+    if len(arrived) and (due_ns := int(found.decided.due_ns[found.passed.seen[0]])) >= 0:
+        arrived[0] = min(int(arrived[0]), due_ns)
     achieved = fid.mean_rate(arrived, size, state.framing_bytes)
     windows = fid.rate_windows(arrived, size, state.framing_bytes)
     found.figures["rate"] = {
@@ -279,7 +330,7 @@ def _reordering(cell: Cell, found: _Finding) -> None:
     assert state.reordering is not None
     seen = fid.reordering(found.passed.seen)
     half_ns = state.delay.mean_s * 0.5e9
-    skipped = int((found.delays_ns < half_ns).sum())
+    skipped, sent = int((found.delays_ns < half_ns).sum()), found.passed.sent_ns
     low, high = laws.binomial_interval(state.reordering.ratio, cell.count)
     meant = None
     if found.exact:
@@ -293,7 +344,12 @@ def _reordering(cell: Cell, found: _Finding) -> None:
     extent = "" if seen.extent_mean is None else f", extent {seen.extent_mean:.3g}"
     found.words.append(f"{seen.reordered} of {cell.count} reordered{extent}")
     if not low <= skipped <= high:
-        found.fails.append(f"{skipped} packets skipped the delay, where {low} to {high} may")
+        # A packet that came late does not look as if it had skipped the delay.
+        late = (
+            skipped < low <= skipped + int((found.stalled & (found.first - sent >= half_ns)).sum())
+        )
+        text = f"{skipped} packets skipped the delay, where {low} to {high} may"
+        (found.unsure if late else found.fails).append(text)
     if meant is not None and abs(seen.reordered - meant.reordered) > 0.005 * cell.count:
         found.unsure.append(f"{seen.reordered} reordered, {meant.reordered} decided")
 
@@ -319,20 +375,20 @@ def _step(cell: Cell, found: _Finding) -> None:
     (_, before), (at_s, after) = cell.states
     there = ~found.lost
     middle_ns = (before.delay.mean_s + after.delay.mean_s) * 0.5e9
-    error = fid.switch_error_ns(
-        found.passed.sent_ns[there], found.delays_ns > middle_ns, _at(found, at_s)
-    )
-    _event(found, {"step": error})
+    at_ns, least_ns = _at(found, at_s), (after.delay.mean_s - found.bounds.early_s) * 1e9
+    error = fid.switch_error_ns(found.passed.sent_ns[there], found.delays_ns > middle_ns, at_ns)
+    late = ("step",) if found.only_late(error, at_ns, least_ns) else ()
+    _event(found, {"step": error}, late)
 
 
 def _outage(cell: Cell, found: _Finding) -> None:
     begin_ns, end_ns = (_at(found, t_s) for t_s, _ in cell.states[1:])
     sent, lost = found.passed.sent_ns, found.lost
     early = sent < (begin_ns + end_ns) // 2
-    _event(found, {
-        "begin": fid.switch_error_ns(sent[early], lost[early], begin_ns),
-        "end": fid.switch_error_ns(sent[~early], ~lost[~early], end_ns),
-    })  # fmt: skip
+    begin = fid.switch_error_ns(sent[early], lost[early], begin_ns)
+    end = fid.switch_error_ns(sent[~early], ~lost[~early], end_ns)
+    held_up = {"begin": found.held_up(begin, begin_ns), "end": found.held_up(end, end_ns)}
+    _event(found, {"begin": begin, "end": end}, [name for name in held_up if held_up[name]])
 
 
 def _hold(cell: Cell, found: _Finding) -> None:
@@ -342,16 +398,20 @@ def _hold(cell: Cell, found: _Finding) -> None:
     held = ~early & (sent < end_ns) & ~found.lost
     due_ns = end_ns + round(cell.states[2][1].delay.mean_s * 1e9)
     begin = fid.switch_error_ns(sent[early], first[early] >= end_ns, begin_ns)
-    _event(found, {"begin": begin, "release": int(first[held].min() - due_ns) if held.any() else
-                   None})  # fmt: skip
+    release = int(first[held].min() - due_ns) if held.any() else None
+    late = ("begin",) if found.only_late(begin, begin_ns) else ()
+    _event(found, {"begin": begin, "release": release}, late)
 
 
 def _at(found: _Finding, t_s: float) -> int:
     return found.start_ns + round(t_s * 1e9)
 
 
-def _event(found: _Finding, errors_ns: dict[str, int | None]) -> None:
-    """A change meets packets by arrival; a release is a departure like any other."""
+def _event(found: _Finding, errors_ns: dict[str, int | None], late: Collection[str] = ()) -> None:
+    """A change meets packets by arrival; a release is a departure like any other.
+
+    ``late``: where packets that the host held up would look like an early change.
+    """
     change_s = found.bounds.event_s + (found.null.p50_s or 0.0)
     figures = {name: None if ns is None else ns * 1e-9 for name, ns in errors_ns.items()}
     limits = {name: found.bounds.p99_s if name == "release" else change_s for name in figures}
@@ -362,7 +422,11 @@ def _event(found: _Finding, errors_ns: dict[str, int | None]) -> None:
             continue
         found.words.append(f"{name} {error_s * 1e6:+.0f} µs")
         if error_s < -found.bounds.early_s:
-            found.fails.append(f"the {name} came {show_duration(-error_s)} early")
+            text = f"the {name} came {show_duration(-error_s)} early"
+            if name in late:
+                found.unsure.append(f"{text}, or the host held packets up before it")
+            else:
+                found.fails.append(text)
         elif error_s > limits[name]:
             found.unsure.append(
                 f"the {name} came {show_duration(error_s)} late, limit "
