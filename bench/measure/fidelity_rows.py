@@ -9,105 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.measure import fidelity as fid
 from bench.measure import fidelity_laws as laws
 from bench.measure.fidelity import MISSING, Decisions, Ints, Passage, Quantiles
 from bench.measure.fidelity_cells import Bounds, Cell, Kind, Row, Verdict
+from bench.measure.fidelity_finding import Finding
 from bench.units import show_duration
 
-
-@dataclass(slots=True)
-class _Finding:
-    """A row in the making: the worse of its objections wins."""
-
-    passed: Passage
-    decided: Decisions
-    exact: bool
-    null: Quantiles
-    bounds: Bounds
-    start_ns: int
-    stalls_ns: Ints
-    confirmed_ns: Mapping[int, int]
-    fails: list[str] = field(default_factory=list)
-    unsure: list[str] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
-    changes_ns: tuple[int, ...] = ()
-    first: Ints = field(init=False)
-    times: Ints = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.first, _, self.times = self.passed.arrivals()
-
-    @property
-    def open(self) -> NDArray[np.bool_]:
-        """Packets that may still have met the state before a change, or already the one after it.
-
-        None where the emulator goes by arrivals, as the law does.
-        """
-        found = np.zeros(len(self.first), dtype=np.bool_)
-        for t_ns in self.changes_ns if not self.exact else ():
-            within_ns = round(self.bounds.event_s * 1e9)
-            until_ns = max(t_ns + within_ns, self.confirmed_ns.get(t_ns, t_ns))
-            sent = self.passed.sent_ns
-            found |= (sent >= t_ns - self.held_up_ns(t_ns)) & (sent < until_ns)
-        return found
-
-    def held_up_ns(self, t_ns: int) -> int:
-        """How long before a change a packet may have been sent that came to the emulator after it.
-
-        As long as the null path held one up at most, and since the host began to stall, where the
-        change fell into stalls with hardly a pause.
-        """
-        begin_ns = t_ns
-        for begin, end in self.stalls_ns[::-1].tolist():
-            if begin <= begin_ns + _PAUSE_NS and end >= begin_ns - _PAUSE_NS:
-                begin_ns = min(begin_ns, begin)
-        null_s = self.null.max_s if self.null.n and self.null.max_s is not None else 0.0
-        return max(t_ns - begin_ns, round(null_s * 1e9))
-
-    @property
-    def stalled(self) -> NDArray[np.bool_]:
-        """Packets whose first arrival was in a stall of the host."""
-        return ~self.lost & fid.in_stall(self.stalls_ns, self.first)
-
-    def held_up(self, error_ns: int | None, t_ns: int) -> bool:
-        """Whether what looks like an early change may be packets that came to it after it."""
-        return error_ns is not None and -self.held_up_ns(t_ns) <= error_ns < 0
-
-    def only_late(self, error_ns: int | None, t_ns: int, least_ns: float = 0.0) -> bool:
-        """Whether what looks like an early change to a longer delay may be late packets.
-
-        It may, where one of those sent before the change came in a stall, or sooner than the
-        later state lets one come.
-        """
-        if error_ns is None or error_ns >= 0:
-            return False
-        if self.held_up(error_ns, t_ns):
-            return True
-        sent = self.passed.sent_ns
-        early = (sent >= t_ns + error_ns) & (sent < t_ns) & ~self.lost
-        sooner = self.first - sent < least_ns
-        return bool((early & (self.stalled | sooner)).any())
-
-    @property
-    def lost(self) -> NDArray[np.bool_]:
-        return np.asarray(self.first == MISSING)
-
-    @property
-    def delays_ns(self) -> Ints:
-        """Of the packets that came, to their first arrival."""
-        there = ~self.lost
-        return (self.first - self.passed.sent_ns)[there]
-
-
-_PAUSE_NS = 2_000_000
 NO_STALLS = np.empty((0, 2), dtype=np.int64)
 _UNBOUND = Quantiles(0, 0.0, math.inf, math.inf, math.inf, math.inf)
 
@@ -147,7 +60,7 @@ def evaluate(
             before that may have met the state before, where not ``exact``.
         problem: why the bench itself cannot be trusted here; empty where it can.
     """
-    found = _Finding(
+    found = Finding(
         passed, decided, exact, null or _UNBOUND, bounds, start_ns, stalls_ns, confirmed_ns or {}
     )
     found.changes_ns = tuple(_at(found, t_s) for t_s, _ in cell.states[1:])
@@ -175,7 +88,7 @@ def evaluate(
     )  # fmt: skip
 
 
-def _timing(found: _Finding) -> None:
+def _timing(found: Finding) -> None:
     due_ns = np.where(found.open, -1, found.decided.due_ns)
     decided = Decisions(due_ns, found.decided.copy_ns)
     errors = fid.quantiles(fid.delay_errors(found.passed, decided))
@@ -201,7 +114,7 @@ def _timing(found: _Finding) -> None:
             )
 
 
-def _losses(cell: Cell, found: _Finding) -> None:
+def _losses(cell: Cell, found: Finding) -> None:
     lost, count = found.lost, len(found.lost)
     decided = found.decided.due_ns < 0
     state = cell.states[0][1]
@@ -235,7 +148,7 @@ def _losses(cell: Cell, found: _Finding) -> None:
         found.words.append(f"lost {seen.lost} of {count}{burst}")
 
 
-def _order(cell: Cell, found: _Finding) -> None:
+def _order(cell: Cell, found: Finding) -> None:
     """No packet overtakes where the order is to be kept; no more copies than there may be."""
     keeps = all(state.order == "preserve" for _, state in cell.states)
     copies = int((found.times > 1).sum())
@@ -245,7 +158,7 @@ def _order(cell: Cell, found: _Finding) -> None:
         found.fails.append(f"{copies} packets came more than once")
 
 
-def _jitter(cell: Cell, found: _Finding) -> None:
+def _jitter(cell: Cell, found: Finding) -> None:
     state, null_s = cell.states[0][1], found.null.p50_s or 0.0
     delays_s = fid.seconds(found.delays_ns)
     count = len(delays_s)
@@ -289,7 +202,7 @@ def _jitter(cell: Cell, found: _Finding) -> None:
         )
 
 
-def _rate(cell: Cell, found: _Finding) -> None:
+def _rate(cell: Cell, found: Finding) -> None:
     state = cell.states[0][1]
     assert state.rate_bps is not None
     size = found.passed.size[found.passed.seen]
@@ -325,7 +238,7 @@ def _rate(cell: Cell, found: _Finding) -> None:
             )
 
 
-def _reordering(cell: Cell, found: _Finding) -> None:
+def _reordering(cell: Cell, found: Finding) -> None:
     state = cell.states[0][1]
     assert state.reordering is not None
     seen = fid.reordering(found.passed.seen)
@@ -354,7 +267,7 @@ def _reordering(cell: Cell, found: _Finding) -> None:
         found.unsure.append(f"{seen.reordered} reordered, {meant.reordered} decided")
 
 
-def _duplication(cell: Cell, found: _Finding) -> None:
+def _duplication(cell: Cell, found: Finding) -> None:
     ratio = cell.states[0][1].duplication
     copies, most = int((found.times > 1).sum()), int(found.times.max(initial=0))
     low, high = laws.binomial_interval(ratio, cell.count)
@@ -371,7 +284,7 @@ def _duplication(cell: Cell, found: _Finding) -> None:
         found.fails.append(f"{copies} copies, where {low} to {high} are the law's")
 
 
-def _step(cell: Cell, found: _Finding) -> None:
+def _step(cell: Cell, found: Finding) -> None:
     (_, before), (at_s, after) = cell.states
     there = ~found.lost
     middle_ns = (before.delay.mean_s + after.delay.mean_s) * 0.5e9
@@ -381,7 +294,7 @@ def _step(cell: Cell, found: _Finding) -> None:
     _event(found, {"step": error}, late)
 
 
-def _outage(cell: Cell, found: _Finding) -> None:
+def _outage(cell: Cell, found: Finding) -> None:
     begin_ns, end_ns = (_at(found, t_s) for t_s, _ in cell.states[1:])
     sent, lost = found.passed.sent_ns, found.lost
     early = sent < (begin_ns + end_ns) // 2
@@ -391,7 +304,7 @@ def _outage(cell: Cell, found: _Finding) -> None:
     _event(found, {"begin": begin, "end": end}, [name for name in held_up if held_up[name]])
 
 
-def _hold(cell: Cell, found: _Finding) -> None:
+def _hold(cell: Cell, found: Finding) -> None:
     begin_ns, end_ns = (_at(found, t_s) for t_s, _ in cell.states[1:])
     sent, first = found.passed.sent_ns, found.first
     early = sent < (begin_ns + end_ns) // 2
@@ -403,11 +316,11 @@ def _hold(cell: Cell, found: _Finding) -> None:
     _event(found, {"begin": begin, "release": release}, late)
 
 
-def _at(found: _Finding, t_s: float) -> int:
+def _at(found: Finding, t_s: float) -> int:
     return found.start_ns + round(t_s * 1e9)
 
 
-def _event(found: _Finding, errors_ns: dict[str, int | None], late: Collection[str] = ()) -> None:
+def _event(found: Finding, errors_ns: dict[str, int | None], late: Collection[str] = ()) -> None:
     """A change meets packets by arrival; a release is a departure like any other.
 
     ``late``: where packets that the host held up would look like an early change.
@@ -434,7 +347,7 @@ def _event(found: _Finding, errors_ns: dict[str, int | None], late: Collection[s
             )
 
 
-_CHECKS: dict[Kind, Callable[[Cell, _Finding], None]] = {
+_CHECKS: dict[Kind, Callable[[Cell, Finding], None]] = {
     "jitter": _jitter,
     "rate": _rate,
     "reordering": _reordering,
