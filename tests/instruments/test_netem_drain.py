@@ -28,13 +28,13 @@ class Queue:
     def __init__(self):
         self.waiting, self.last = [], 0
 
-    def add(self, t_ns, delay_ns, rate, size):
+    def add(self, t_ns, delay_ns, state, size):
         self.pass_time(t_ns)
         due = t_ns + delay_ns
-        if rate:
+        if state.rate:
             if self.waiting:
                 due = max(due, max(self.waiting)[0])
-            due += -(-(size + OVERHEAD) * S // rate)
+            due += (size + state.overhead) * S // state.rate
         self.waiting.append((due, size))
 
     def pass_time(self, t_ns):
@@ -50,23 +50,28 @@ class Queue:
 packets = st.lists(
     st.tuples(st.integers(0, 400), st.floats(-1, 1), st.integers(64, 1514)), max_size=12
 )
-states = st.tuples(st.integers(0, 2000), st.floats(0, 1), st.sampled_from([0, 50_000, 1_000_000]))
+states = st.tuples(
+    st.integers(0, 2000), st.floats(0, 1), st.sampled_from([None, 0, 50_000, 1_000_000])
+)
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(states, packets), min_size=1, max_size=6))
 def test_nothing_waits_longer_than_the_bound_whatever_came_before(phases):
-    """Delays in ms, spread as a share of them, bytes/s; gaps in ms, where in the spread, bytes."""
+    """Delays in ms, spread as a share of them, bytes/s (None: packets may overtake).
+
+    Packets: gaps in ms, where in the spread, bytes.
+    """
     queue, waits, now = Queue(), Waiting(), 0
     for (mean_ms, spread, rate), arrivals in phases:
         delay = Delay(mean_ms / 1e3, "uniform", spread * mean_ms / 1e3)
-        rate_bps = 8 * rate or None
-        impairment = Impairment(delay, rate_bps=rate_bps, queue_s=1e3)
+        order = "allow" if rate is None else "preserve"
+        impairment = Impairment(delay, order, rate_bps=8 * rate if rate else None, queue_s=1e3)
         state = netem_state(impairment, packet_bytes=FRAME)
         for gap_ms, place, size in arrivals:
             now += gap_ms * MS
             delay_ns = round((delay.mean_s + place * delay.spread_s) * S)
-            queue.add(now, delay_ns, state.rate, size)
+            queue.add(now, delay_ns, state, size)
         queue.pass_time(now)
         waits.under(now, impairment, state, queue.counters())
         assert queue.ends(now) <= waits.end_ns(now, queue.counters()) + 2
