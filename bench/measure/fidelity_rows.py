@@ -1,69 +1,25 @@
 """One cell of a certification grid, intended against achieved, and whether it holds.
 
-Lateness may be the host's: beyond its bound a row is inconclusive. What the host cannot excuse,
-a packet that left early, another decision than the law's, a law that is another law, fails.
+Lateness may be the host's: beyond its bound a row is inconclusive, and so is what a late packet or
+a change that was commanded late would explain. What the host cannot excuse, a packet that left
+early, another decision than the law's, a law that is another law, fails.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.measure import fidelity as fid
 from bench.measure import fidelity_laws as laws
 from bench.measure.fidelity import MISSING, Decisions, Ints, Passage, Quantiles
 from bench.measure.fidelity_cells import Bounds, Cell, Kind, Row, Verdict
+from bench.measure.fidelity_finding import Finding
 from bench.units import show_duration
-
-
-@dataclass(slots=True)
-class _Finding:
-    """A row in the making: the worse of its objections wins."""
-
-    passed: Passage
-    decided: Decisions
-    exact: bool
-    null: Quantiles
-    bounds: Bounds
-    start_ns: int
-    fails: list[str] = field(default_factory=list)
-    unsure: list[str] = field(default_factory=list)
-    words: list[str] = field(default_factory=list)
-    figures: dict[str, Any] = field(default_factory=dict)
-    changes_ns: tuple[int, ...] = ()
-    first: Ints = field(init=False)
-    times: Ints = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.first, _, self.times = self.passed.arrivals()
-
-    @property
-    def open(self) -> NDArray[np.bool_]:
-        """Packets that may still have met the state before a change.
-
-        None where the emulator goes by arrivals, as the law does.
-        """
-        found = np.zeros(len(self.first), dtype=np.bool_)
-        for t_ns in self.changes_ns if not self.exact else ():
-            within_ns = round(self.bounds.event_s * 1e9)
-            found |= (self.passed.sent_ns >= t_ns) & (self.passed.sent_ns < t_ns + within_ns)
-        return found
-
-    @property
-    def lost(self) -> NDArray[np.bool_]:
-        return np.asarray(self.first == MISSING)
-
-    @property
-    def delays_ns(self) -> Ints:
-        """Of the packets that came, to their first arrival."""
-        there = ~self.lost
-        return (self.first - self.passed.sent_ns)[there]
-
 
 NO_STALLS = np.empty((0, 2), dtype=np.int64)
 _UNBOUND = Quantiles(0, 0.0, math.inf, math.inf, math.inf, math.inf)
@@ -84,6 +40,7 @@ def evaluate(
     null: Quantiles | None,
     bounds: Bounds,
     stalls_ns: Ints = NO_STALLS,
+    confirmed_ns: Mapping[int, int] | None = None,
     problem: str = "",
 ) -> Row:
     """One cell's row.
@@ -99,9 +56,13 @@ def evaluate(
             in all bind.
         bounds: see :class:`Bounds`.
         stalls_ns: when the host did not run what was due; shape (k, 2).
+        confirmed_ns: when a change was surely in force, by its time; both session time. Packets
+            before that may have met the state before, where not ``exact``.
         problem: why the bench itself cannot be trusted here; empty where it can.
     """
-    found = _Finding(passed, decided, exact, null or _UNBOUND, bounds, start_ns)
+    found = Finding(
+        passed, decided, exact, null or _UNBOUND, bounds, start_ns, stalls_ns, confirmed_ns or {}
+    )
     found.changes_ns = tuple(_at(found, t_s) for t_s, _ in cell.states[1:])
     if (passed.sent_ns == MISSING).any():
         seen = int((passed.sent_ns != MISSING).sum())
@@ -109,7 +70,7 @@ def evaluate(
     else:
         _losses(cell, found)
         if exact or not any(s.delay.spread_s or s.reordering for _, s in cell.states):
-            _timing(found, stalls_ns)
+            _timing(found)
         _order(cell, found)
         if (check := _CHECKS.get(cell.kind)) is not None:
             check(cell, found)
@@ -127,11 +88,11 @@ def evaluate(
     )  # fmt: skip
 
 
-def _timing(found: _Finding, stalls_ns: Ints) -> None:
+def _timing(found: Finding) -> None:
     due_ns = np.where(found.open, -1, found.decided.due_ns)
     decided = Decisions(due_ns, found.decided.copy_ns)
     errors = fid.quantiles(fid.delay_errors(found.passed, decided))
-    awake = fid.quantiles(fid.delay_errors(fid.awake(found.passed, stalls_ns), decided))
+    awake = fid.quantiles(fid.delay_errors(fid.awake(found.passed, found.stalls_ns), decided))
     found.figures["delay_error"], found.figures["delay_error_awake"] = errors, awake
     if not errors.n or errors.p50_s is None or errors.p99_s is None or errors.min_s is None:
         return
@@ -153,7 +114,7 @@ def _timing(found: _Finding, stalls_ns: Ints) -> None:
             )
 
 
-def _losses(cell: Cell, found: _Finding) -> None:
+def _losses(cell: Cell, found: Finding) -> None:
     lost, count = found.lost, len(found.lost)
     decided = found.decided.due_ns < 0
     state = cell.states[0][1]
@@ -187,7 +148,7 @@ def _losses(cell: Cell, found: _Finding) -> None:
         found.words.append(f"lost {seen.lost} of {count}{burst}")
 
 
-def _order(cell: Cell, found: _Finding) -> None:
+def _order(cell: Cell, found: Finding) -> None:
     """No packet overtakes where the order is to be kept; no more copies than there may be."""
     keeps = all(state.order == "preserve" for _, state in cell.states)
     copies = int((found.times > 1).sum())
@@ -197,7 +158,7 @@ def _order(cell: Cell, found: _Finding) -> None:
         found.fails.append(f"{copies} packets came more than once")
 
 
-def _jitter(cell: Cell, found: _Finding) -> None:
+def _jitter(cell: Cell, found: Finding) -> None:
     state, null_s = cell.states[0][1], found.null.p50_s or 0.0
     delays_s = fid.seconds(found.delays_ns)
     count = len(delays_s)
@@ -241,11 +202,14 @@ def _jitter(cell: Cell, found: _Finding) -> None:
         )
 
 
-def _rate(cell: Cell, found: _Finding) -> None:
+def _rate(cell: Cell, found: Finding) -> None:
     state = cell.states[0][1]
     assert state.rate_bps is not None
     size = found.passed.size[found.passed.seen]
-    arrived = found.passed.seen_ns
+    arrived = found.passed.seen_ns.copy()
+    # A first packet that came late would make the link look faster.
+    if len(arrived) and (due_ns := int(found.decided.due_ns[found.passed.seen[0]])) >= 0:
+        arrived[0] = min(int(arrived[0]), due_ns)
     achieved = fid.mean_rate(arrived, size, state.framing_bytes)
     windows = fid.rate_windows(arrived, size, state.framing_bytes)
     found.figures["rate"] = {
@@ -274,12 +238,12 @@ def _rate(cell: Cell, found: _Finding) -> None:
             )
 
 
-def _reordering(cell: Cell, found: _Finding) -> None:
+def _reordering(cell: Cell, found: Finding) -> None:
     state = cell.states[0][1]
     assert state.reordering is not None
     seen = fid.reordering(found.passed.seen)
     half_ns = state.delay.mean_s * 0.5e9
-    skipped = int((found.delays_ns < half_ns).sum())
+    skipped, sent = int((found.delays_ns < half_ns).sum()), found.passed.sent_ns
     low, high = laws.binomial_interval(state.reordering.ratio, cell.count)
     meant = None
     if found.exact:
@@ -293,12 +257,17 @@ def _reordering(cell: Cell, found: _Finding) -> None:
     extent = "" if seen.extent_mean is None else f", extent {seen.extent_mean:.3g}"
     found.words.append(f"{seen.reordered} of {cell.count} reordered{extent}")
     if not low <= skipped <= high:
-        found.fails.append(f"{skipped} packets skipped the delay, where {low} to {high} may")
+        # A packet that came late does not look as if it had skipped the delay.
+        late = (
+            skipped < low <= skipped + int((found.stalled & (found.first - sent >= half_ns)).sum())
+        )
+        text = f"{skipped} packets skipped the delay, where {low} to {high} may"
+        (found.unsure if late else found.fails).append(text)
     if meant is not None and abs(seen.reordered - meant.reordered) > 0.005 * cell.count:
         found.unsure.append(f"{seen.reordered} reordered, {meant.reordered} decided")
 
 
-def _duplication(cell: Cell, found: _Finding) -> None:
+def _duplication(cell: Cell, found: Finding) -> None:
     ratio = cell.states[0][1].duplication
     copies, most = int((found.times > 1).sum()), int(found.times.max(initial=0))
     low, high = laws.binomial_interval(ratio, cell.count)
@@ -315,43 +284,47 @@ def _duplication(cell: Cell, found: _Finding) -> None:
         found.fails.append(f"{copies} copies, where {low} to {high} are the law's")
 
 
-def _step(cell: Cell, found: _Finding) -> None:
+def _step(cell: Cell, found: Finding) -> None:
     (_, before), (at_s, after) = cell.states
     there = ~found.lost
     middle_ns = (before.delay.mean_s + after.delay.mean_s) * 0.5e9
-    error = fid.switch_error_ns(
-        found.passed.sent_ns[there], found.delays_ns > middle_ns, _at(found, at_s)
-    )
-    _event(found, {"step": error})
+    at_ns, least_ns = _at(found, at_s), (after.delay.mean_s - found.bounds.early_s) * 1e9
+    error = fid.switch_error_ns(found.passed.sent_ns[there], found.delays_ns > middle_ns, at_ns)
+    late = ("step",) if found.only_late(error, at_ns, least_ns) else ()
+    _event(found, {"step": error}, late)
 
 
-def _outage(cell: Cell, found: _Finding) -> None:
+def _outage(cell: Cell, found: Finding) -> None:
     begin_ns, end_ns = (_at(found, t_s) for t_s, _ in cell.states[1:])
     sent, lost = found.passed.sent_ns, found.lost
     early = sent < (begin_ns + end_ns) // 2
-    _event(found, {
-        "begin": fid.switch_error_ns(sent[early], lost[early], begin_ns),
-        "end": fid.switch_error_ns(sent[~early], ~lost[~early], end_ns),
-    })  # fmt: skip
+    begin = fid.switch_error_ns(sent[early], lost[early], begin_ns)
+    end = fid.switch_error_ns(sent[~early], ~lost[~early], end_ns)
+    held_up = {"begin": found.held_up(begin, begin_ns), "end": found.held_up(end, end_ns)}
+    _event(found, {"begin": begin, "end": end}, [name for name in held_up if held_up[name]])
 
 
-def _hold(cell: Cell, found: _Finding) -> None:
+def _hold(cell: Cell, found: Finding) -> None:
     begin_ns, end_ns = (_at(found, t_s) for t_s, _ in cell.states[1:])
     sent, first = found.passed.sent_ns, found.first
     early = sent < (begin_ns + end_ns) // 2
     held = ~early & (sent < end_ns) & ~found.lost
     due_ns = end_ns + round(cell.states[2][1].delay.mean_s * 1e9)
     begin = fid.switch_error_ns(sent[early], first[early] >= end_ns, begin_ns)
-    _event(found, {"begin": begin, "release": int(first[held].min() - due_ns) if held.any() else
-                   None})  # fmt: skip
+    release = int(first[held].min() - due_ns) if held.any() else None
+    late = ("begin",) if found.only_late(begin, begin_ns) else ()
+    _event(found, {"begin": begin, "release": release}, late)
 
 
-def _at(found: _Finding, t_s: float) -> int:
+def _at(found: Finding, t_s: float) -> int:
     return found.start_ns + round(t_s * 1e9)
 
 
-def _event(found: _Finding, errors_ns: dict[str, int | None]) -> None:
-    """A change meets packets by arrival; a release is a departure like any other."""
+def _event(found: Finding, errors_ns: dict[str, int | None], late: Collection[str] = ()) -> None:
+    """A change meets packets by arrival; a release is a departure like any other.
+
+    ``late``: where packets that the host held up would look like an early change.
+    """
     change_s = found.bounds.event_s + (found.null.p50_s or 0.0)
     figures = {name: None if ns is None else ns * 1e-9 for name, ns in errors_ns.items()}
     limits = {name: found.bounds.p99_s if name == "release" else change_s for name in figures}
@@ -362,7 +335,11 @@ def _event(found: _Finding, errors_ns: dict[str, int | None]) -> None:
             continue
         found.words.append(f"{name} {error_s * 1e6:+.0f} µs")
         if error_s < -found.bounds.early_s:
-            found.fails.append(f"the {name} came {show_duration(-error_s)} early")
+            text = f"the {name} came {show_duration(-error_s)} early"
+            if name in late:
+                found.unsure.append(f"{text}, or the host held packets up before it")
+            else:
+                found.fails.append(text)
         elif error_s > limits[name]:
             found.unsure.append(
                 f"the {name} came {show_duration(error_s)} late, limit "
@@ -370,7 +347,7 @@ def _event(found: _Finding, errors_ns: dict[str, int | None]) -> None:
             )
 
 
-_CHECKS: dict[Kind, Callable[[Cell, _Finding], None]] = {
+_CHECKS: dict[Kind, Callable[[Cell, Finding], None]] = {
     "jitter": _jitter,
     "rate": _rate,
     "reordering": _reordering,

@@ -76,7 +76,7 @@ class Display:
     def tell(self, record: Record) -> None:
         """Show it."""
         {"ready": self._ready, "change": self._change, "counters": self._counters,
-         "end": self._end}[record["event"]](record)  # fmt: skip
+         "draining": self._draining, "end": self._end}[record["event"]](record)  # fmt: skip
 
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(Text(plain(text), style=style), soft_wrap=True)
@@ -108,6 +108,13 @@ class Display:
             for way in WAYS:
                 self._say(f"{record['time']:.0f} s {way}: {_line(record[way])}")
 
+    def _draining(self, record: Record) -> None:
+        self._say(
+            f"{record['waiting']} packets are still under way, for {record['within']:.3g} s at "
+            "most; Ctrl-C drops them",
+            "yellow",
+        )
+
     def _end(self, record: Record) -> None:
         if self._live is not None:
             self._live.stop()
@@ -118,6 +125,8 @@ class Display:
             self._say(f"{way}: {_line(counted)}")
             for warning in warnings(counted):
                 self._say(f"warning: {way}: {warning}", "yellow")
+        for note in record["notes"]:
+            self._say(f"note: {note}")
 
     def _table(self, record: Record) -> Table:
         table = Table(title=f"{record['time']:.0f} s", title_justify="left")

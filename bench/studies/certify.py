@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -26,6 +26,7 @@ from bench.studies.certify_grid import (
     FULL,
     NULL,
     QUICK,
+    SETTLE_S,
     Effort,
     Laid,
     Place,
@@ -128,10 +129,12 @@ class _Study:
                 null=null,
                 bounds=self.bounds,
                 stalls_ns=found.stalls_ns,
-                problem=problem,
+                confirmed_ns=found.confirmed_ns,
+                problem=problem or _too_late(laid, found.confirmed_ns, place),
             )
             if null is None:
                 null = row.delay_error or fid.quantiles(np.zeros(1, np.int64))
+                problem = problem or _runs_over(null)
             rows.append(row)
         return rows[len(nulls) :]
 
@@ -167,16 +170,25 @@ class _Study:
         problem = _problem(seen, counted)
         if not problem and (missed := int((passed.sent_ns == MISSING).sum())):
             problem = f"the near tap did not see {missed} packets"
-        return _Outcome(passed, seen.stalls_ns, problem)
+        return _Outcome(passed, seen.stalls_ns, problem, _confirmed(seen))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Outcome:
-    """A trial's packets, the host's stalls, and why it shows nothing (empty where it may)."""
+    """A trial's packets, the host's stalls, and why it shows nothing (empty where it may).
+
+    ``confirmed_ns``: by the time of each change, when it was surely in force, where that is known.
+    """
 
     passed: Passage
     stalls_ns: NDArray[np.int64]
     problem: str
+    confirmed_ns: Mapping[int, int] = field(default_factory=dict)
+
+
+def _confirmed(seen: Seen) -> dict[int, int]:
+    changes = seen.report.direction("primary", _DIRECTION).changes
+    return {each.t_ns: each.confirmed_ns for each in changes if each.confirmed_ns is not None}
 
 
 def _drops(seen: Seen) -> dict[str, int]:
@@ -218,6 +230,22 @@ def _too_close(laid: Laid, passed: Passage, place: Place) -> str:
         if ((close > t_ns - _NEAR_NS) & (close < t_ns)).any():
             return "a packet was sent right at a change: the host delayed the sender"
     return ""
+
+
+def _runs_over(null: Quantiles) -> str:
+    """Whether packets of a cell may have come to the emulator in the next cell."""
+    if (null.max_s or 0.0) <= SETTLE_S:
+        return ""
+    return f"the unimpaired path held a packet up for {show_duration(null.max_s)}"
+
+
+def _too_late(laid: Laid, confirmed_ns: Mapping[int, int], place: Place) -> str:
+    """Whether the cell's first state was not surely in force when its first packet was sent."""
+    begin_ns = max(t_ns for t_ns, _ in laid.changes if t_ns <= place.start_ns)
+    late_ns = confirmed_ns.get(begin_ns, begin_ns) - begin_ns
+    if begin_ns + late_ns <= place.start_ns:
+        return ""
+    return f"a change was commanded {show_duration(late_ns * 1e-9)} late: the host delayed it"
 
 
 def virtual_passage(laid: Laid, seed: int) -> Passage:

@@ -19,7 +19,7 @@ from bench.network.impairment import (
 )
 from bench.units import NS_PER_S, ns
 
-_SETTLE_S = 0.05
+SETTLE_S = 0.05
 """From a change to the first packet that is to meet it."""
 
 _DELAYS_S = (0.0, 0.005, 0.020, 0.050)
@@ -159,7 +159,7 @@ class Laid:
     end_ns: int
 
 
-def lay(cells: Iterable[Cell], settle_s: float = _SETTLE_S) -> Laid:
+def lay(cells: Iterable[Cell], settle_s: float = SETTLE_S) -> Laid:
     """Lay cells out. Packets go in the middle of their slots, so never at a change."""
     places: list[Place] = []
     changes: list[tuple[int, Impairment]] = []
@@ -179,7 +179,7 @@ def lay(cells: Iterable[Cell], settle_s: float = _SETTLE_S) -> Laid:
 
 def seconds_of(cells: Iterable[Cell], overhead_s: float = 1.0) -> float:
     """About how long a trial of these cells takes, starting and ending included."""
-    return overhead_s + sum(_SETTLE_S + cell.seconds + cell.tail_s for cell in cells)
+    return overhead_s + sum(SETTLE_S + cell.seconds + cell.tail_s for cell in cells)
 
 
 def trials_of(cells: Sequence[Cell], trial_s: float) -> list[list[Cell]]:

@@ -49,6 +49,9 @@ _UNMET_NS = 1_000_000_000
 """How long a change waits for its first packet before it is reported as unmet so far."""
 
 
+_LONG_DRAIN_S = 2.0
+
+
 class Watcher(Protocol):
     """Who is told what happens; every record has ``event`` and plain data, SI units."""
 
@@ -57,7 +60,7 @@ class Watcher(Protocol):
         """Whether ``counters`` records are of use now."""
 
     def tell(self, record: Mapping[str, Any]) -> None:
-        """``ready``, then ``change`` and ``counters``, then ``end``."""
+        """``ready``, then ``change`` and ``counters``, ``draining`` where it is long, ``end``."""
 
 
 @dataclass(slots=True)
@@ -146,6 +149,27 @@ def _backend(asked: Asked) -> Any:
     return "netem"
 
 
+class _Patience:
+    """Waits for the emulator to drain, until the next signal."""
+
+    def __init__(self, signals: Signals, watcher: Watcher, now_ns: Callable[[], int]) -> None:
+        signals.hear()
+        self._signals, self._watcher, self._now_ns = signals, watcher, now_ns
+
+    def fileno(self) -> int:
+        """For select: readable once another signal has come."""
+        return self._signals.fileno()
+
+    def draining(self, waiting: int, within_s: float) -> None:
+        """Tell it where it takes longer than a user expects of an end."""
+        self._signals.allow(within_s)
+        if within_s > _LONG_DRAIN_S:
+            now_s = self._now_ns() / NS_PER_S
+            self._watcher.tell(
+                {"event": "draining", "time": now_s, "waiting": waiting, "within": within_s}
+            )
+
+
 class _Session:
     """From the emulator's start to its end."""
 
@@ -178,15 +202,18 @@ class _Session:
                 self._watcher.tell(self._ready())
             self._follow(signals)
         except BaseException:
-            self._abandon()
+            self._abandon(signals)
             raise
-        report = self._emulator.stop(drain=True)
+        report = self._emulator.stop(drain=True, patience=self._patience(signals))
         self._tell_changes(report, final=True)
         return self._end(report, "interrupted" if signals.came is not None else "scenario")
 
-    def _abandon(self) -> None:
+    def _abandon(self, signals: Signals) -> None:
         with contextlib.suppress(EmulatorError, OSError):  # what had failed is said already
-            self._emulator.stop(drain=True)
+            self._emulator.stop(drain=True, patience=self._patience(signals))
+
+    def _patience(self, signals: Signals) -> _Patience:
+        return _Patience(signals, self._watcher, self._now_ns)
 
     def _now_ns(self) -> int:
         return time.monotonic_ns() - self._t0

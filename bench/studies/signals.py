@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
 _INTERRUPTED = 130
 _END_WITHIN_S = 1.9
+_SAME_S = 0.3
+"""Signals so close together are one: a terminal and a wrapper may both pass it on."""
 
 
 class Signals:
     """SIGINT, SIGTERM and SIGHUP end the command in order, and within 2 s in any case.
 
-    Its own handlers, also where SIGINT came in ignored (a command in the background); SIGHUP
-    stays ignored where it came in so (nohup).
+    :meth:`allow` gives it longer, until the next signal. Its own handlers, also where SIGINT came
+    in ignored (a command in the background); SIGHUP stays ignored where it came in so (nohup).
     """
 
     def __init__(self) -> None:
         self.came: int | None = None
+        self._came_s, self._ends_s = 0.0, math.inf
         self._owner = os.getpid()
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._before: dict[int, Any] = {}
@@ -49,16 +54,35 @@ class Signals:
         os.close(self._write)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._owner or self.came is not None:
+        now = time.monotonic()
+        if os.getpid() != self._owner or (self.came is not None and now - self._came_s < _SAME_S):
             return
-        self.came = number
-        os.write(self._write, b"!")
-        self._deadline = threading.Timer(_END_WITHIN_S, os._exit, (_INTERRUPTED,))
+        self.came, self._came_s = self.came or number, now
+        with contextlib.suppress(BlockingIOError):  # nobody has heard thousands of them
+            os.write(self._write, b"!")
+        if now + _END_WITHIN_S < self._ends_s:
+            self._end_within(_END_WITHIN_S)
+
+    def _end_within(self, seconds: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._ends_s = time.monotonic() + seconds
+        self._deadline = threading.Timer(seconds, os._exit, (_INTERRUPTED,))
         self._deadline.daemon = True
         self._deadline.start()
 
+    def allow(self, seconds: float) -> None:
+        """Let the end take so much longer, unless another signal comes."""
+        if self.came is not None:
+            self._end_within(seconds + _END_WITHIN_S)
+
+    def hear(self) -> None:
+        """Take note of the one that has come: only another one makes this readable again."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._read, 1)
+
     def fileno(self) -> int:
-        """For select: readable once one has come."""
+        """For select: readable once one has come that was not heard."""
         return self._read
 
 

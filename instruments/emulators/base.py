@@ -177,6 +177,16 @@ def direction_report(data: Mapping[str, Any]) -> DirectionReport:
     return DirectionReport(**values)
 
 
+class Patience(Protocol):
+    """Who waits for an emulator to drain, and may give up."""
+
+    def fileno(self) -> int:
+        """For select: readable once what still waits is to be dropped."""
+
+    def draining(self, waiting: int, within_s: float) -> None:
+        """So many packets wait, and have so long to leave."""
+
+
 class Emulator(Protocol):
     """Impairs the links between interfaces of the current network namespace."""
 
@@ -216,12 +226,13 @@ class Emulator(Protocol):
             EmulatorError: the emulator does not answer.
         """
 
-    def stop(self, drain: bool = False) -> EmulatorReport:
+    def stop(self, drain: bool = False, patience: Patience | None = None) -> EmulatorReport:
         """Stop passing packets and undo what was set up.
 
         Args:
-            drain: first let go, in order, all that waits (at once, whatever its due time), so
-                that nothing is dropped that a clean link would have carried.
+            drain: first let go, in order, all that waits (at once, or where that cannot be when
+                it is due), so that nothing is dropped that a clean link would have carried.
+            patience: is told where that takes time, and may end it.
 
         Raises:
             EmulatorError: a part of the emulator died or does not answer.

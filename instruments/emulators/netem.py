@@ -13,8 +13,14 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.network.impairment import DIRECTIONS, Direction, Impairment
-from instruments.emulators.base import EmulatorError, EmulatorReport, LinkPlan, direction_report
-from instruments.emulators.netem_driver import DRAIN_S, drive
+from instruments.emulators.base import (
+    EmulatorError,
+    EmulatorReport,
+    LinkPlan,
+    Patience,
+    direction_report,
+)
+from instruments.emulators.netem_driver import drive
 from instruments.emulators.netem_law import netem_state, refusal
 from instruments.emulators.netem_probe import Capability, probe
 from instruments.emulators.netem_state import NetemState
@@ -24,6 +30,7 @@ __all__ = ["Capability", "NetemEmulator", "probe", "refused_plan"]
 
 _DRIVER = 0
 _READY_S = 10.0
+_DRAIN_BEGINS_S = 5.0
 
 
 class NetemEmulator:
@@ -114,26 +121,36 @@ class NetemEmulator:
         self._workers.tell(_DRIVER, ("snapshot",))
         return self._report(self._workers.answer(_DRIVER, "snapshot")["report"])
 
-    def stop(self, drain: bool = False) -> EmulatorReport:
+    def stop(self, drain: bool = False, patience: Patience | None = None) -> EmulatorReport:
         """Take the qdiscs away and give the counters.
 
         Args:
-            drain: first pass everything that comes, and wait until nothing waits any more, 1.5 s
-                at most (a packet in netem keeps its due time); what then still waits is dropped
-                and counted as in flight.
+            drain: first pass everything that comes, and wait until nothing waits any more: a
+                packet in netem keeps its due time. As long as what waits can take by its law,
+                and a second; a minute at most. What then still waits is dropped, counted as in
+                flight, and noted.
+            patience: is told what waits and for how long, and may end it.
 
         Raises:
             EmulatorError: the driver died, could not apply a change, or does not answer.
         """
         try:
             if drain:
-                self._workers.tell(_DRIVER, ("drain",))
-                self._workers.answer(_DRIVER, "drained", within_s=DRAIN_S + 2)
+                self._drain(patience)
         except EmulatorError:
             self._workers.kill()
             raise
         (report,) = self._workers.stop()
         return self._report(report)
+
+    def _drain(self, patience: Patience | None) -> None:
+        self._workers.tell(_DRIVER, ("drain",))
+        answer = self._workers.first(_DRIVER, ("draining", "drained"), _DRAIN_BEGINS_S)
+        if answer is None or answer["event"] == "drained":
+            return
+        if patience is not None:
+            patience.draining(int(answer["waiting"]), float(answer["within_s"]))
+        self._workers.first(_DRIVER, ("drained",), answer["within_s"] + _DRAIN_BEGINS_S, patience)
 
     def _report(self, report: Mapping[str, Any]) -> EmulatorReport:
         notes = list(report["notes"])

@@ -13,7 +13,9 @@ import numpy as np
 from bench.network.impairment import CLEAN, DIRECTIONS, Direction, Impairment
 from bench.network.laws import FATES, NEVER
 from bench.network.seeds import seed_sequence
+from bench.units import NS_PER_S, ns
 from instruments.emulators.base import ChangeReport, DirectionReport, EmulatorError, LinkPlan
+from instruments.emulators.netem_drain import LONGEST_DRAIN_S, Waiting, drain_s
 from instruments.emulators.netem_law import drained, netem_state, wide_enough
 from instruments.emulators.netem_messages import QdiscCounters, change_message
 from instruments.emulators.netem_state import NetemState, pack
@@ -21,11 +23,8 @@ from instruments.emulators.qdiscs import TrafficControl
 from instruments.emulators.timing import prefer_timing, set_timer_slack
 from instruments.emulators.workers import Commands, send_event
 
-DRAIN_S = 1.2
-"""How long packets that wait may take to leave at the end."""
-
 _SLEEP_NS, _SPIN_NS = 3_000_000, 60_000
-_LOOK_S = 1e-3
+_LOOK_MS = 1
 _AGREE = 20
 
 
@@ -47,6 +46,8 @@ class _Direction:
         self.fates = dict.fromkeys(FATES.values(), 0)
         self.arrived: int | None = None
         self.copies = self.skips = False
+        self._waiting = Waiting()
+        self._state = self.state
 
     @property
     def due_ns(self) -> int:
@@ -75,8 +76,9 @@ class _Direction:
         self._prepared = self._place
 
     def changed(self, report: ChangeReport) -> None:
-        """The change that was prepared is in force."""
-        self._acting = self.changes[self._place][1]
+        """The change that was prepared is in force; the counters were read after it."""
+        self.waits(report.confirmed_ns or report.t_ns)
+        self._acting, self._state = self.changes[self._place][1], self.state
         self.reports[self._place] = report
         self._place += 1
 
@@ -84,6 +86,16 @@ class _Direction:
         """Take over the qdisc's counters; its drops go to what the state in force decides."""
         self.fates[_fate(self._acting)] += counters.dropped - self._counters.dropped
         self._counters = counters
+
+    @property
+    def waiting(self) -> int:
+        """Packets that waited when the counters were read."""
+        return self._counters.waiting
+
+    def waits(self, now_ns: int) -> int:
+        """Until when the last of them waits at most, session time."""
+        self._waiting.under(now_ns, self._acting, self._state, self._counters)
+        return self._waiting.end_ns(now_ns, self._counters)
 
     def end(self) -> None:
         """Nothing is planned any more, and what is dropped found no place."""
@@ -243,17 +255,39 @@ class _Driver:
         raise EmulatorError(f"no link direction {link}/{direction}")
 
     def _drain(self) -> None:
-        """Pass all that comes from now on, and wait until nothing waits any more."""
+        """Pass all that comes from now on, and wait until nothing waits any more.
+
+        Not longer than what waits can take by its law, nor than the longest drain, nor once the
+        commands have ended.
+        """
+        left_ns = 0
         for direction in self._directions:
-            direction.count(self._control.qdiscs.read(direction.index)[1])
+            self._read(direction)
+            now_ns = self._now()
+            left_ns = max(left_ns, direction.waits(now_ns) - now_ns)
             message = change_message(direction.index, pack(drained(direction.state)))
             self._control.qdiscs.change(message)
             direction.end()
-        deadline = time.monotonic() + DRAIN_S
-        while time.monotonic() < deadline and any(
-            self._control.qdiscs.read(direction.index)[1].waiting for direction in self._directions
-        ):
-            time.sleep(_LOOK_S)
+        within_s = drain_s(left_ns)
+        if waiting := self._waiting():
+            send_event(self._report_fd, "draining", waiting=waiting, within_s=within_s)
+        begin_ns = self._now()
+        until_ns = begin_ns + ns(within_s)
+        while waiting and not self._commands.closed and self._now() < until_ns:
+            if self._poll.poll(_LOOK_MS):
+                self._commands.take()
+            for direction in self._directions:
+                self._read(direction)
+            waiting = self._waiting()
+        if waiting:
+            took_s = (self._now() - begin_ns) / NS_PER_S
+            self._notes.append(_left_waiting(waiting, took_s, left_ns, self._commands.closed))
+
+    def _waiting(self) -> int:
+        return sum(direction.waiting for direction in self._directions)
+
+    def _read(self, direction: _Direction) -> None:
+        direction.count(self._control.qdiscs.read(direction.index)[1])
 
     # ---- counters
 
@@ -279,6 +313,17 @@ class _Driver:
                     break
             direction.arrived = arrived
         direction.count(counters)
+
+
+def _left_waiting(waiting: int, took_s: float, left_ns: int, closed: bool) -> str:
+    """What an end that drops packets says of itself."""
+    if closed:
+        why = "interrupted again"
+    elif drain_s(left_ns) == LONGEST_DRAIN_S:
+        why = f"the longest drain; the last was due after {left_ns / NS_PER_S:.3g} s at most"
+    else:
+        why = "all were due: an interface does not take them, or more came all the time"
+    return f"{waiting} packets still waited in netem after {took_s:.3g} s and were dropped: {why}"
 
 
 def _same(sent: NetemState, read: NetemState) -> bool:

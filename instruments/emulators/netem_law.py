@@ -295,11 +295,17 @@ def _rate(rate_bps: float) -> int:
     return max(1, round(rate_bps / 8))
 
 
+def longest_delay_s(impairment: Impairment) -> float:
+    """The longest that a packet waits for its delay and its slot; without its rate."""
+    slot = impairment.slot
+    return impairment.delay.most_s + (slot.high_s if slot is not None else 0.0)
+
+
 def _limit(impairment: Impairment, packet_bytes: int | None) -> int:
     """Places in the queue: what can wait at once, so that only a rate's queue ever drops."""
     delay, rate, places = impairment.delay, impairment.rate_bps, impairment.queue_packets
     if rate is None:
-        stay_s = delay.most_s + (impairment.slot.high_s if impairment.slot is not None else 0.0)
+        stay_s = longest_delay_s(impairment)
         return min(MOST_LIMIT, max(LEAST_LIMIT, math.ceil(stay_s * _MOST_PACKETS_PER_S)))
     if packet_bytes is None:
         return min(MOST_LIMIT, places or LEAST_LIMIT)

@@ -36,12 +36,16 @@ _ANSWER_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class QdiscCounters:
-    """A qdisc's counters, in packets: passed, dropped, waiting now, put first (requeued)."""
+    """A qdisc's counters, in packets: passed, dropped, waiting now, put first (requeued).
+
+    ``waiting_bytes``: of those that wait, as captured.
+    """
 
     sent: int
     dropped: int
     waiting: int
     requeued: int
+    waiting_bytes: int = 0
 
 
 def _attribute(kind: int, payload: bytes) -> bytes:
@@ -171,8 +175,8 @@ def _counters(found: dict[int, bytes]) -> QdiscCounters:
     (sent,) = struct.unpack_from("=I", stats[_BASIC], 8)
     if _PKT64 in stats:
         (sent,) = struct.unpack_from("=Q", stats[_PKT64])
-    waiting, _, dropped, requeued = struct.unpack_from("=4I", stats[_QUEUE])
-    return QdiscCounters(sent, dropped, waiting, requeued)
+    waiting, waiting_bytes, dropped, requeued = struct.unpack_from("=4I", stats[_QUEUE])
+    return QdiscCounters(sent, dropped, waiting, requeued, waiting_bytes)
 
 
 def _said(number: int, words: str = "") -> str:

@@ -17,6 +17,7 @@ from instruments.emulators.base import (
     EmulatorError,
     EmulatorReport,
     LinkPlan,
+    Patience,
     direction_report,
 )
 from instruments.emulators.changelog import change_report
@@ -188,11 +189,13 @@ class UserspaceEmulator:
             for number, known in enumerate(self._known.values())
         )
 
-    def stop(self, drain: bool = False) -> EmulatorReport:
+    def stop(self, drain: bool = False, patience: Patience | None = None) -> EmulatorReport:
         """End the forwarders and collect their reports.
 
         Args:
-            drain: first send all that waits, at once and in order (not counted as late or early).
+            drain: first send all that waits, at once and in order (not counted as late or early);
+                what is held is released.
+            patience: not tried: it takes a second at most.
 
         Raises:
             EmulatorError: one of them died or does not answer.

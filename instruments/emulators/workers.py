@@ -16,15 +16,22 @@ import pickle
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from instruments.emulators.base import EmulatorError
 
 _PR_SET_PDEATHSIG = 1
 Job = Callable[[int, int], None]
 """Called in the child with the command pipe (ends when closed) and the report pipe."""
+
+
+class Waitable(Protocol):
+    """What select takes."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
 
 
 def send_event(report_fd: int | None, event: str, **data: Any) -> None:
@@ -134,6 +141,17 @@ class Workers:
         """
         return self._line(self._children[number], event, time.monotonic() + within_s)
 
+    def first(
+        self, number: int, events: Sequence[str], within_s: float, unless: Waitable | None = None
+    ) -> Mapping[str, Any] | None:
+        """The next line of one of these events from a child; None where ``unless`` came first.
+
+        Raises:
+            EmulatorError: it failed, ended or said none of them in time.
+        """
+        child = self._children[number]
+        return self._await(child, events, time.monotonic() + within_s, unless)
+
     def stop(self, within_s: float = 5.0) -> list[dict[str, Any]]:
         """End every child and give their reports, in the order they were added.
 
@@ -162,18 +180,33 @@ class Workers:
         self._children.clear()
 
     def _line(self, child: _Child, event: str, deadline: float) -> Mapping[str, Any]:
+        line = self._await(child, (event,), deadline)
+        assert line is not None, "nothing else was waited for"
+        return line
+
+    def _await(
+        self,
+        child: _Child,
+        events: Sequence[str],
+        deadline: float,
+        unless: Waitable | None = None,
+    ) -> Mapping[str, Any] | None:
+        waited_for: list[Any] = [child.report_fd, *([] if unless is None else [unless])]
         while True:
             while child.lines:
                 line = child.lines.pop(0)
                 if line["event"] == "error":
                     raise EmulatorError(f"{child.name}: {line['message']}")
-                if line["event"] == event:
+                if line["event"] in events:
                     return line
             if child.ended:
-                raise EmulatorError(f"{child.name} ended without saying {event}")
+                raise EmulatorError(f"{child.name} ended without saying {events[-1]}")
             left = deadline - time.monotonic()
-            if left <= 0 or not select.select([child.report_fd], [], [], left)[0]:
-                raise EmulatorError(f"{child.name} did not say {event} in time")
+            ready = select.select(waited_for, [], [], left)[0] if left > 0 else []
+            if not ready:
+                raise EmulatorError(f"{child.name} did not say {events[-1]} in time")
+            if child.report_fd not in ready:
+                return None
             data = os.read(child.report_fd, 1 << 16)
             child.ended = not data
             *lines, child.text = (child.text + data).split(b"\n")

@@ -15,7 +15,6 @@ import pytest
 from scipy.stats import binom
 
 from bench.network.delays import TABLE_SCALE, unit_table
-from instruments.emulators.netem_driver import DRAIN_S
 from instruments.emulators.netem_state import option_attributes
 from tests.support.host_time import kept_no_time
 
@@ -477,4 +476,9 @@ def test_what_still_waits_at_the_end_is_counted(result):
     at_once, drained = result["laws"]["cut"]
     for found in (at_once, drained):
         assert (found["there"], found["in_flight"], found["balanced"]) == (0, 20, True)
-    assert at_once["s"] < DRAIN_S <= drained["s"]
+    assert at_once["s"] < 1.0 <= drained["s"] < 10
+    ((waiting, within_s),) = drained["told"]
+    assert waiting == 20
+    assert 30 < within_s < 31.1
+    (note,) = (note for note in drained["notes"] if "dropped" in note)
+    assert note.endswith("were dropped: interrupted again")

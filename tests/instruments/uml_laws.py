@@ -3,6 +3,7 @@
 Where a law can be shown without a clock, by counts and by order, it is.
 """
 
+import socket
 import threading
 import time
 
@@ -229,17 +230,36 @@ def drained(clear):
     }
 
 
+class Hurried:
+    """Who gives a drain a second."""
+
+    def __init__(self):
+        self.sock, self.other = socket.socketpair()
+        self.told = []
+
+    def fileno(self):
+        return self.sock.fileno()
+
+    def draining(self, waiting, within_s):
+        self.told.append([waiting, within_s])
+        threading.Timer(1.0, self.other.send, (b"!",)).start()
+
+
 def cut(drain):
-    """Frames that wait longer than any drain."""
+    """Frames that wait longer than anybody does."""
     rig = Rig()
     rig.change(Impairment(Delay(30.0)))
     rig.burst(20)
     begin = time.monotonic()
-    report = rig.end(drain)
+    patience = Hurried() if drain else None
+    report = rig.emulator.stop(drain, patience)
     took_s = time.monotonic() - begin
     there = len(rig.wire.received(rig.wire.b))
     state = report.direction("primary", "to-doctor")
-    return {"there": there, "in_flight": state.in_flight, "balanced": state.balanced, "s": took_s}
+    return {
+        "there": there, "in_flight": state.in_flight, "balanced": state.balanced, "s": took_s,
+        "told": patience and patience.told, "notes": report.notes,
+    }  # fmt: skip
 
 
 def laws(clear):

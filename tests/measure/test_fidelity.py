@@ -1,5 +1,6 @@
 """An emulator against its law, on packets made up for it: what holds, what fails, what is open."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -54,10 +55,10 @@ def passed_as(decided, sent, size, late_ns=0):
     return Passage(sent, size, seen[order], at[order])
 
 
-def row_of(cell, passed, decided, exact=True, problem="", null=NULL):
+def row_of(cell, passed, decided, exact=True, problem="", null=NULL, **rest):
     return evaluate(
         cell, passed, decided, exact=exact, start_ns=START, null=null, bounds=Bounds(),
-        problem=problem,
+        problem=problem, **rest,
     )  # fmt: skip
 
 
@@ -251,6 +252,105 @@ def test_a_change_that_comes_late_or_early_is_seen(name, edge_s):
         assert 0.00174 < abs(worst) <= 0.002
         assert (worst > 0) == (word == "late")
         assert row.verdict != "holds"
+
+
+def moved_by(cell, shift_s):
+    """What an emulator does that changes so much later than it should; and the law's decisions."""
+    states = tuple((t_s + shift_s * (t_s > 0), state) for t_s, state in cell.states)
+    moved = Cell(cell.name, cell.kind, states, cell.rate_pps, cell.seconds, cell.size_bytes)
+    passed, _ = carried_out(moved)
+    return passed, fid.decide(changes_of(cell), SEED, NAME, passed.sent_ns, passed.size)
+
+
+@pytest.mark.parametrize("name", ["step", "outage"])
+def test_a_change_that_was_commanded_late_is_late_and_nothing_else(name):
+    """By 11 ms, as on a host that did not let the command's process run: the host's fault."""
+    cell = CELLS[name]
+    passed, decided = moved_by(cell, 0.011)
+    times = [START + round(t_s * 1e9) for t_s, _ in cell.states[1:]]
+    confirmed = {t_ns: t_ns + 11 * MS for t_ns in times}
+    row = row_of(cell, passed, decided, exact=False, confirmed_ns=confirmed)
+    assert row.verdict == "inconclusive"
+    assert "late" in row.reason
+    assert row.loss["difference"] == 0
+    # Where it was in force when it should have been, what met the state before is an error.
+    punctual = {t_ns: t_ns + MS // 10 for t_ns in times}
+    assert row_of(cell, passed, decided, exact=False, confirmed_ns=punctual).verdict == "fails"
+
+
+@pytest.mark.parametrize("name", ["step", "outage"])
+def test_a_change_that_comes_early_fails(name):
+    passed, decided = moved_by(CELLS[name], -0.011)
+    assert row_of(CELLS[name], passed, decided, exact=False).verdict == "fails"
+    everything = np.array([[0, 10**12]])
+    stalled = row_of(CELLS[name], passed, decided, exact=False, stalls_ns=everything)
+    assert stalled.verdict == "inconclusive"  # they may have come to the emulator later
+    times = [START + round(t_s * 1e9) for t_s, _ in CELLS[name].states[1:]]
+    brief = np.array([[t_ns - 2 * MS, t_ns + MS] for t_ns in times])
+    assert row_of(CELLS[name], passed, decided, exact=False, stalls_ns=brief).verdict == "fails"
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+@pytest.mark.parametrize("name", ["step", "outage"])
+def test_packets_that_are_held_up_before_the_emulator_are_not_its_fault(name, noticed):
+    """For 8 ms, until after the change: by a stall that was seen, or as in the null path."""
+    cell = CELLS[name]
+    passed, decided = moved_by(cell, -0.008)
+    times = [START + round(t_s * 1e9) for t_s, _ in cell.states[1:]]
+    # Two stalls with a short pause make one.
+    pairs = [[[t_ns - 9 * MS, t_ns - 5 * MS], [t_ns - 4 * MS, t_ns + MS]] for t_ns in times]
+    stalls = np.array(pairs if noticed else [], dtype=np.int64).reshape(-1, 2)
+    null = NULL if noticed else replace(NULL, max_s=0.009)
+    row = row_of(cell, passed, decided, exact=False, stalls_ns=stalls, null=null)
+    assert row.verdict == "inconclusive"
+    assert "held packets up" in row.reason
+    assert row.loss["difference"] == 0
+
+
+def held_up(passed, until_ns, length_ns):
+    """The passage where nothing came in so long a time, and all of it at its end."""
+    held = (passed.seen_ns > until_ns - length_ns) & (passed.seen_ns < until_ns)
+    seen_ns = np.where(held, until_ns, passed.seen_ns)
+    return Passage(passed.sent_ns, passed.size, passed.seen, seen_ns)
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_packets_that_a_host_holds_up_are_no_early_step(noticed):
+    """For 16 ms, until 16 ms after the step; also where nobody noticed that it stalled."""
+    cell = CELLS["step"]
+    passed, decided = carried_out(cell)
+    until_ns = START + 516 * MS
+    passed = held_up(passed, until_ns, 16 * MS)
+    stalls = np.array([[until_ns - 16 * MS, until_ns]]) if noticed else np.empty((0, 2), np.int64)
+    row = row_of(cell, passed, decided, exact=False, stalls_ns=stalls)
+    assert row.event["error_s"]["step"] == pytest.approx(-0.005, abs=0.0003)
+    assert row.verdict == "inconclusive"
+
+
+def test_a_first_packet_that_came_late_makes_no_link_faster():
+    """By 20 ms: the rest would seem to have come 2 % faster."""
+    cell = CELLS["rate"]
+    passed, decided = carried_out(cell)
+    late = held_up(passed, int(passed.seen_ns[0]) + 20 * MS, 21 * MS)
+    row = row_of(cell, late, decided, exact=False)
+    assert row.verdict != "fails"
+    assert row.rate["achieved_bps"] == pytest.approx(10e6, rel=1e-3)
+
+
+def test_packets_that_skipped_the_delay_and_came_late_are_missed_not_missing():
+    cell = CELLS["reordering"]
+    passed, _ = carried_out(cell)
+    skipped = passed.seen_ns - passed.sent_ns[passed.seen] < 10 * MS
+    late_ns = passed.seen_ns + np.where(skipped, 15 * MS, 0)
+    order = np.argsort(late_ns, kind="stable")
+    late = Passage(passed.sent_ns, passed.size, passed.seen[order], late_ns[order])
+    everything = np.array([[0, 10**12]])
+    law = fid.decide(fid.without_chance(changes_of(cell)), 0, NAME, passed.sent_ns, passed.size)
+    verdicts = [
+        row_of(cell, late, law, exact=False, stalls_ns=stalls).verdict
+        for stalls in (everything, np.empty((0, 2), np.int64))
+    ]
+    assert verdicts == ["inconclusive", "fails"]
 
 
 @pytest.mark.parametrize("name", ["step", "outage"])

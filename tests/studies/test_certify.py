@@ -101,6 +101,22 @@ def verdicts(found):
     return {row.name: row.verdict for row in (found.null, *found.rows)}
 
 
+def test_a_cell_whose_state_came_after_its_first_packet_shows_nothing():
+    laid = lay([null_cell(0.1), replace(null_cell(0.1), name="next")])
+    place = laid.places[1]
+    begin_ns = laid.changes[1][0]
+    late = study._too_late(laid, {begin_ns: place.start_ns + 1}, place)
+    assert late == "a change was commanded 50 ms late: the host delayed it"
+    assert study._too_late(laid, {begin_ns: place.start_ns - 1}, place) == ""
+    assert study._too_late(laid, {}, place) == ""
+
+
+def test_a_host_that_holds_packets_up_into_the_next_cell_shows_nothing():
+    assert study._runs_over(fid.quantiles(np.array([0, 49_000_000]))) == ""
+    late = study._runs_over(fid.quantiles(np.array([0, 51_000_000])))
+    assert late == "the unimpaired path held a packet up for 51 ms"
+
+
 def test_an_emulator_that_follows_its_law_holds(on):
     told = []
     found = on(MadeUp(), tell=told.append)

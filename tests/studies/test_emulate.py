@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
 import signal
 import socket
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -277,7 +279,7 @@ class FakeEmulator:
             for way, known in self.known.items()
         ))  # fmt: skip
 
-    def stop(self, drain=False):
+    def stop(self, drain=False, patience=None):
         self.told.append(("stop", drain))
         return self.snapshot()
 
@@ -364,7 +366,7 @@ def test_an_emulator_that_fails_is_stopped(tmp_path):
         def snapshot(self):
             raise EmulatorError("broke")
 
-        def stop(self, drain=False):
+        def stop(self, drain=False, patience=None):
             self.told.append(("stop", drain))
             raise EmulatorError("broke again")
 
@@ -386,6 +388,81 @@ def test_a_signal_ends_it_and_its_handlers_go(tmp_path):
     assert watcher.of("ready") == []
     assert signal.getsignal(signal.SIGINT) is before
     assert time.monotonic() - began < 10
+
+
+class TestSignals:
+    """The first ends the command, another one what the first still waits for."""
+
+    def test_the_first_one_heard_the_next_makes_it_readable_again(self):
+        with Signals() as signals:
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert signals.came == signal.SIGTERM
+            signals.hear()
+            os.kill(os.getpid(), signal.SIGINT)  # the same one, passed on twice
+            assert select.select([signals], [], [], 0)[0] == []
+            time.sleep(0.35)
+            os.kill(os.getpid(), signal.SIGINT)
+            assert select.select([signals], [], [], 0)[0] == [signals]
+            assert signals.came == signal.SIGTERM
+
+    def test_hearing_where_none_has_come_keeps_the_next(self):
+        with Signals() as signals:
+            signals.hear()
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert select.select([signals], [], [], 0)[0] == [signals]
+
+    def test_what_is_allowed_lasts_until_the_next_signal(self, monkeypatch):
+        armed = []
+
+        class Timer(threading.Timer):
+            def __init__(self, seconds, *rest):
+                armed.append(seconds)
+                super().__init__(60.0, lambda: None)
+
+        monkeypatch.setattr(threading, "Timer", Timer)
+        with Signals() as signals:
+            signals.allow(30.0)
+            assert armed == []
+            os.kill(os.getpid(), signal.SIGTERM)
+            signals.allow(30.0)
+            time.sleep(0.35)
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.35)
+            os.kill(os.getpid(), signal.SIGTERM)  # gives it no more time
+        assert armed == [1.9, 31.9, 1.9]
+
+
+def test_a_long_drain_is_told_and_a_signal_ends_it(tmp_path):
+    """A drain of 30 s of which nothing is left to wait for once a second signal has come."""
+
+    class Slow(FakeEmulator):
+        def stop(self, drain=False, patience=None):
+            patience.draining(7, 30.0)
+            assert select.select([patience], [], [], 0)[0] == []
+            time.sleep(0.35)
+            os.kill(os.getpid(), signal.SIGTERM)
+            assert select.select([patience], [], [], 0)[0] == [patience]
+            return self.snapshot()
+
+    def interrupt():
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    changes = {"to-doctor": ((0, SLOW),), "to-patient": ()}
+    end, watcher, _, _ = play(tmp_path, changes, None, Slow(), during=interrupt)
+    (told,) = watcher.of("draining")
+    assert (told["waiting"], told["within"]) == (7, 30.0)
+    assert end["reason"] == "interrupted"
+
+
+def test_a_drain_that_nobody_notices_is_not_told(tmp_path):
+    class Quick(FakeEmulator):
+        def stop(self, drain=False, patience=None):
+            patience.draining(7, 1.5)
+            return self.snapshot()
+
+    changes = {"to-doctor": ((0, SLOW),), "to-patient": ()}
+    _, watcher, _, _ = play(tmp_path, changes, 100_000_000, Quick())
+    assert watcher.of("draining") == []
 
 
 def test_half_of_a_command_is_never_carried_out(tmp_path):
@@ -485,3 +562,15 @@ def test_what_makes_it_doubtful_is_said():
     assert "ethtool -K" in text
     assert "dropped 2" in warnings(counted(emulator_drops=2))[0]
     assert warnings(counted(beyond_envelope="too much")) == ["too much"]
+
+
+def test_people_are_told_of_a_long_end_and_of_what_was_dropped():
+    out = io.StringIO()
+    with Display(Console(file=out, width=160)) as display:
+        display.tell({"event": "draining", "time": 1.0, "waiting": 7, "within": 31.0})
+        ways = {"left-to-right": counted(), "right-to-left": counted()}
+        notes = ["7 packets still waited and were dropped"]
+        display.tell({"event": "end", "time": 2.0, "reason": "interrupted", "notes": notes} | ways)
+    text = out.getvalue()
+    assert "7 packets are still under way, for 31 s at most; Ctrl-C drops them" in text
+    assert "note: 7 packets still waited and were dropped" in text

@@ -7,6 +7,8 @@ import select
 import socket
 import time
 from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING
 
 from bench.benches.local.channel import Receiver, Sender
 from bench.benches.local.layout import Wire
@@ -21,6 +23,9 @@ from instruments.emulators import timing
 from instruments.emulators.base import Changes, Emulator, EmulatorError, LinkPlan
 from instruments.emulators.forwarder import Options
 from instruments.emulators.userspace import UserspaceEmulator
+
+if TYPE_CHECKING:
+    from instruments.emulators.netem_probe import Capability
 
 _READ_BYTES = 1 << 16
 _PRIORITY = 2
@@ -62,12 +67,26 @@ def netem_refusal(schedule: Schedule) -> InputError | None:
 
 def netem_problem() -> str:
     """What keeps the netem emulator from working on this kernel; empty where it works."""
+    try:
+        _working_netem()
+    except EmulatorError as error:
+        return str(error)
+    return ""
+
+
+@cache
+def _working_netem() -> Capability:
+    """What netem can do here: found out once, for this process and those it forks.
+
+    Raises:
+        EmulatorError: it does not work (asked anew each time: a module may have been loaded).
+    """
     from instruments.emulators.netem import probe
 
     found = probe()
-    if found.netem and found.redirect:
-        return ""
-    return found.reason or "interfaces cannot be joined"
+    if not (found.netem and found.redirect):
+        raise EmulatorError(found.reason or "interfaces cannot be joined")
+    return found
 
 
 def make_emulator(backend: Backend) -> Emulator:
@@ -75,7 +94,7 @@ def make_emulator(backend: Backend) -> Emulator:
     if backend == "netem":
         from instruments.emulators.netem import NetemEmulator
 
-        return NetemEmulator()
+        return NetemEmulator(capability=_working_netem())
     return UserspaceEmulator(Options(withhold_damaged=True))
 
 
