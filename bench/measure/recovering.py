@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.devices.profile import AlarmProfile
+from bench.devices.profile import AlarmProfile, Stream
 from bench.measure import events as ev
 from bench.measure.holding import command_arrivals
 from bench.measure.metrics import longest_gap_s
+from bench.measure.needs import IMAGE_KIND, ON_DEMAND
 from bench.sessions.packets import PacketTable
 from bench.sessions.recording import Recording
 from bench.units import ns
@@ -17,6 +18,9 @@ _TAIL_NS = ns(0.05)
 
 OFTEN_S = 0.1
 """A stream of this period or a shorter one shows a gap."""
+
+_NOTICED_NS = ns(0.3)
+"""Within it a device notices that a link is bad: its streams give way no later."""
 
 _ENCODER_NS = ns(0.05)
 """How far the encoder's reading may lie from the edge of the motion contact."""
@@ -53,26 +57,73 @@ def _longest_silence(recording: Recording) -> tuple[float, ev.Details]:
     """The longest gap in a stream, of a device without commands.
 
     It is looked for in the stream that the device watches, at the patient's interface, and in
-    those that it sends often, at the doctor's.
+    those that it sends often and unasked, at the doctor's. Of one that gives way to others, as
+    declared, only what comes before counts.
     """
     device = recording.device
-    onset = ev.onset(recording, ev.faulty_window(recording))
+    window = ev.faulty_window(recording)
+    onset = ev.onset(recording, window)
     end = recording.schedule.end_ns - _TAIL_NS
-    often = [s for s in device.active_streams if s.source == "patient" and s.period_s <= OFTEN_S]
     gaps: dict[str, float] = {}
+    gave_way: list[str] = []
     for stream, tap, way in [
         (device.stream(device.watched), "patient", 0),
-        *((stream, "doctor", 1) for stream in often),
+        *((stream, "doctor", 1) for stream in device.active_streams if _often(stream)),
     ]:
         rows = recording.packets.where(tap=tap, direction=way, stream=stream.code)
         arrivals = rows.column("t_ns")
         before = arrivals[arrivals < onset]
         if not len(before) or onset - before[-1] > ns(2 * OFTEN_S):
             raise ev.Cannot(f"nothing of {stream.name} arrived before the fault")
-        gaps[stream.name] = longest_gap_s(arrivals, int(before[-1]), end)
+        until = _gave_way_ns(recording, stream, window.start_ns, end) if way else None
+        gave_way += [stream.name] if until is not None else []
+        gaps[stream.name] = longest_gap_s(
+            arrivals, int(before[-1]), end if until is None else until
+        )
     _standby_works(recording, onset, end)
     worst = max(gaps, key=lambda name: gaps[name])
-    return gaps[worst], {"gap_s": gaps[worst], "stream": worst, "streams": float(len(gaps))}
+    details: ev.Details = {"gap_s": gaps[worst], "stream": worst, "streams": float(len(gaps))}
+    if gave_way:
+        details["gave_way"] = ", ".join(gave_way)
+    return gaps[worst], details
+
+
+def _often(stream: Stream) -> bool:
+    """Sent by the patient's side so often that a gap shows, and whether asked for or not."""
+    unasked = not {ON_DEMAND, IMAGE_KIND} & {*stream.kinds}
+    return stream.source == "patient" and stream.period_s <= OFTEN_S and unasked
+
+
+def _gave_way_ns(recording: Recording, stream: Stream, start_ns: int, end_ns: int) -> int | None:
+    """When a stream stopped for the sake of those before it in the declared order; else None.
+
+    Nothing that comes after it in the order goes on, and the first in the order shows that the
+    link was bad and not dead: some of its packets were lost there, and later ones arrived.
+    """
+    device = recording.device
+    ranked = [s for s in device.active_streams if s.source == stream.source and s.served.priority]
+    first = min(ranked, key=lambda s: s.served.priority, default=stream)
+    if "priorities" not in device.functions or stream not in ranked or stream is first:
+        return None
+    sent = recording.packets.where(tap="patient", direction=1)
+    own = sent.where(stream=stream.code).between(start_ns, end_ns)
+    times = np.append(own.column("t_ns"), end_ns)
+    pauses = np.flatnonzero(np.diff(times) > ns(2 * OFTEN_S))
+    if not len(pauses):
+        return None
+    stop, again = int(times[pauses[0]]), int(times[pauses[0] + 1])
+    after = [s.code for s in ranked if s.served.priority > stream.served.priority]
+    meanwhile = sent.between(stop + ns(2 * OFTEN_S), again)
+    if np.isin(meanwhile.column("stream"), after).any():
+        return None
+    link = int(own.column("link")[pauses[0]])
+    offered = sent.where(stream=first.code, link=link).between(start_ns, stop + _NOTICED_NS)
+    got = recording.packets.where(tap="doctor", direction=1, link=link, stream=first.code)
+    arrived = np.isin(offered.column("seq"), got.column("seq"))
+    offered_ns = offered.column("t_ns")
+    lost_ns = offered_ns[~arrived]
+    later = (offered_ns > lost_ns.min(initial=end_ns)) & (offered_ns > stop - _NOTICED_NS)
+    return stop if bool((arrived & later).any()) else None
 
 
 def _standby_works(recording: Recording, start_ns: int, end_ns: int) -> None:
