@@ -224,7 +224,10 @@ def carry_out(number: int) -> Ended:
 def judged(
     device: DeviceProfile, file: BenchFile, seed: int, late: tuple[str, Later] | None = None
 ) -> tuple[str, str]:
-    """Verdict and reason of COEX-1 for one session in a laboratory; ``late``: a fault that an instrument has once the bench is entered."""
+    """Verdict and reason of COEX-1 for one session in a laboratory.
+
+    ``late``: an instrument, and a fault that it has once the bench is entered.
+    """
     assert device.radio is not None
     assert device.coexistence is not None
     scenario = coexistence.coexistence(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.devices.profile import AlarmProfile
 from bench.measure import events as ev
+from bench.measure.exceeding import exceedances
 from bench.measure.warranted import EXPECTED_ALARMS, false_alarms
 from bench.network.scenario import Window
 from bench.sessions.cells import CELL_CHANGE, changed_in
@@ -40,17 +41,17 @@ def mon_2(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
 def mob_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:
     """Zero where the limits hold through the handover; else the time to the alarm signal.
 
-    The limits stop holding at the first lost command or the first of several late ones.
+    They are those of MOB-2: the device's own limits of delay, loss and silence, no wider than what
+    the watched stream needs.
     """
     window = ev.faulty_window(recording)
     if window.kind == CELL_CHANGE:
         _insist_on_another_cell(recording, window)
     flow = ev.watched(recording)
-    limit_s = ev.device_limit(recording, "command_delay_s")
-    late = ev.first_late_ns(flow, window, limit_s, ev.consecutive(recording))
-    lost = ev.first_loss_ns(flow, window)
-    exceeded = [t for t in (late, lost) if t is not None]
-    ev.offered(flow, window.start_ns, min(exceeded, default=window.end_ns))
+    exceeded = exceedances(recording, flow, window)
+    beyond = min(exceeded, default=window.end_ns)
+    # A silence is the network's only if commands were sent in it.
+    ev.offered(flow, window.start_ns, min(beyond + 2 * ev.PAUSE_NS, window.end_ns))
     if not exceeded:
         return 0.0, {"limits": "held"}
     value, details = _alarm_after(recording, alarm, window, min(exceeded))

@@ -111,7 +111,9 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
     "SW-1": Behaviour(sw_1, "none", commands_only=True),
     "REC-1": Behaviour(rec_1, "fault-signal", ("rearm",), commands_only=True),
     "LOC-1": Behaviour(loc_1, "stop-motion", ("action",), commands_only=True),
-    "MOB-1": Behaviour(mob_1, "fault-signal", ("alarm-signal",), alarm=True, commands_only=True),
+    "MOB-1": Behaviour(
+        mob_1, "fault-signal", ("alarm-signal",), alarm=True, commands_only=True, stream_limits=True
+    ),
     "LOC-2": Behaviour(loc_2, "none", ("action", "rearm"), reaction=True, commands_only=True),
     "SW-2": Behaviour(sw_2, "fault-signal", ("alarm-signal",), alarm=True, commands_only=True),
     "SW-3": Behaviour(sw_3, "none", reaction=True, commands_only=True),

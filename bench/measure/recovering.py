@@ -13,6 +13,7 @@ from bench.devices.profile import AlarmProfile, Stream
 from bench.measure import events as ev
 from bench.measure.holding import command_arrivals
 from bench.measure.metrics import longest_gap_s
+from bench.measure.needs import IMAGE_KIND, ON_DEMAND
 from bench.measure.pairing import by_sequence, flow_of
 from bench.measure.reordering import reordering
 from bench.network.impairment import DIRECTIONS
@@ -26,6 +27,9 @@ _TAIL_NS = ns(0.05)
 
 OFTEN_S = 0.1
 """A stream of this period or a shorter one shows a gap."""
+
+_NOTICED_NS = ns(0.3)
+"""Within it a device notices that a link is bad: its streams give way no later."""
 
 _ENCODER_NS = ns(0.05)
 """How far the encoder's reading may lie from the edge of the motion contact."""
@@ -72,15 +76,17 @@ def _longest_silence(recording: Recording) -> tuple[float, ev.Details]:
     """The longest gap in a stream, of a device without commands.
 
     It is looked for in the stream that the device watches, at the patient's interface, and in
-    those that it sends often, at the doctor's.
+    those that it sends often and unasked, at the doctor's. Of one that gives way to others, as
+    declared, only what comes before counts.
     """
     device = recording.device
     window = ev.faulty_window(recording)
     onset = ev.onset(recording, window)
     end = recording.schedule.end_ns - _TAIL_NS
-    often = [s for s in device.active_streams if s.source == "patient" and s.period_s <= OFTEN_S]
+    often = [stream for stream in device.active_streams if _often(stream)]
     looked_at = [(device.stream(device.watched), 0), *((stream, 1) for stream in often)]
     gaps: dict[str, float] = {}
+    gave_way: list[str] = []
     for stream, way in looked_at:
         tap = "doctor" if way else "patient"
         rows = recording.packets.where(tap=tap, direction=way, stream=stream.code)
@@ -88,10 +94,16 @@ def _longest_silence(recording: Recording) -> tuple[float, ev.Details]:
         before = arrivals[arrivals < onset]
         if not len(before) or onset - before[-1] > ns(2 * OFTEN_S):
             raise ev.Cannot(f"nothing of {stream.name} arrived before the fault")
-        gaps[stream.name] = longest_gap_s(arrivals, int(before[-1]), end)
+        until = _gave_way_ns(recording, stream, window.start_ns, end) if way else None
+        gave_way += [stream.name] if until is not None else []
+        gaps[stream.name] = longest_gap_s(
+            arrivals, int(before[-1]), end if until is None else until
+        )
     _standby_works(recording, onset, end)
     worst = max(gaps, key=lambda name: gaps[name])
     details: ev.Details = {"gap_s": gaps[worst], "stream": worst, "streams": float(len(gaps))}
+    if gave_way:
+        details["gave_way"] = ", ".join(gave_way)
     return gaps[worst], details | _packet_counts(recording, window, looked_at)
 
 
@@ -132,6 +144,44 @@ def _packet_counts(
 def _reordered(order: NDArray[np.int64]) -> int:
     """How many places in order of sending came after a later one; first arrival first."""
     return reordering(order, np.zeros(len(order), dtype=np.int64)).packets
+
+
+def _often(stream: Stream) -> bool:
+    """Sent by the patient's side so often that a gap shows, and whether asked for or not."""
+    unasked = not {ON_DEMAND, IMAGE_KIND} & {*stream.kinds}
+    return stream.source == "patient" and stream.period_s <= OFTEN_S and unasked
+
+
+def _gave_way_ns(recording: Recording, stream: Stream, start_ns: int, end_ns: int) -> int | None:
+    """When a stream stopped for the sake of those before it in the declared order; else None.
+
+    Nothing that comes after it in the order goes on, and the first in the order shows that the
+    link was bad and not dead: some of its packets were lost there, and later ones arrived.
+    """
+    device = recording.device
+    ranked = [s for s in device.active_streams if s.source == stream.source and s.served.priority]
+    first = min(ranked, key=lambda s: s.served.priority, default=stream)
+    if "priorities" not in device.functions or stream not in ranked or stream is first:
+        return None
+    sent = recording.packets.where(tap="patient", direction=1)
+    own = sent.where(stream=stream.code).between(start_ns, end_ns)
+    times = np.append(own.column("t_ns"), end_ns)
+    pauses = np.flatnonzero(np.diff(times) > ns(2 * OFTEN_S))
+    if not len(pauses):
+        return None
+    stop, again = int(times[pauses[0]]), int(times[pauses[0] + 1])
+    after = [s.code for s in ranked if s.served.priority > stream.served.priority]
+    meanwhile = sent.between(stop + ns(2 * OFTEN_S), again)
+    if np.isin(meanwhile.column("stream"), after).any():
+        return None
+    link = int(own.column("link")[pauses[0]])
+    offered = sent.where(stream=first.code, link=link).between(start_ns, stop + _NOTICED_NS)
+    got = recording.packets.where(tap="doctor", direction=1, link=link, stream=first.code)
+    arrived = np.isin(offered.column("seq"), got.column("seq"))
+    offered_ns = offered.column("t_ns")
+    lost_ns = offered_ns[~arrived]
+    later = (offered_ns > lost_ns.min(initial=end_ns)) & (offered_ns > stop - _NOTICED_NS)
+    return stop if bool((arrived & later).any()) else None
 
 
 def _standby_works(recording: Recording, start_ns: int, end_ns: int) -> None:

@@ -38,6 +38,10 @@ QUICK_PACKETS = 1.5e6
 a suite of devices takes minutes; never shorter than on other benches."""
 
 
+RADIO_FUNCTIONS = frozenset({"mobile", "radio", "access-4g", "access-5g", "access-wifi"})
+"""Functions of a device that may be handed over from one station of a radio network to another."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """The scope of a run, the length of its steady session and of all sessions, trials each.
@@ -108,7 +112,7 @@ def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
     the local bench attacks take scapy (an optional extra). Somebody listens there only to a
     device all of whose streams are really enciphered: what a model seals could be read.
     """
-    found = set(device.functions) | _large_packets(device)
+    found = set(device.functions) | _wireless(device) | _large_packets(device)
     if bench == "virtual":
         return frozenset(found | {"attacker", "listener", "interceptor", "address-change"})
     found.add("real-packets")
@@ -117,6 +121,11 @@ def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
         if all(CARRIAGES[stream.carriage].enciphered for stream in device.active_streams):
             found.add("listener")
     return frozenset(found)
+
+
+def _wireless(device: DeviceProfile) -> set[str]:
+    """Whether its profile says that it is on the move, or on a network of radio."""
+    return {"wireless"} if RADIO_FUNCTIONS & {*device.functions} else set()
 
 
 def _large_packets(device: DeviceProfile) -> set[str]:

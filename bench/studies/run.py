@@ -47,7 +47,7 @@ REPEAT_BUDGET_S, FULL_REPEAT_BUDGET_S = 60.0, 1200.0
 
 CAPABILITIES = (
     *FUNCTIONS, "real-packets", "attacker", "listener", "interceptor", "cells",
-    "large-packets-to-patient", "large-packets-to-doctor", "address-change",
+    "large-packets-to-patient", "large-packets-to-doctor", "address-change", "wireless",
 )  # fmt: skip
 """What a test may need of device and bench."""
 

@@ -19,9 +19,9 @@ def test_alarm_when_interference_takes_the_link(recordings, judge):
     judge(recordings)
 
 
-@pytest.mark.needs("radio", "motion", "standby-link")
+@pytest.mark.needs("radio", "standby-link")
 @pytest.mark.requirement("SW-1")
 @pytest.mark.scenario("interferer-beyond")
 def test_standby_takes_over_when_interference_takes_the_link(recordings, judge):
-    """The command gap is as declared; no command is executed twice or out of order."""
+    """The gap is as declared; no command is executed twice or out of order."""
     judge(recordings)

@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.needs("motion")
+@pytest.mark.needs("wireless")
 @pytest.mark.requirement("MOB-1")
 @pytest.mark.parametrize(
     "scenario",
@@ -17,7 +17,7 @@ def test_handover_keeps_the_limits_or_alarms(scenario, recordings, judge):
     judge(recordings)
 
 
-@pytest.mark.needs("motion", "cells")
+@pytest.mark.needs("wireless", "cells")
 @pytest.mark.requirement("MOB-1")
 @pytest.mark.scenario("cell-change")
 def test_a_change_of_cell_keeps_the_limits_or_alarms(recordings, judge):

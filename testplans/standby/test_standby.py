@@ -3,7 +3,7 @@
 import pytest
 
 
-@pytest.mark.needs("motion", "standby-link")
+@pytest.mark.needs("standby-link")
 @pytest.mark.requirement("SW-1")
 @pytest.mark.parametrize(
     "scenario",
@@ -13,5 +13,5 @@ import pytest
     ],
 )
 def test_standby_takes_over(scenario, recordings, judge):
-    """The command gap is as declared; no command is executed twice or out of order."""
+    """The gap is as declared; no command is executed twice or out of order."""
     judge(recordings)

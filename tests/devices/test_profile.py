@@ -59,6 +59,24 @@ def test_an_option_replaces_the_stream_that_excludes_it():
     assert plain.fingerprint != stereo.fingerprint
 
 
+def test_six_leads_more_are_sent_at_the_rate_per_lead_of_the_twelve():
+    """And beside them, not in their place: the documented rate is of one electrocardiogram."""
+    plain = registry.find_device("ambulance")
+    eighteen = plain.with_options(("ecg-18-leads",))
+    (more,) = {s.name for s in eighteen.active_streams} - {s.name for s in plain.active_streams}
+    twelve, further = eighteen.stream("monitor-ecg"), eighteen.stream(more)
+    assert further.rate_bps / 6 == pytest.approx(twelve.rate_bps / 12)
+    assert (further.most_delay_s, further.most_loss) == (twelve.most_delay_s, twelve.most_loss)
+    assert twelve in plain.active_streams
+
+
+def test_what_an_ambulance_records_and_alarms_travels_as_hl7():
+    device = registry.find_device("ambulance")
+    assert "mobile" in device.functions
+    kept = {s.name for s in device.streams if {"records", "alarm"} & {*s.kinds}}
+    assert kept == {s.name for s in device.streams if s.carriage == "mllp"}
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [

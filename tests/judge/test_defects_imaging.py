@@ -12,7 +12,13 @@ from bench.devices.defects import DEFECTS
 kit = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "support/imaging.py")))
 PASS, FAIL, OPEN, UNIT, MRI = kit.PASS, kit.FAIL, kit.OPEN, kit.UNIT, kit.MRI
 
-JUDGED = {"storage-failure": ("US-2",), "primary-outage": ("MON-2",), "blackout": ("MON-2",)}
+JUDGED = {
+    "storage-failure": ("US-2",),
+    "primary-outage": ("MON-2", "SW-1"),
+    "radio-link-failure": ("SW-1", "MOB-1"),
+    "nr-handover": ("MOB-1",),
+    "blackout": ("MON-2",),
+}
 BACKUP = ("rare-backup", "slow-restore", "altered-restore", "empty-restore")
 OWN = ("restarts-transfer", "corrupts-image", *BACKUP)
 
@@ -42,6 +48,7 @@ def test_a_defect_of_the_backup_fails_us_2(defect, seed):
         ("corrupts-image", "harsh-journey", "MOB-2"),
         ("corrupts-image", "site-reruns", "LIFE-1"),
         ("silent-on-the-move", "blackout", "MON-2"),
+        ("never-switches", "primary-outage", "SW-1"),
     ],
 )
 def test_a_defect_fails_what_it_breaks(defect, scenario, requirement):

@@ -138,6 +138,7 @@ def verdict(name, *recordings, stream="", floor=None, planned_n=1, stimulus=None
     return assess(
         CATALOGUE.get(name), recordings[0].device, stream, recordings,
         stimulus=checks, floor=floor, planned_n=planned_n, test="t", certify=certify,
+        documents=CATALOGUE.requirements.values(),
     )  # fmt: skip
 
 

@@ -137,7 +137,7 @@ def test_more_time_never_takes_anything_out(budget_s, more_s):
 
 
 def test_what_a_bench_offers(monkeypatch):
-    own = {*ROBOT.functions, "large-packets-to-doctor"}
+    own = {*ROBOT.functions, "large-packets-to-doctor", "wireless"}
     everything = {"attacker", "listener", "interceptor", "address-change"}
     assert capabilities(ROBOT, "virtual") == own | everything
     real = {*own, "real-packets", "attacker", "interceptor"}
@@ -148,6 +148,18 @@ def test_what_a_bench_offers(monkeypatch):
     assert capabilities(ROBOT, "lab") == {*own, "real-packets"}
     monkeypatch.setattr(planning, "find_spec", lambda name: None)  # without the extra
     assert capabilities(ROBOT, "local") == {*own, "real-packets"}
+
+
+def test_a_handover_is_for_devices_on_the_move_or_on_a_radio_network():
+    """Wired alone there is no base station; every other access, or a ride, has some."""
+
+    def asked(*functions):
+        device = replace(ROBOT, functions=functions)
+        return "wireless" in capabilities(device, "virtual")
+
+    assert not asked("motion", "access-wired", "access-gateway")
+    for name in ("access-4g", "access-5g", "access-wifi", "mobile", "radio"):
+        assert asked("access-wired", name)
 
 
 def test_a_hole_is_for_devices_whose_own_data_are_large():

@@ -64,6 +64,7 @@ def verdicts(recording, requirements, *, planned_n=1, certify=False):
         name: assess(
             CATALOGUE.get(name), recording.device, "", [recording], stimulus=stimulus, floor=None,
             planned_n=planned_n, test="t", certify=certify,
+            documents=CATALOGUE.requirements.values(),
         )
         for name in requirements
     }  # fmt: skip

@@ -10,6 +10,8 @@ from bench.devices.traits import Traits
 
 ROBOT = "remote-robot"
 MONITOR = "monitor"
+CONSOLE = "console"
+IMAGING = "imaging"
 
 
 @dataclass(frozen=True, slots=True)

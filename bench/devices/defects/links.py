@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.devices.defects.defect import MONITOR, ROBOT, Defect
+from bench.devices.defects.defect import CONSOLE, IMAGING, MONITOR, ROBOT, Defect
 from bench.devices.defects.margin import Margin
 from bench.devices.profile import DeviceProfile
 from bench.devices.traits import Traits
@@ -37,7 +37,7 @@ DEFECTS = (
         "never switches to the standby link",
         ("SW-1",),
         lambda t, _: replace(t, switches=False),
-        machines=(ROBOT, MONITOR),
+        machines=(ROBOT, MONITOR, CONSOLE, IMAGING),
     ),
     Defect(
         "slow-reconnect",
