@@ -177,6 +177,25 @@ def test_a_path_is_never_used_beyond_its_table():
     assert interpolated_db(((1.0, 3.0), (3.0, 5.0)), 2.0) == 4.0
 
 
+@pytest.mark.parametrize("gain_db", [0.0, 6.0])
+@pytest.mark.parametrize(("distance_m", "frequency_hz"), [(10.0, 2.44e9), (1000.0, 700e6)])
+def test_antennas_lose_what_free_space_does_less_their_gain(distance_m, frequency_hz, gain_db):
+    """ITU-R P.525: 32.4 + 20 lg(f in MHz) + 20 lg(d in km), dB; on top of the cables' loss."""
+    free_db = 32.4 + 20 * np.log10(frequency_hz / 1e6) + 20 * np.log10(distance_m / 1e3)
+    path = Path("far", "victim", ((0.0, 3.0),), distance_m=distance_m, gain_db=gain_db)
+    world = World(emitters={"far": Emission(frequency_hz, 20.0)}, paths=(path,))
+    [one] = arrivals(world, RadioState(), "victim")
+    assert one.emission.level_dbm == pytest.approx(20.0 - 3.0 - free_db + gain_db, abs=0.06)
+
+
+def test_a_cable_has_no_free_space_and_no_distance_amplifies():
+    emitters = {"far": Emission(GHZ, 20.0)}
+    for distance_m in (0.0, 0.001):
+        path = Path("far", "victim", distance_m=distance_m)
+        [one] = arrivals(World(emitters=emitters, paths=(path,)), RadioState(), "victim")
+        assert one.emission.level_dbm == 20.0
+
+
 def test_the_analyser_shows_carriers_bands_and_its_floor():
     came = [Emission(GHZ, -23.0), Emission(GHZ + 3e6, -40.0, 1e6)]
     trace = trace_dbm(came, GHZ - 5e6, GHZ + 5e6, 1001, 100e3, 20.0)

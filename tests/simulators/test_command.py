@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from instruments.simulators.kinds import KINDS
 from tests.support.own_time import took_to_end
 
 BENCH = Path(sys.executable).with_name("bench")
@@ -41,6 +43,48 @@ def ask(resource, text):
     with socket.create_connection((host, int(port)), 10) as sock, sock.makefile("rb") as lines:
         sock.sendall(text.encode() + b"\n")
         return lines.readline().decode().strip()
+
+
+WORLD = """
+[emitters.carrier]
+frequency = "2.44GHz"
+level = "-40dBm"
+
+[[paths]]
+from = "carrier"
+to = "spectrum-analyser:1"
+loss = "3dB"
+"""
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return sock.getsockname()[1]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_starts_at_its_port_in_a_world_with_a_fault(tmp_path, kind):
+    world, port = tmp_path / "world.toml", free_port()
+    world.write_text(WORLD)
+    where = () if KINDS[kind].terminal else ("--port", port)
+    process = started("instrument", kind, *where, "--world", world, "--fault", "mutex1", "--json")
+    try:
+        ready = json.loads(process.stdout.readline())
+        assert (ready["event"], ready["kind"]) == ("ready", kind)
+        assert ready["absent"] == ([] if kind == "spectrum-analyser" else ["spectrum-analyser:1"])
+        if KINDS[kind].terminal:
+            assert re.fullmatch(r"ASRL/dev/.+::INSTR", ready["resource"])
+            return
+        assert ready["resource"] == f"TCPIP::127.0.0.1::{port}::SOCKET"
+        who = "MN?" if KINDS[kind].http else "*IDN?"
+        with socket.create_connection(("127.0.0.1", port), 10) as sock, sock.makefile("rb") as got:
+            sock.sendall(f"{who}\n".encode())
+            sock.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                got.readline()
+        assert ask(ready["resource"], who), "the fault strikes once"
+    finally:
+        ended(process, signal.SIGTERM)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

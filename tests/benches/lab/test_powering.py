@@ -118,8 +118,9 @@ def test_a_device_that_must_not_lose_its_power_keeps_it_on_every_way_out(tmp_pat
 
 def fails_in_a_cut(file, folder) -> None:
     with taken(file, folder) as lab:
+        time.sleep(0.05)  # so that who watches sees it on, and off
         lab.feed.off()
-        time.sleep(0.05)  # so that who watches sees it
+        time.sleep(0.05)
         raise ZeroDivisionError
 
 
