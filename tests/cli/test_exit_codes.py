@@ -47,6 +47,7 @@ def test_inconclusive_is_3(bench, undeclared):
     done = bench.run("--device", undeclared, "--only=SW-1", "--only=LOC-1")
     assert done.code == 3, done.err
     assert done.outcomes() == {
+        ("SW-1", "primary-flap"): "INCONCLUSIVE",
         ("SW-1", "primary-outage"): "INCONCLUSIVE",
         ("SW-1", "radio-link-failure"): "INCONCLUSIVE",
         ("SW-1", "primary-stall"): "INCONCLUSIVE",

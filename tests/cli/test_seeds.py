@@ -22,7 +22,7 @@ def test_the_same_seed_gives_the_same_bytes(bench, tmp_path):
     assert first.identity["content_hash"] == elsewhere.identity["content_hash"]
     assert len(first.identity["content_hash"]) == 64
     assert contents(first.run) == contents(elsewhere.run)
-    assert len(contents(first.run)) == 5 * len(PARTS)
+    assert len(contents(first.run)) == 6 * len(PARTS)
     verdicts = [(v["value"], v["margin"], v["n"]) for v in first.verdicts]
     assert verdicts == [(v["value"], v["margin"], v["n"]) for v in elsewhere.verdicts]
 
