@@ -138,6 +138,8 @@ def excess_delay(top_s: float, name: str, *, one_way: bool) -> Scenario:
 
     It comes in two steps: the first is short enough for commands that are too old to arrive while
     the device still moves. A step to the top at once would be a silence to it, as a blackout is.
+    It goes slowly, four times as long as it lasts at most: all that is under way would else arrive
+    at one moment, behind the last of the late packets.
     """
     links = usual_links()
 
@@ -159,7 +161,16 @@ def excess_delay(top_s: float, name: str, *, one_way: bool) -> Scenario:
                 "beyond",
                 (Segment("lead", 0.4, at(_LEAD_S)), Segment("excess", 2.0, at(top_s))),
             ),
-            recover(links, 2.0 + top_s),
+            Step(
+                "recover",
+                "hold",
+                "within",
+                (
+                    Segment("ease", 4 * top_s, links, ramp=True),
+                    Segment("recover", 2.0 + top_s, links),
+                ),
+                judged=False,
+            ),
         ),
     )
 
