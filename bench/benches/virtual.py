@@ -91,7 +91,7 @@ class World:
         self.profile: DeviceProfile = session.device
         self.now = 0
         self.queue: list[tuple[Any, ...]] = []
-        self.count = itertools.count(1).__next__
+        self.next_number = itertools.count(1).__next__
         self.events: list[Event] = []
         self.live = LiveView(session, self.schedule, _SHOW_NS)
         self.notes = RowNotes()
@@ -133,7 +133,7 @@ class World:
 
     def at(self, t_ns: int, call: Callable[[int], None]) -> None:
         """Call ``call(now_ns)`` once at ``t_ns``."""
-        heappush(self.queue, (t_ns, self.count(), call))
+        heappush(self.queue, (t_ns, self.next_number(), call))
 
     def event(self, event: Event) -> None:
         """Record an event and tell it."""

@@ -55,7 +55,7 @@ class VirtualPort:
         self._sizes = world.sizes
         self._queue = world.queue
         self._notes = world.notes
-        self._note, self._count = world.notes.crossings.extend, world.count
+        self._note, self._next_number = world.notes.crossings.extend, world.next_number
         self._actuator = TAPS.index("actuator")
         way = self._direction
         self._plain = [
@@ -90,10 +90,10 @@ class VirtualPort:
             due, copy_ns = _arrivals(law, due)
         self._note((now_ns, due, kind, message[1]))
         if due >= 0:
-            heappush(self._queue, (due, self._count(), self._receive, link, message))
+            heappush(self._queue, (due, self._next_number(), self._receive, link, message))
         if copy_ns >= 0:
             self._note_copy(copy_ns, link, message, message[1], size)
-            heappush(self._queue, (copy_ns, self._count(), self._receive, link, message))
+            heappush(self._queue, (copy_ns, self._next_number(), self._receive, link, message))
 
     def _note_copy(self, due_ns: int, link: int, message: Message, seq: int, size: int) -> None:
         row = (due_ns, self._far_tap, self._direction, link, message.stream, seq, size)
@@ -107,8 +107,8 @@ class VirtualPort:
         else:
             last, received = self._send_each(now_ns, link, message, count, size)
         if received:
-            numbered = self._count()
-            entry = (last, numbered, self._receive_burst, link, message, received, count)
+            number = self._next_number()
+            entry = (last, number, self._receive_burst, link, message, received, count)
             heappush(self._queue, entry)
 
     def _send_each(
@@ -216,7 +216,7 @@ class AttackedPort(VirtualPort):
                     for tap in taps
                 ]
                 call = receive or self._receive
-                heappush(self._queue, (arrival, world.count(), call, link, message))
+                heappush(self._queue, (arrival, world.next_number(), call, link, message))
 
     def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
         """As the plain port does; attackers see it pass."""
@@ -301,8 +301,8 @@ class MovingPort(VirtualPort):
         arrivals: list[tuple[int, int]], count: int,
     ) -> None:  # fmt: skip
         way = self.known[link], self.own[link]
-        numbered = self._count()
-        entry = (due_ns, numbered, arrive, link, message, way, arrivals, count)
+        number = self._next_number()
+        entry = (due_ns, number, arrive, link, message, way, arrivals, count)
         heappush(self._queue, entry)
 
     def _there(
