@@ -25,6 +25,7 @@ from instruments.emulators.clocks import RealtimeMap
 from instruments.emulators.lateness import beyond_envelope
 from instruments.emulators.ring import VNET_BYTES, Batch, ReceiveRing
 from instruments.emulators.sending import MOST, Sender
+from instruments.emulators.turn import Turn
 from instruments.emulators.waiting import Block, ByDue, InOrder
 from instruments.emulators.workers import Commands, send_event
 
@@ -38,6 +39,7 @@ _DENSE_NS, _BUSY_NS, _BREATH_S = 200_000, 20_000_000, 100e-6
 _LEAST_LEAD_NS, _MOST_LEAD_NS = 3_000, 50_000
 _HEAR_NS = _FULL_NS = 1_000_000
 _DRAIN_NS = 1_000_000_000
+_ENTRY_NS = 2_000_000  # a packet has its stamp before it lies in the ring
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class Options:
     the kernel drops, which is counted. ``super_packets``: let senders leave segmentation to the
     hardware: what counts, waits or is lost as one packet may then be up to 64 KB.
     ``withhold_damaged``: drop packets with bit errors, as the checksums of the receiving host
-    would: what a tap before that host sees is then what the host accepts.
+    would: what a tap before that host sees is then what the host accepts. ``waits``: pass nothing
+    on until told from when (:meth:`~instruments.emulators.userspace.UserspaceEmulator.open`).
     """
 
     ring_frames: int = 4096
@@ -58,6 +61,7 @@ class Options:
     most_waiting: int = 1_000_000
     super_packets: bool = False
     withhold_damaged: bool = False
+    waits: bool = False
 
 
 class Forwarder:
@@ -78,6 +82,7 @@ class Forwarder:
         self._most_waiting = options.most_waiting
         self._withhold = options.withhold_damaged
         self._withheld = 0
+        self._turn = Turn(options.waits)
         self._law = DirectionLaw(changes, seed=plan.seed, name=f"{plan.link}/{direction}")
         self._log = ChangeLog(changes)
         # Where no packet may overtake, due times ascend: nothing that still arrives can be due
@@ -138,6 +143,8 @@ class Forwarder:
 
     def _accept(self, frames: list[tuple[int, bytes]]) -> None:
         shift = self._shift(frames[-1][0])
+        if self._turn.bounded:
+            frames = self._turn.mine(frames)
         last, log = self._last_arrival, self._log
         self._read += len(frames)
         for stamp, frame in frames:
@@ -173,6 +180,8 @@ class Forwarder:
     def _accept_many(self, batch: Batch) -> bool:
         """Decide on a whole batch as arrays and give its places back; False where that fails."""
         t_ns = batch.stamp_ns + self._shift(int(batch.stamp_ns[-1]))
+        if self._turn.bounded:
+            return False
         if t_ns[0] < self._last_arrival or (t_ns[1:] < t_ns[:-1]).any():
             t_ns.clip(self._last_arrival, out=t_ns)
             t_ns = np.maximum.accumulate(t_ns)
@@ -223,11 +232,24 @@ class Forwarder:
                     self._change(*values)
                 elif name == "snapshot":
                     self._tell_snapshot()
+                elif name == "open":
+                    send_event(self._report_fd, "opened", in_time=self._turn.begin(*values))
                 elif name == "drain":
-                    self._draining = self._stopping = True
+                    self._draining = True
+                    if values:
+                        self._end_turn(*values)
+                    else:
+                        self._stopping = True
             if self._commands.closed:
                 self._stopping = True
                 return
+
+    def _end_turn(self, until_ns: int) -> None:
+        """What arrives from ``until_ns`` on (CLOCK_REALTIME) is another's: the end, then."""
+        newest_ns = self._last_arrival + self._t0 - self._clock.offset_ns
+        self._turn.end(until_ns)
+        self._end_ns = until_ns + self._clock.offset_ns + _ENTRY_NS
+        send_event(self._report_fd, "ending", in_time=newest_ns < until_ns)
 
     def _change(self, planned_ns: int, impairment: Impairment) -> None:
         """Extend the plan; a command that comes too late is in force from the next arrival on."""
@@ -348,7 +370,7 @@ class Forwarder:
         return report
 
     def _let_go(self) -> None:
-        """Send all that waits and all that has arrived at once, in order."""
+        """Send all that waits and all that has arrived and is its own at once, in order."""
         until_ns = time.monotonic_ns() + _DRAIN_NS
         while True:
             taken = self._take()
@@ -360,7 +382,7 @@ class Forwarder:
                 self._decide_held()
             for _, frame in self._queue.take_all():
                 self._sender.patiently(frame, until_ns)
-            if not taken or time.monotonic_ns() > until_ns:
+            if not taken or self._turn.over or time.monotonic_ns() > until_ns:
                 return
 
     def _counts(self, histogram: bool) -> DirectionReport:
@@ -369,6 +391,9 @@ class Forwarder:
         self._dropped += dropped
         sender, law, ring = self._sender, self._law, self._ring
         unsaid, read = sender.unsaid(), self._read + ring.oversize
+        unread = self._offered - self._dropped - read - self._turn.others
+        if self._turn.over:
+            unread = 0  # what still lies there is another's
         lateness = sender.late.summary(histogram)
         return DirectionReport(
             link=self._plan.link,
@@ -384,7 +409,7 @@ class Forwarder:
             before_start=self._before_start,
             in_flight=len(self._queue),
             undecided=len(self._undecided),
-            unread=max(0, self._offered - self._dropped - read),
+            unread=max(0, unread),
             kernel_drops=self._dropped,
             tx_errors=sender.failed + unsaid,
             oversize=ring.oversize,

@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.errors import InputError
 from bench.network.impairment import DIRECTIONS, Direction, Impairment
+from bench.units import NS_PER_S
 from instruments.emulators.base import (
     DirectionReport,
     EmulatorError,
@@ -31,6 +32,9 @@ _PRIORITY = 2
 """Above the endpoints, where they have precedence too: what is due must not wait for them."""
 _NOTICE_NS = 5_000_000
 """A forwarder hears a command within 1 ms of a packet's arrival; the rest is for sending it."""
+_TURN_NS = 50_000_000
+"""From agreeing on the instant of a handover to that instant: two processes are to hear of it."""
+_TURNS = 10
 
 
 def forward(
@@ -55,7 +59,9 @@ def forward(
         t0_monotonic_ns: session time zero on CLOCK_MONOTONIC.
         stop_fd: a command pipe (:class:`~instruments.emulators.workers.Commands`); ends the work
             when closed (within 25 ms). Commands: ``("change", t_ns, impairment)``, answered by
-            ``changed``, ``("snapshot",)``, answered by ``snapshot``, and ``("drain",)``.
+            ``changed``, ``("snapshot",)``, answered by ``snapshot``, ``("open", since_ns)``,
+            answered by ``opened``, ``("drain",)``, and ``("drain", until_ns)``, answered by
+            ``ending``.
         report_fd: gets the ``ready`` event, answers, then the ``report`` (see ``workers``).
         end_ns: ends the work at this session time.
         options: use of the machine.
@@ -189,28 +195,71 @@ class UserspaceEmulator:
             for number, known in enumerate(self._known.values())
         )
 
-    def stop(self, drain: bool = False, patience: Patience | None = None) -> EmulatorReport:
+    def open(self) -> int:
+        """Begin to pass packets on, where the options say that it waits.
+
+        Whoever passes them on until then is told the answer in time (``until_ns`` of
+        :meth:`stop`): each packet then goes once. Where a forwarder heard of the instant too late
+        a later one is agreed on: none is missing.
+
+        Returns:
+            From when on, by the packets' receive stamps: CLOCK_REALTIME, ns.
+
+        Raises:
+            EmulatorError: a forwarder does not answer, or always hears too late.
+        """
+        for _ in range(_TURNS):
+            since_ns = time.time_ns() + _TURN_NS
+            for number in range(len(self._known)):
+                self._workers.tell(number, ("open", since_ns))
+            answers = [self._workers.answer(n, "opened") for n in range(len(self._known))]
+            if all(answer["in_time"] for answer in answers):
+                return since_ns
+        raise EmulatorError("the host is too busy to hand the links over")
+
+    def stop(
+        self,
+        drain: bool = False,
+        patience: Patience | None = None,
+        until_ns: int | None = None,
+    ) -> EmulatorReport:
         """End the forwarders and collect their reports.
 
         Args:
             drain: first send all that waits, at once and in order (not counted as late or early);
                 what is held is released.
             patience: not tried: it takes a second at most.
+            until_ns: with ``drain``: what arrives from then on (CLOCK_REALTIME) is another's, who
+                began at that instant (:meth:`open`). Where a forwarder heard of it too late, the
+                report notes that packets may have gone twice.
 
         Raises:
             EmulatorError: one of them died or does not answer.
         """
+        in_time = True
         try:
             if drain:
-                for number in range(len(self._known)):
-                    self._workers.tell(number, ("drain",))
+                in_time = self._drain(until_ns)
         except EmulatorError:
             self._workers.kill()
             raise
-        return self._report(direction_report(entry) for entry in self._workers.stop())
+        notes = [] if in_time else ["handed over late: packets may have gone twice then"]
+        return self._report((direction_report(entry) for entry in self._workers.stop()), notes)
 
-    def _report(self, directions: Any) -> EmulatorReport:
-        notes = []
+    def _drain(self, until_ns: int | None) -> bool:
+        """Let all drain until ``until_ns``, which is then over; whether they heard in time."""
+        bounds = () if until_ns is None else (until_ns,)
+        everybody = range(len(self._known))
+        for number in everybody:
+            self._workers.tell(number, ("drain", *bounds))
+        if until_ns is None:
+            return True
+        answers = [self._workers.answer(number, "ending") for number in everybody]
+        time.sleep(max(0, until_ns - time.time_ns()) / NS_PER_S)
+        return all(answer["in_time"] for answer in answers)
+
+    def _report(self, directions: Any, notes: Sequence[str] = ()) -> EmulatorReport:
+        notes = list(notes)
         if self._options.super_packets:
             notes.append("super-packets: what counts as one packet may be up to 64 KB")
         return EmulatorReport("userspace", tuple(directions), tuple(notes))

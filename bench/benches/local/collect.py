@@ -7,6 +7,7 @@ import selectors
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -80,6 +81,7 @@ class Collector:
         self._ready: dict[str, int] = {}
         self._rows: list[NDArray[np.void]] = []
         self._events: list[Event] = []
+        self._notes: list[str] = []
         self._steps = list(self._schedule.windows)
         self._exposures = list(exposure_events(session, self._schedule))
         self._live = LiveView(session, self._schedule)
@@ -122,6 +124,8 @@ class Collector:
             self._t0_ns = int(said["started"])
             if self._conductor is not None:
                 self._conductor.begin(self._t0_ns, self._order)
+        elif "notes" in said:
+            self._notes += said["notes"]
         elif "died" in said:
             self._died = (said["died"], said["status"], time.monotonic())
         elif "ended" in said:
@@ -222,6 +226,7 @@ class Collector:
             self._tell_until(self._schedule.end_ns)
         # Stable: what one side says about one instant stays in the order in which it said it.
         events = sorted(self._events, key=lambda event: (event.t_ns, event.side))
+        known = health(self._done)
         return Recording(
             session_id=self._session.id,
             scenario=self._session.scenario.name,
@@ -232,7 +237,7 @@ class Collector:
             packets=merge(self._rows),
             events=tuple(events),
             changes=applied_changes(self._schedule, self._done["emulator"]),
-            health=health(self._done),
+            health=replace(known, notes=(*known.notes, *self._notes)),
         )
 
 

@@ -110,26 +110,34 @@ def emulate(
     """Run the emulator for a whole session; messages ``ready``, then ``done`` with its report.
 
     ``orders``: where messages ``change`` come from while it runs: link, direction, time, state.
-    ``handover``: with whoever joins the links before and after.
+    ``handover``: with whoever joins the links before and after (userspace only): each packet is
+    passed on by one of the two, and what is held back at the end goes then.
 
     Raises:
         EmulatorError: the emulator failed or lost one of its processes.
         InputError: a plan holds what this emulator would distort (see :func:`netem_refusal`).
     """
-    emulator = make_emulator(backend)
+    between = None
+    if handover is not None:
+        between = UserspaceEmulator(Options(withhold_damaged=True, waits=True))
+    emulator = between or make_emulator(backend)
     # Before it forks: on a busy host its processes would else not be ready at the start.
     timing.prefer_timing(_PRIORITY)
     emulator.start(plans, t0_ns)
     for pid in getattr(emulator, "pids", ()):
         timing.prefer_timing(_PRIORITY, pid)
-    if handover is not None:
-        handover.take()
+    if between is not None and handover is not None:
+        since_ns = between.open()
+        handover.take(since_ns)
+        time.sleep(max(0, since_ns - time.time_ns()) / NS_PER_S)
     sender.send({"ready": time.monotonic_ns()})
     follow = None if orders is None else _Orders(orders, emulator)
     _sleep_until(t0_ns + end_ns, getattr(emulator, "pids", ()), follow)
-    if handover is not None:
-        handover.wait_released()
-    sender.send({"done": emulator.stop().to_json()})
+    if between is not None and handover is not None:
+        report = between.stop(drain=True, until_ns=handover.wait_released())
+    else:
+        report = emulator.stop()
+    sender.send({"done": report.to_json()})
 
 
 class _Orders:

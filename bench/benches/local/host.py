@@ -110,8 +110,8 @@ class Host:
         session = _Session(request, fds, self._ipr, self._serial, self._control)
         try:
             self._say({"started": session.start()})
-            if self._joined is not None and session.taken():
-                self._joined.leave()
+            if self._joined is not None and (taken_ns := session.taken_ns()) is not None:
+                self._say({"notes": self._joined.leave(taken_ns)})
             self._say({"ended": self._wait(session)})
         finally:
             if self._joined is not None:
@@ -145,8 +145,7 @@ class Host:
             return None
         left_s = session.left_s()
         if left_s <= 0:
-            self._joined.join()
-            session.release()
+            session.release(self._joined.join())
             return None
         return left_s
 
@@ -299,20 +298,20 @@ class _Session:
         end_ns, handover = self._schedule.end_ns, self._handover
         emulate(self._request.backend, plans, self._t0_ns, end_ns, sender, orders, handover)
 
-    def taken(self) -> bool:
-        """Whether the session's emulator has the links, before its start."""
-        return self._handover is not None and self._handover.wait_taken(
-            (self._t0_ns - time.monotonic_ns()) / NS_PER_S
-        )
+    def taken_ns(self) -> int | None:
+        """From when on (CLOCK_REALTIME) its emulator has the links; None: not before its start."""
+        if self._handover is None:
+            return None
+        return self._handover.wait_taken((self._t0_ns - time.monotonic_ns()) / NS_PER_S)
 
     def left_s(self) -> float:
         """Until its end, s."""
         return (self._t0_ns + self._schedule.end_ns - time.monotonic_ns()) / NS_PER_S
 
-    def release(self) -> None:
-        """Somebody else has the links again; once is enough."""
+    def release(self, since_ns: int) -> None:
+        """Somebody else has the links again from then on (CLOCK_REALTIME)."""
         if self._handover is not None:
-            self._handover.release()
+            self._handover.release(since_ns)
 
     def reap(self, pid: int) -> tuple[str, int]:
         """Name and exit status of child ``pid``, which has ended or is about to."""

@@ -1,15 +1,16 @@
 """Physical interfaces in the place of a session's namespaces: the device is at their far ends.
 
 A real device does not end with a session. Between sessions the links are joined without
-impairment, and the emulator of a session takes over while packets flow: for some milliseconds both
-pass them on, so that a packet may come twice, before a session's start and after its end, and none
-is missing.
+impairment, and the emulator of a session takes over while packets flow, and hands back: at an
+instant on which both agree, so that no packet is missing and none comes twice. What a session's
+emulator still holds back then is let go at once.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import struct
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,6 +31,7 @@ between them those to its patient's and to its doctor's side."""
 BEFORE_RADIO = " before the radio"
 """Behind a link's name: the part of it between the patient's side and the radio hop."""
 _WITHIN_S = 5.0
+_INSTANT = struct.Struct("q")
 
 
 class Nics:
@@ -85,9 +87,13 @@ class Joined:
     def __init__(self, ends: Ends) -> None:
         self._ends = ends
         self._emulator: UserspaceEmulator | None = None
+        self._since_ns = 0
 
-    def join(self) -> None:
-        """Pass everything on from now.
+    def join(self) -> int:
+        """Pass everything on, if it does not already.
+
+        Returns:
+            From when on (CLOCK_REALTIME, ns; a little ahead).
 
         Raises:
             EmulatorError: the emulator cannot run here.
@@ -102,47 +108,55 @@ class Joined:
                     wire,
                 )
             ]
-            emulator = UserspaceEmulator(Options())
-            emulator.start(plans, time.monotonic_ns())
-            self._emulator = emulator
+            self._emulator = UserspaceEmulator(Options(waits=True))
+            self._emulator.start(plans, time.monotonic_ns())
+            self._since_ns = self._emulator.open()
+        return self._since_ns
 
-    def leave(self) -> None:
-        """Another passes everything on.
+    def leave(self, until_ns: int) -> Sequence[str]:
+        """Another passes everything on from then on (CLOCK_REALTIME, ns).
+
+        Returns:
+            Notes on that, if any.
 
         Raises:
             EmulatorError: a part of the emulator died.
         """
         emulator, self._emulator = self._emulator, None
-        if emulator is not None:
-            emulator.stop(drain=True)
+        return () if emulator is None else emulator.stop(drain=True, until_ns=until_ns).notes
 
 
 class Handover:
-    """Two pipes between the emulator of a session and what joins the links around it."""
+    """Two pipes between the emulator of a session and what joins the links around it.
+
+    Through each goes the instant (CLOCK_REALTIME, ns) from which on the one passes packets on.
+    """
 
     def __init__(self) -> None:
         self._taken, self._released = os.pipe(), os.pipe()
 
-    def take(self) -> None:
-        """The emulator passes packets on."""
-        os.write(self._taken[1], b"1")
+    def take(self, since_ns: int) -> None:
+        """The emulator passes packets on from then on."""
+        os.write(self._taken[1], _INSTANT.pack(since_ns))
 
-    def wait_taken(self, within_s: float) -> bool:
-        """Whether it does."""
-        return _readable(self._taken[0], within_s)
+    def wait_taken(self, within_s: float) -> int | None:
+        """From when on it does; None where it has not said so in time."""
+        return _instant(self._taken[0], within_s)
 
-    def release(self) -> None:
-        """Somebody else passes them on."""
-        os.write(self._released[1], b"1")
+    def release(self, since_ns: int) -> None:
+        """Somebody else passes them on from then on."""
+        os.write(self._released[1], _INSTANT.pack(since_ns))
 
-    def wait_released(self) -> None:
-        """Wait until somebody else does.
+    def wait_released(self) -> int:
+        """From when on somebody else does.
 
         Raises:
             EmulatorError: nobody does in time.
         """
-        if not _readable(self._released[0], _WITHIN_S):
+        since_ns = _instant(self._released[0], _WITHIN_S)
+        if since_ns is None:
             raise EmulatorError("nobody takes the links over at the end of the session")
+        return since_ns
 
     def close(self) -> None:
         """Give the pipes back."""
@@ -150,5 +164,8 @@ class Handover:
             os.close(fd)
 
 
-def _readable(fd: int, within_s: float) -> bool:
-    return bool(select.select([fd], [], [], within_s)[0])
+def _instant(fd: int, within_s: float) -> int | None:
+    if not select.select([fd], [], [], max(0.0, within_s))[0]:
+        return None
+    (since_ns,) = _INSTANT.unpack(os.read(fd, _INSTANT.size))
+    return int(since_ns)

@@ -12,6 +12,9 @@ import sys
 
 from bench.benches.local import kernel
 
+KIND = 0x88B5
+"""EtherType for local experiments."""
+
 
 def main() -> None:
     kernel.enter_own_namespaces()
@@ -65,6 +68,76 @@ def device(topology, side, own, profile=None, build=None):
     near.close()
     far.close()
     return pid, reader
+
+
+class Flow:
+    """Numbered frames beside the device's own, from the patient's side to the doctor's."""
+
+    def __init__(self, topology) -> None:
+        self.tell, told = socket.socketpair()
+        arrived, self.arrived = socket.socketpair()
+        receiver = forked(lambda: receive_until_told(topology, arrived))
+        self.arrived.recv(1)
+        self.pids = [receiver, forked(lambda: send_until_told(topology, told))]
+
+    def end(self) -> tuple[int, list[int]]:
+        """How many were sent, and the numbers that arrived, in order."""
+        import json
+        import time
+
+        self.tell.sendall(b"end")
+        sent = int(self.tell.recv(100))
+        time.sleep(1.0)
+        self.arrived.sendall(b"end")
+        with self.arrived.makefile() as lines:
+            numbers = json.loads(lines.readline())
+        for pid in self.pids:
+            os.waitpid(pid, 0)
+        return sent, numbers
+
+
+def forked(work) -> int:
+    pid = os.fork()
+    if not pid:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return pid
+
+
+def frames_of(topology, side) -> socket.socket:
+    topology.enter(side)
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(KIND))
+    name = next(name for _, name in socket.if_nameindex() if name != "lo")
+    sock.bind((name, KIND))
+    return sock
+
+
+def send_until_told(topology, told) -> None:
+    sock, number = frames_of(topology, "patient"), 0
+    told.settimeout(0.002)
+    while True:
+        sock.send(b"\xff" * 6 + bytes(6) + KIND.to_bytes(2) + number.to_bytes(4) + bytes(42))
+        number += 1
+        try:
+            told.recv(10)
+        except TimeoutError:
+            continue
+        told.sendall(str(number).encode())
+        return
+
+
+def receive_until_told(topology, told) -> None:
+    import json
+    import select
+
+    sock, numbers = frames_of(topology, "doctor"), []
+    told.sendall(b"r")
+    while told not in (ready := select.select([sock, told], [], [])[0]):
+        if sock in ready:
+            numbers.append(int.from_bytes(sock.recv(100)[14:18]))
+    told.sendall(json.dumps(numbers).encode() + b"\n")
 
 
 def session(folder, topology) -> None:
@@ -126,6 +199,7 @@ def session(folder, topology) -> None:
             bench.run(asked, Nowhere())
         except BenchError as error:
             found["unconnected"] = str(error)
+        flow = Flow(topology)
         with socket.create_connection(("127.0.0.1", bench._alarms.port)) as lamp:
             null = bench.run(Session("x", device, null_path(1.0), 7), Nowhere())
 
@@ -135,6 +209,7 @@ def session(folder, topology) -> None:
 
             threading.Thread(target=light).start()
             recording = bench.run(asked, Nowhere())
+        sent, arrived = flow.end()
     floor = measure_floor(null)
     window = recording.schedule.window("slower")
     delays = {}
@@ -155,7 +230,10 @@ def session(folder, topology) -> None:
         ],
         "problems": [*evidence_problems(recording), *health_problems(recording)],
         "stimulus": [s.reason for s in achieved(recording, floor) if not s.ok],
-        "notes": list(recording.health.notes),
+        "notes": [*null.health.notes, *recording.health.notes],
+        "missing": sorted(set(range(sent)) - set(arrived)),
+        "twice": len(arrived) - len(set(arrived)),
+        "sent": sent,
         "before_start": [
             recording.health.counters[f"{link}/{way}/before_start"]
             for link in ("primary", "standby")

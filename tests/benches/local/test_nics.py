@@ -30,3 +30,7 @@ def test_a_device_at_the_far_ends_of_two_links(tmp_path) -> None:
         ["patient", True, {"alarm": "network-delay", "priority": "medium", "on": True}]
     ]
     assert sum(found["before_start"]) > 100, "the links were joined before the session"
+    assert found["sent"] > 500
+    assert not found["missing"], "links are handed over whole, and what was held back then arrives"
+    if not [note for note in found["notes"] if "handed over late" in note]:
+        assert not found["twice"]
