@@ -92,6 +92,15 @@ class AuditTraits:
     anchored: bool = True
     export_omits: frozenset[str] = frozenset()
 
+    def medium(self) -> AuditStore:
+        """An empty medium for such a log."""
+        return AuditStore(
+            self.capacity,
+            anchored=self.anchored,
+            overwrites=self.overwrites,
+            volatile=self.volatile,
+        )
+
 
 class AuditedPort:
     """A port that also lets the log know what leaves the device."""
@@ -140,19 +149,20 @@ class Audit:
         traits: how it is kept.
         port: of the bench; :attr:`port` is the one that the side uses instead.
         on_full: called ``(now_ns, full)`` when the medium is full, and when it is no longer.
+        store: the medium, with what it kept over a power cut; an empty one where ``None``.
     """
 
     def __init__(
-        self, traits: AuditTraits, port: Port, *, on_full: Callable[[int, bool], None]
+        self,
+        traits: AuditTraits,
+        port: Port,
+        *,
+        on_full: Callable[[int, bool], None],
+        store: AuditStore | None = None,
     ) -> None:
         self.traits = traits
         self.port = AuditedPort(port, self)
-        self.store = AuditStore(
-            traits.capacity,
-            anchored=traits.anchored,
-            overwrites=traits.overwrites,
-            volatile=traits.volatile,
-        )
+        self.store = traits.medium() if store is None else store
         self._live = port
         self._on_full = on_full
         self._full = False
@@ -170,6 +180,11 @@ class Audit:
             "disk-full": lambda _, __: self.store.fill(),
             "disk-free": self._free,
         }
+
+    def start(self, now_ns: int) -> None:
+        """Power on; a medium that holds entries kept them over a power cut."""
+        if len(self.store):
+            self._restart(now_ns)
 
     def clock_ns(self, now_ns: int) -> int:
         """The device's own clock."""
@@ -276,14 +291,13 @@ class Audit:
 
     def _power_cut(self, now_ns: int, _: str) -> None:
         """The log's part of the device loses its power and starts again at once."""
-        self.store.power_cut()
-        self.adopt(now_ns, self.store)
-
-    def adopt(self, now_ns: int, store: AuditStore) -> None:
-        """Begin again on what a medium kept over a power cut."""
-        self.store = store
         self._executed = [0, 0, 0]
-        self.port.log(now_ns, POWER_ON, {"entries": len(store)})
+        self._restart(now_ns)
+
+    def _restart(self, now_ns: int) -> None:
+        """Begin again on what the medium kept."""
+        self.store.power_cut()
+        self.port.log(now_ns, POWER_ON, {"entries": len(self.store)})
 
     def _free(self, now_ns: int, _: str) -> None:
         self.store.free()

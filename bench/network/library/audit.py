@@ -100,6 +100,8 @@ def operation() -> Scenario:
 
 _EDITS = ("change", "delete", "swap", "rewrite")
 _CYCLE_S = 0.5
+_DARK_S = 0.1
+"""How long a side that has a power switch is without power."""
 
 
 def log_survival() -> Scenario:
@@ -129,7 +131,7 @@ def log_survival() -> Scenario:
             *_both("power", 0.1, "export-log"),
             *_both("power", 0.4, "sign-in:second"),
             *_both("power", 0.45, "procedure-start:P-19"),
-            *_both("power", 0.5, "power-cut"),
+            *_both("power", 0.5, f"power-cut:{_DARK_S:g}s"),
             *_both("power", 0.7, "export-log"),
             *edits,
             *_both("full", 0.1, "disk-full"),
