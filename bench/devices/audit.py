@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.devices.audit_store import AuditStore
 from bench.devices.ports import Message, Port, Send
+from bench.devices.reports import TECHNICAL
 from bench.units import NS_PER_S, ns
 
 
@@ -69,17 +70,18 @@ class AuditTraits:
 
     ``clock_offset_s``, ``clock_drift``: its clock at the start, and how much faster it runs (s per
     s). ``omits``: kinds or names that are not stored. ``late_s``: entries are stamped so much
-    later. ``figure_factor``: on recorded figures. ``forges``: stores somebody who never signed
-    in. ``phantoms``: alarms that are stored and never sound. ``sync_after_s``: from an entry to
-    its being safely stored. ``export_omits``: kinds that the export leaves out. ``shows_full``,
-    ``checks``: a full medium, an edit are shown. The others are
-    :class:`~bench.devices.audit_store.AuditStore`'s.
+    later. ``clinical``: alarms of the patient are stored. ``figure_factor``: on recorded figures.
+    ``forges``: stores somebody who never signed in. ``phantoms``: alarms that are stored and never
+    sound. ``sync_after_s``: from an entry to its being safely stored. ``export_omits``: kinds that
+    the export leaves out. ``shows_full``, ``checks``: a full medium, an edit are shown. The others
+    are :class:`~bench.devices.audit_store.AuditStore`'s.
     """
 
     clock_offset_s: float = 0.02
     clock_drift: float = 2e-5
     omits: frozenset[str] = frozenset()
     late_s: float = 0.0
+    clinical: bool = True
     figure_factor: float = 1.0
     forges: bool = False
     phantoms: frozenset[str] = frozenset()
@@ -210,7 +212,9 @@ class Audit:
         """Store an entry."""
         self._count(name, content)
         kind = KINDS.get(name, Kind.ATTACK if name.startswith(ATTACK) else Kind.DEVICE)
-        if {kind, name} & self.traits.omits:
+        if {kind, name} & self.traits.omits or not (
+            self.traits.clinical or _technical(kind, content)
+        ):
             return
         if name == "alarm-condition" and isinstance(content["value"], float):
             content = {**content, "value": content["value"] * self.traits.figure_factor}
@@ -305,3 +309,8 @@ class Audit:
             self._full = False
             self.port.log(now_ns, RESUMED, {"refused": self._refused})
             self._on_full(now_ns, False)
+
+
+def _technical(kind: Kind, content: Any) -> bool:
+    """Whether an entry is no alarm of the patient."""
+    return kind is not Kind.ALARM or content["alarm"] in TECHNICAL

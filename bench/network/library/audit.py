@@ -65,7 +65,10 @@ def logged_faults() -> Scenario:
 
 
 def operation() -> Scenario:
-    """An operation from signing in to signing out: commands, local stop, outage, losses."""
+    """An operation from signing in to signing out: commands, local stop, outage, losses.
+
+    A device that watches a patient has one to alarm on.
+    """
     links = usual_links()
     down = changed(only(links, "primary"), up=False)
     lossy = changed(links, loss=bernoulli(_LOSS))
@@ -86,6 +89,8 @@ def operation() -> Scenario:
             Action("settle", 0.3, "patient", "sign-in:nurse"),
             *_both("settle", 1.2, "procedure-start:P-17"),
             *_both("after-outage", 1.0, "read-clock"),
+            Action("after-outage", 1.2, "patient", "patient-alarm"),
+            Action("after-outage", 2.2, "patient", "patient-well"),
             Action("after-loss", 2.2, "patient", "local-stop"),
             Action("after-loss", 2.6, "patient", "local-release"),
             *_both("after-loss", 1.0, "read-clock"),
