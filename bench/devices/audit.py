@@ -14,6 +14,7 @@ from typing import Any
 
 from bench.devices.audit_store import AuditStore
 from bench.devices.ports import Message, Port, Send
+from bench.devices.reports import TECHNICAL
 from bench.units import NS_PER_S, ns
 
 
@@ -69,17 +70,18 @@ class AuditTraits:
 
     ``clock_offset_s``, ``clock_drift``: its clock at the start, and how much faster it runs (s per
     s). ``omits``: kinds or names that are not stored. ``late_s``: entries are stamped so much
-    later. ``figure_factor``: on recorded figures. ``forges``: stores somebody who never signed
-    in. ``phantoms``: alarms that are stored and never sound. ``sync_after_s``: from an entry to
-    its being safely stored. ``export_omits``: kinds that the export leaves out. ``shows_full``,
-    ``checks``: a full medium, an edit are shown. The others are
-    :class:`~bench.devices.audit_store.AuditStore`'s.
+    later. ``clinical``: alarms of the patient are stored. ``figure_factor``: on recorded figures.
+    ``forges``: stores somebody who never signed in. ``phantoms``: alarms that are stored and never
+    sound. ``sync_after_s``: from an entry to its being safely stored. ``export_omits``: kinds that
+    the export leaves out. ``shows_full``, ``checks``: a full medium, an edit are shown. The others
+    are :class:`~bench.devices.audit_store.AuditStore`'s.
     """
 
     clock_offset_s: float = 0.02
     clock_drift: float = 2e-5
     omits: frozenset[str] = frozenset()
     late_s: float = 0.0
+    clinical: bool = True
     figure_factor: float = 1.0
     forges: bool = False
     phantoms: frozenset[str] = frozenset()
@@ -91,6 +93,15 @@ class AuditTraits:
     checks: bool = True
     anchored: bool = True
     export_omits: frozenset[str] = frozenset()
+
+    def medium(self) -> AuditStore:
+        """An empty medium for such a log."""
+        return AuditStore(
+            self.capacity,
+            anchored=self.anchored,
+            overwrites=self.overwrites,
+            volatile=self.volatile,
+        )
 
 
 class AuditedPort:
@@ -140,19 +151,20 @@ class Audit:
         traits: how it is kept.
         port: of the bench; :attr:`port` is the one that the side uses instead.
         on_full: called ``(now_ns, full)`` when the medium is full, and when it is no longer.
+        store: the medium, with what it kept over a power cut; an empty one where ``None``.
     """
 
     def __init__(
-        self, traits: AuditTraits, port: Port, *, on_full: Callable[[int, bool], None]
+        self,
+        traits: AuditTraits,
+        port: Port,
+        *,
+        on_full: Callable[[int, bool], None],
+        store: AuditStore | None = None,
     ) -> None:
         self.traits = traits
         self.port = AuditedPort(port, self)
-        self.store = AuditStore(
-            traits.capacity,
-            anchored=traits.anchored,
-            overwrites=traits.overwrites,
-            volatile=traits.volatile,
-        )
+        self.store = traits.medium() if store is None else store
         self._live = port
         self._on_full = on_full
         self._full = False
@@ -170,6 +182,11 @@ class Audit:
             "disk-full": lambda _, __: self.store.fill(),
             "disk-free": self._free,
         }
+
+    def start(self, now_ns: int) -> None:
+        """Power on; a medium that holds entries kept them over a power cut."""
+        if len(self.store):
+            self._restart(now_ns)
 
     def clock_ns(self, now_ns: int) -> int:
         """The device's own clock."""
@@ -195,7 +212,9 @@ class Audit:
         """Store an entry."""
         self._count(name, content)
         kind = KINDS.get(name, Kind.ATTACK if name.startswith(ATTACK) else Kind.DEVICE)
-        if {kind, name} & self.traits.omits:
+        if {kind, name} & self.traits.omits or not (
+            self.traits.clinical or _technical(kind, content)
+        ):
             return
         if name == "alarm-condition" and isinstance(content["value"], float):
             content = {**content, "value": content["value"] * self.traits.figure_factor}
@@ -276,14 +295,13 @@ class Audit:
 
     def _power_cut(self, now_ns: int, _: str) -> None:
         """The log's part of the device loses its power and starts again at once."""
-        self.store.power_cut()
-        self.adopt(now_ns, self.store)
-
-    def adopt(self, now_ns: int, store: AuditStore) -> None:
-        """Begin again on what a medium kept over a power cut."""
-        self.store = store
         self._executed = [0, 0, 0]
-        self.port.log(now_ns, POWER_ON, {"entries": len(store)})
+        self._restart(now_ns)
+
+    def _restart(self, now_ns: int) -> None:
+        """Begin again on what the medium kept."""
+        self.store.power_cut()
+        self.port.log(now_ns, POWER_ON, {"entries": len(self.store)})
 
     def _free(self, now_ns: int, _: str) -> None:
         self.store.free()
@@ -291,3 +309,8 @@ class Audit:
             self._full = False
             self.port.log(now_ns, RESUMED, {"refused": self._refused})
             self._on_full(now_ns, False)
+
+
+def _technical(kind: Kind, content: Any) -> bool:
+    """Whether an entry is no alarm of the patient."""
+    return kind is not Kind.ALARM or content["alarm"] in TECHNICAL

@@ -17,6 +17,7 @@ TECHNICAL = frozenset(
         "network-loss",
         "link-lost",
         "records-full",
+        "log-full",
     }
 )
 """Alarms about the device itself; a monitor's others are about its patient."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from bench.devices.alarms import AlarmSystem
 from bench.devices.audit import Audit
+from bench.devices.audit_store import AuditStore
 from bench.devices.links import LinkSupervisor
 from bench.devices.path import NARROW, PROBE_EVERY
 from bench.devices.ports import PAD, Message, Port, Send
@@ -36,16 +37,24 @@ class DeviceSide:
     heartbeat. Streams without a handler only show that their link works.
 
     ``handlers``: by stream code. ``here``: which side it is.
+
+    Args:
+        profile: the device.
+        traits: how it behaves.
+        port: of the bench.
+        log: the medium of its audit log, where one outlives this power-up.
     """
 
     here: ClassVar[Side]
 
-    def __init__(self, profile: DeviceProfile, traits: Traits, port: Port) -> None:
+    def __init__(
+        self, profile: DeviceProfile, traits: Traits, port: Port, log: AuditStore | None = None
+    ) -> None:
         limits = profile.limits
         self.profile = profile
         self.traits = traits
         self.limits = limits
-        self.audit = Audit(traits.audit, port, on_full=self._on_log_full)
+        self.audit = Audit(traits.audit, port, on_full=self._on_log_full, store=log)
         self.port = port = self.audit.port
         self.links = LinkSupervisor(
             len(LINK_NAMES),
@@ -105,7 +114,8 @@ class DeviceSide:
         self.alarms.update(now_ns, "log-full", full)
 
     def start_heartbeats(self, now_ns: int) -> None:
-        """Begin to send heartbeats on every link."""
+        """Power on: the log begins, and heartbeats on every link."""
+        self.audit.start(now_ns)
         self._beat_due = now_ns
         self.port.at(now_ns, self._beat)
         for code in self._large:

@@ -75,14 +75,13 @@ def link_switches(recording: Recording, side: str) -> list[tuple[int, str, str]]
 
     ``None`` where the side sends nothing that would show it.
     """
+    sent = recording.packets.where(tap=side, direction=0 if side == "doctor" else 1)
+    codes = set(np.unique(sent.column("stream")).tolist())  # what goes on demand may never go
     streams = [s for s in recording.device.active_streams if s.source == side]
-    streams = [s for s in streams if s.name != _CONTROL]
+    streams = [s for s in streams if s.name != _CONTROL and s.code in codes]
     if not streams:
         return None
-    stream = min(streams, key=lambda s: s.period_s)
-    rows = recording.packets.where(
-        tap=side, direction=0 if side == "doctor" else 1, stream=stream.code
-    )
+    rows = sent.where(stream=min(streams, key=lambda s: s.period_s).code)
     link, t_ns, names = rows.column("link"), rows.column("t_ns"), recording.schedule.links
     places = np.flatnonzero(np.diff(link)) + 1
     return [(int(t_ns[p]), names[int(link[p - 1])], names[int(link[p])]) for p in places]

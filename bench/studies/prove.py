@@ -13,7 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.devices.defects import DEFECTS, MARGINS, can_have, check_defects, find_defect, traits_of
+from bench.devices.defects import (
+    DEFECTS,
+    MARGINS,
+    can_have,
+    check_defects,
+    find_defect,
+    machine_name,
+    traits_of,
+)
 from bench.devices.profile import DeviceProfile
 from bench.judge.scope import Candidate
 from bench.judge.verdict import Outcome
@@ -146,12 +154,17 @@ def faulty(
         defects: by name, with their sizes; None for what is stated for each device.
         catalogue: all requirements.
         everywhere: on every device that can have a defect; else on the first of them whose plans
-            judge what it breaks.
+            judge what it breaks, by the machines in the order that the defect names.
     """
     found = []
     for name, size in defects.items():
         defect = find_defect(name)
-        fitting = [s for s in subjects if can_have(s.device, defect)]
+        fitting = [
+            subject
+            for machine in defect.machines
+            for subject in subjects
+            if machine_name(subject.device.machine) == machine
+        ]
         cases = [_faulty(name, size, defect.breaks, subject, catalogue) for subject in fitting]
         judged = [case for case in cases if _judges_all(case)]
         found += judged if everywhere and judged else (judged or cases)[:1]

@@ -310,6 +310,30 @@ def test_after_a_power_cut_the_log_says_that_it_began_again():
     assert stored(audit)[1][2] == {"entries": 1}
 
 
+def test_a_medium_that_outlives_the_power_gives_the_next_log_what_was_safe():
+    audit, port, _ = made(sync_after_s=1.0)
+    audit.start(0)
+    assert stored(audit) == []  # the first power-up has nothing to tell
+    audit.operate(0, "sign-in:nurse")
+    port.run_to(ns(1.0))
+    audit.operate(ns(1.5), "sign-out:nurse")  # and the power goes before it is safe
+    port = Port()
+    again = Audit(audit.traits, port, on_full=lambda *_: None, store=audit.store)
+    again.start(ns(2.0))
+    found = [(name, content) for _, name, content in stored(again)]
+    assert found[0] == ("operator", {"action": "sign-in", "name": "nurse"})
+    assert found[1:] == [("power-on", {"entries": 1})]
+    again.operate(ns(2.1), "export-log")
+    assert port.last("audit-export")["check"] == ""
+
+
+def test_alarms_of_the_patient_are_left_out_where_only_technical_ones_are_stored():
+    audit, _, _ = made(clinical=False)
+    for name in ("asystole", "link-lost", "log-full"):
+        audit.port.signal(1, "alarm-signal", {"alarm": name, "priority": "high", "on": True})
+    assert [content["alarm"] for _, _, content in stored(audit)] == ["link-lost", "log-full"]
+
+
 def test_actions_that_are_none_of_the_logs_do_nothing():
     audit, port, _ = made()
     audit.operate(1, "local-stop")

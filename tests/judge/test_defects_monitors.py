@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from bench.devices.defects import DEFECTS
+from bench.devices.defects import DEFECTS, audit
 from bench.devices.registry import find_device
 from bench.judge.verdict import Outcome
 from bench.measure.stimulus import achieved
@@ -106,8 +106,8 @@ def test_five_devices_are_served_with_all_their_streams():
     assert only(recording, "ICU-2")[0] is PASS
 
 
-ELSEWHERE = {"deaf-radio"}
-"""What other scenarios show: test_defects_coexistence.py."""
+ELSEWHERE = {"deaf-radio", *(defect.name for defect in audit.DEFECTS)}
+"""What other scenarios show: test_defects_coexistence.py, test_defects_logs.py."""
 
 
 @pytest.mark.parametrize(

@@ -142,6 +142,17 @@ def test_a_defect_without_a_size_is_as_large_as_its_device_asks(subjects):
     assert {case.size for case in asked} == {0.7}
 
 
+def test_a_defect_runs_on_the_first_machine_that_it_names(subjects):
+    """The machines share the defects of the log between them."""
+    wanted = {"log-lacks-operator": "orthopaedic-robot", "log-lacks-alarms": "ambulance",
+              "log-mistimed": "vr-trainer", "log-unchecked": "mobile-dr-ct"}  # fmt: skip
+    cases = study.faulty(subjects, dict.fromkeys(wanted), CATALOGUE, everywhere=False)
+    assert {case.defect: case.device.name for case in cases} == wanted
+    meter = [s for s in subjects if s.device.name == "glucose-meter"]
+    (only,) = study.faulty(meter, {"log-mistimed": None}, CATALOGUE, everywhere=False)
+    assert only.device.name == "glucose-meter"
+
+
 @pytest.mark.parametrize("name", MARGINS)
 def test_a_margin_changes_a_device(name):
     """It changes how some device behaves, and says which requirements it keeps."""

@@ -67,7 +67,7 @@ DEFECTS = (
         "no alarm on an outage",
         ("MON-2",),
         lambda t, _: replace(t, muted=t.muted | _OUTAGE_ALARMS),
-        machines=(ROBOT, MONITOR),
+        machines=(MONITOR, ROBOT),
     ),
     Defect(
         "mute-alarms",
@@ -82,7 +82,7 @@ DEFECTS = (
         lambda t, size: replace(t, signal_after_s=t.signal_after_s + size),
         size=0.7,
         timed=True,
-        machines=(ROBOT, MONITOR),
+        machines=(MONITOR, ROBOT),
         sized=_beyond_outage_alarms,
     ),
     Defect(
@@ -90,6 +90,6 @@ DEFECTS = (
         "alarms sound with low priority",
         ("MON-2",),
         lambda t, _: replace(t, priority=dict.fromkeys(_NETWORK_ALARMS, "low")),
-        machines=(ROBOT, MONITOR),
+        machines=(MONITOR, ROBOT),
     ),
 )

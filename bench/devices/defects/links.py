@@ -37,7 +37,7 @@ DEFECTS = (
         "never switches to the standby link",
         ("SW-1",),
         lambda t, _: replace(t, switches=False),
-        machines=(ROBOT, MONITOR, CONSOLE, IMAGING),
+        machines=(MONITOR, ROBOT, CONSOLE, IMAGING),
     ),
     Defect(
         "slow-reconnect",

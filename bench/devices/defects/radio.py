@@ -12,7 +12,7 @@ DEFECTS = (
         "has a radio that bears 12 dB less interference than declared",
         ("COEX-1",),
         lambda t, _: replace(t, radio=replace(t.radio, excess_db=12.0)),
-        machines=(ROBOT, MONITOR),
+        machines=(MONITOR, ROBOT),
     ),
     Defect(
         "radio-rescans",

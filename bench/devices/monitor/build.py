@@ -15,10 +15,11 @@ from bench.devices.traits import Traits
 def bedside(profile: DeviceProfile, traits: Traits, port: Port) -> Endpoint:
     """The patient side: the gateway, and the patient whom the bench plays."""
     medium, patient = Medium(), PatientSimulator(port, conditions(profile))
-    return Powered(lambda gate: Gateway(profile, traits, gate, medium, patient), port)
+    log = traits.audit.medium()
+    return Powered(lambda gate: Gateway(profile, traits, gate, medium, log, patient), port)
 
 
 def station(profile: DeviceProfile, traits: Traits, port: Port) -> Endpoint:
     """The doctor side."""
-    medium = Medium()
-    return Powered(lambda gate: Station(profile, traits, gate, medium), port)
+    medium, log = Medium(), traits.audit.medium()
+    return Powered(lambda gate: Station(profile, traits, gate, medium, log), port)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from bench.devices.audit_store import AuditStore
 from bench.devices.monitor.patient import PatientSimulator
 from bench.devices.monitor.streams import ACKNOWLEDGEMENT, ALARM, live_of, records_of, sources
 from bench.devices.ports import Message, Port
@@ -56,6 +57,7 @@ class Gateway(DeviceSide):
 
     Args:
         medium: the memory that keeps its records without power.
+        log: the medium of its audit log.
         patient: the bench's.
     """
 
@@ -67,9 +69,10 @@ class Gateway(DeviceSide):
         traits: Traits,
         port: Port,
         medium: Medium,
+        log: AuditStore,
         patient: PatientSimulator,
     ) -> None:
-        super().__init__(profile, traits, port)
+        super().__init__(profile, traits, port, log)
         port = self.port
         limits = self.limits
         self.handlers |= {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.devices.audit_store import AuditStore
 from bench.devices.monitor.gateway import conditions
 from bench.devices.monitor.streams import ACKNOWLEDGEMENT, ALARM, records_of, sources
 from bench.devices.ports import Message, Port
@@ -23,12 +24,20 @@ class Station(DeviceSide):
 
     Args:
         medium: the memory that keeps its records without power.
+        log: the medium of its audit log.
     """
 
     here = "doctor"
 
-    def __init__(self, profile: DeviceProfile, traits: Traits, port: Port, medium: Medium) -> None:
-        super().__init__(profile, traits, port)
+    def __init__(
+        self,
+        profile: DeviceProfile,
+        traits: Traits,
+        port: Port,
+        medium: Medium,
+        log: AuditStore,
+    ) -> None:
+        super().__init__(profile, traits, port, log)
         port = self.port
         stream = profile.stream(ACKNOWLEDGEMENT)
         self._code = stream.code

@@ -65,7 +65,10 @@ def logged_faults() -> Scenario:
 
 
 def operation() -> Scenario:
-    """An operation from signing in to signing out: commands, local stop, outage, losses."""
+    """An operation from signing in to signing out: commands, local stop, outage, losses.
+
+    A device that watches a patient has one to alarm on.
+    """
     links = usual_links()
     down = changed(only(links, "primary"), up=False)
     lossy = changed(links, loss=bernoulli(_LOSS))
@@ -86,6 +89,8 @@ def operation() -> Scenario:
             Action("settle", 0.3, "patient", "sign-in:nurse"),
             *_both("settle", 1.2, "procedure-start:P-17"),
             *_both("after-outage", 1.0, "read-clock"),
+            Action("after-outage", 1.2, "patient", "patient-alarm"),
+            Action("after-outage", 2.2, "patient", "patient-well"),
             Action("after-loss", 2.2, "patient", "local-stop"),
             Action("after-loss", 2.6, "patient", "local-release"),
             *_both("after-loss", 1.0, "read-clock"),
@@ -100,6 +105,8 @@ def operation() -> Scenario:
 
 _EDITS = ("change", "delete", "swap", "rewrite")
 _CYCLE_S = 0.5
+_DARK_S = 0.1
+"""How long a side that has a power switch is without power."""
 
 
 def log_survival() -> Scenario:
@@ -129,7 +136,7 @@ def log_survival() -> Scenario:
             *_both("power", 0.1, "export-log"),
             *_both("power", 0.4, "sign-in:second"),
             *_both("power", 0.45, "procedure-start:P-19"),
-            *_both("power", 0.5, "power-cut"),
+            *_both("power", 0.5, f"power-cut:{_DARK_S:g}s"),
             *_both("power", 0.7, "export-log"),
             *edits,
             *_both("full", 0.1, "disk-full"),
