@@ -15,7 +15,7 @@ from bench.errors import InputError
 from bench.judge.declared import declared
 from bench.judge.scope import Candidate
 from bench.judge.verdict import Outcome
-from bench.measure.kpi import METRICS
+from bench.measure.counted import MEASURED
 from bench.requirements.loader import Catalogue, load_catalogue
 from bench.requirements.model import Requirement, Statement
 from bench.runs.reader import StoredRun, read_run
@@ -142,7 +142,7 @@ def _tests(catalogue: Catalogue, candidates: Iterable[Candidate]) -> dict[str, t
     for candidate in candidates:
         entry = catalogue.get(candidate.requirement)
         if entry.kind in ("behaviour", "declaration") or (
-            candidate.stream and entry.metric in METRICS
+            candidate.stream and entry.metric in MEASURED
         ):
             found.setdefault(entry.id, {})[candidate.test] = None
     return {name: tuple(tests) for name, tests in found.items()}
@@ -177,7 +177,7 @@ def _line(
         why_not = "" if valid or tests else "no device profile declares it"
     elif not tests and entry.kind in ("measured", "capability"):
         why_not = f"{entry.kind}: reported of a network or product, asked of no device"
-    elif not tests and entry.metric not in METRICS and entry.kind != "behaviour":
+    elif not tests and entry.metric not in MEASURED and entry.kind != "behaviour":
         why_not = f"no plan measures {entry.metric}"
     return Line(
         id=entry.id,

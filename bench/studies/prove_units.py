@@ -18,6 +18,7 @@ from bench.judge.assess import assess
 from bench.judge.scope import Candidate, ScopeItem
 from bench.judge.verdict import Outcome
 from bench.measure.behaviours import BEHAVIOURS
+from bench.measure.counted import BY_STREAM
 from bench.measure.needs import visit_of
 from bench.measure.stimulus import achieved
 from bench.network.scenario import Scenario
@@ -172,20 +173,27 @@ def looks_at(
             planned = replace(item, planned_n=1) if behaviour else item
             by_scenario.setdefault(item.scenario, []).append(planned)
     found = [
-        Look(_lighter(device, items) if light else device, name, settled.steady_s, tuple(items))
+        Look(
+            _lighter(device, items, requirements) if light else device,
+            name,
+            settled.steady_s,
+            tuple(items),
+        )
         for name, items in by_scenario.items()
     ]
     return tuple(sorted(found, key=lambda look: (look.length_s, look.scenario)))
 
 
-def _lighter(device: DeviceProfile, items: Sequence[ScopeItem]) -> DeviceProfile:
+def _lighter(
+    device: DeviceProfile, items: Sequence[ScopeItem], requirements: Mapping[str, Requirement]
+) -> DeviceProfile:
     """The device without the streams that none of the items rests on."""
     used = {CONTROL, device.watched}
     for item in items:
         behaviour = BEHAVIOURS.get(item.requirement)
-        if behaviour is None:
+        if behaviour is None and requirements[item.requirement].metric in BY_STREAM:
             used.add(item.stream)
-        elif not behaviour.commands_only:
+        elif behaviour is None or not behaviour.commands_only:
             return device
     streams = tuple(
         s if s.name in used else replace(s, option="not-in-this-session") for s in device.streams
