@@ -26,7 +26,7 @@ from bench.requirements.loader import Catalogue, load_catalogue
 from bench.requirements.model import Requirement
 from bench.sessions.recording import Session
 from bench.studies.effort import Effort
-from bench.studies.planning import find, scenario_s, settle
+from bench.studies.planning import STEADY, find, scenario_s, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +162,17 @@ def looks_at(
         budget_s: of the steady session, where documented figures are among the candidates.
         light: switch off the streams that nothing judged from a session rests on.
     """
-    settled = settle(
-        candidates, device=device, requirements=requirements, bench="virtual",
-        effort=Effort(budget_s=budget_s),
+    wanted = list(candidates)
+    steady, others = (
+        settle(
+            [c for c in wanted if (c.scenario == STEADY) == is_steady],
+            device=device, requirements=requirements, bench="virtual",
+            effort=Effort(budget_s=budget_s if is_steady else None),
+        )
+        for is_steady in (True, False)
     )  # fmt: skip
     by_scenario: dict[str, list[ScopeItem]] = {}
-    for item in settled.scope:
+    for item in (*steady.scope, *others.scope):
         if item.in_scope and item.scenario and not item.undeclared:
             behaviour = requirements[item.requirement].kind == "behaviour"
             planned = replace(item, planned_n=1) if behaviour else item
@@ -176,7 +181,7 @@ def looks_at(
         Look(
             _lighter(device, items, requirements) if light else device,
             name,
-            settled.steady_s,
+            steady.steady_s,
             tuple(items),
         )
         for name, items in by_scenario.items()
