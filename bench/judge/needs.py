@@ -124,7 +124,7 @@ def _bits(metric: str, limit: float, stream: Stream, confidence: float) -> Need:
 
 def _frames(metric: str, limit: float, stream: Stream, confidence: float) -> Need:
     """So many that one more or less does not matter."""
-    seconds = (LEAST_FRAMES + 1) * stream.slices * stream.period_s
+    seconds = (LEAST_FRAMES + 3) * stream.slices * stream.period_s
     return Need(
         of="frames", n=LEAST_FRAMES, seconds=seconds,
         text=f"{LEAST_FRAMES} frames take {rough_time(seconds)}",
