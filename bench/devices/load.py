@@ -139,6 +139,7 @@ def _stream(table: Table, code: int) -> Stream:
         ["name", "title", "source", "port", "kinds", "payload", "period"],
         [
             "packets",
+            "slices",
             "option",
             "wire",
             "presents",
@@ -174,6 +175,7 @@ def _stream(table: Table, code: int) -> Stream:
         most_delay_s=_duration(table, "most_delay") if "most_delay" in table.data else None,
         most_loss=_ratio(table, "most_loss") if "most_loss" in table.data else None,
         carriage=carriage,
+        slices=_whole(table, "slices", 1, 255, default=1),
     )
 
 

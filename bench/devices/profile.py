@@ -98,6 +98,7 @@ class Stream:
     ``payload_bytes`` is one packet's UDP payload; ``packets`` of them leave together every
     ``period_s`` (a video frame). ``code`` is the stream's index in recordings and on the wire.
     ``wire``: what a real device's packets look like; a simulated one's are the bench's own.
+    ``slices``: a picture leaves as so many bursts, one each ``period_s``.
     ``carriage``: how a simulated one's travel on real networks (:mod:`bench.devices.carriages`).
     ``service``: what is presented and promised of it.
     ``suite``: the cipher suite that the maker lists for this class of data; empty for none.
@@ -122,6 +123,7 @@ class Stream:
     most_delay_s: float | None = None
     most_loss: float | None = None
     carriage: str = PLAIN
+    slices: int = 1
 
     @property
     def served(self) -> Service:
@@ -304,12 +306,17 @@ def without_radio(device: dict[str, Any]) -> None:
             del device[key]
 
 
+_UNSTATED: Mapping[str, object] = {
+    "most_delay_s": None, "most_loss": None, "carriage": PLAIN, "slices": 1,
+}  # fmt: skip
+
+
 def without_unstated(stream: dict[str, Any]) -> None:
-    """Take the limits that a stream's maker does not state, and a plain carriage, out of its data.
+    """Take what a stream's maker does not state, and what is usual, out of its data.
 
     Sessions and runs stored before they could be stated keep their names and hashes.
     """
-    for key, unstated in (("most_delay_s", None), ("most_loss", None), ("carriage", PLAIN)):
+    for key, unstated in _UNSTATED.items():
         if stream[key] == unstated:
             del stream[key]
 

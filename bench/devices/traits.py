@@ -27,7 +27,8 @@ class Traits:
     """Everything about a device's behaviour that a profile or a defect can set. SI.
 
     ``signal_after``: another time than ``signal_after_s``, by alarm. ``pace``: by stream, its
-    period over the declared one.
+    period over the declared one. ``safe_state_at``: share of its declared silence after which the
+    brakes engage.
     """
 
     command_age_s: float
@@ -42,6 +43,7 @@ class Traits:
     holds_on_loss: bool = True
     holds_on_silence: bool = True
     reaches_safe_state: bool = True
+    safe_state_at: float = 1.0
     needs_rearm: bool = True
     drops_old_sequence: bool = True
     keeps_position: bool = True

@@ -37,7 +37,8 @@ class TransferTraits:
     ``restarts``: begins a set anew after an interruption. ``corrupts``: the receiver damages a
     chunk and does not check. ``yields``: heeds the queue that it builds up. ``measures_anew``:
     takes the least delay of each set's own path for its base, not of the first path ever seen.
-    ``one_at_a_time``: waits for each chunk's report before the next.
+    ``one_at_a_time``: waits for each chunk's report before the next. ``pace``: shortest distance of
+    two chunks over the declared one.
     """
 
     restarts: bool = False
@@ -45,6 +46,7 @@ class TransferTraits:
     yields: bool = True
     measures_anew: bool = True
     one_at_a_time: bool = False
+    pace: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +150,7 @@ class ImageSender:
         traits: TransferTraits,
     ) -> None:
         self._stream, self._port, self._links, self._traits = stream, port, links, traits
-        self._period_ns = ns(stream.period_s)
+        self._period_ns = ns(stream.period_s * traits.pace)
         self._timeout_ns = ns(limits["transfer_timeout_s"])
         self._control = QueueControl(
             most=min(REPORTED, int(limits["transfer_window"])),

@@ -13,8 +13,9 @@ from bench.judge.judge import judge
 from bench.judge.specify import specify
 from bench.judge.verdict import ChosenRule, Outcome, Verdict
 from bench.measure.behaviours import BEHAVIOURS, expected_alarms, measure_behaviour
+from bench.measure.counted import MEASURED, measure_stream
 from bench.measure.floor import NoiseFloor
-from bench.measure.kpi import METRICS, evidence_problems, measure_kpi
+from bench.measure.kpi import evidence_problems
 from bench.measure.measurement import Measurement
 from bench.measure.stimulus import StepStimulus, health_problems, stall_problems
 from bench.requirements.model import Reading, Requirement
@@ -62,13 +63,13 @@ def assess(
     session = ",".join(recording.session_id for recording in recordings)
 
     def found_by(metric: str, alarm: AlarmProfile | None) -> Measurement:
-        if behaviour is None and metric not in METRICS:
+        if behaviour is None and metric not in MEASURED:
             reason = f"not measured by this plan: {metric}"
             return Measurement(
                 None, requirement.unit, 0, metric, requirement.reference_points, problems=(reason,)
             )
         if behaviour is None:
-            found = measure_kpi(recordings, stream, metric, confidence=confidence, floor=floor)
+            found = measure_stream(recordings, stream, metric, confidence=confidence, floor=floor)
             aside = [text for texts in unsound.values() for text in texts]
             return replace(found, problems=(*aside, *found.problems))
         return measure_behaviour(

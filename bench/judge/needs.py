@@ -14,6 +14,7 @@ from bench.measure.bounds import (
     mtbf_time_needed,
     outage_free_time_needed,
 )
+from bench.measure.counted import LEAST_FRAMES
 from bench.measure.kpi import METRICS, QUANTILES
 from bench.measure.sequential import Sprt
 from bench.measure.statistics import trials_needed
@@ -121,8 +122,18 @@ def _bits(metric: str, limit: float, stream: Stream, confidence: float) -> Need:
     )  # fmt: skip
 
 
+def _frames(metric: str, limit: float, stream: Stream, confidence: float) -> Need:
+    """So many that one more or less does not matter."""
+    seconds = (LEAST_FRAMES + 3) * stream.slices * stream.period_s
+    return Need(
+        of="frames", n=LEAST_FRAMES, seconds=seconds,
+        text=f"{LEAST_FRAMES} frames take {rough_time(seconds)}",
+    )  # fmt: skip
+
+
 _BY_RATE: Mapping[str, Callable[[str, float, Stream, float], Need]] = {
     "bit-error-ratio": _bits,
+    "frame-rate": _frames,
     "delivery-ratio": _sampled,
 }
 

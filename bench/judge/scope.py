@@ -16,6 +16,7 @@ from bench.judge.judge import cannot_answer
 from bench.judge.needs import Need, limit_of, need_of
 from bench.judge.planning import MARGIN, odds_of, resolvable
 from bench.measure.behaviours import BEHAVIOURS
+from bench.measure.counted import MEASURED
 from bench.measure.floor import NoiseFloor
 from bench.measure.kpi import METRICS, points_of
 from bench.network.impairment import FRAMING_BYTES, Impairment
@@ -202,14 +203,14 @@ def _lacks(case: _Case) -> tuple[str, str]:
 
 
 def _no_time_for_trials(case: _Case) -> tuple[str, str]:
-    if not case.behaviour or case.candidate.scenario not in case.asked.plan.too_long:
+    if case.candidate.scenario not in case.asked.plan.too_long:
         return _NONE
     return "its trials take longer than this run", case.asked.plan.too_long[case.candidate.scenario]
 
 
 def _not_measured(case: _Case) -> tuple[str, str]:
     metric = case.requirement.metric
-    known = case.requirement.id in BEHAVIOURS if case.behaviour else metric in METRICS
+    known = case.requirement.id in BEHAVIOURS if case.behaviour else metric in MEASURED
     return _NONE if known else (f"not measured by this plan: {metric}", case.need.text)
 
 
@@ -258,6 +259,7 @@ def _not_resolved(case: _Case) -> tuple[str, str]:
         or limit is None
         or case.requirement.unit != "s"
         or case.stream is None
+        or case.requirement.metric not in METRICS
     ):
         return _NONE
     intended_s = intended_p99_s(case.stream, case.asked.steady, case.requirement.metric)

@@ -6,6 +6,7 @@ import numpy as np
 
 from bench.devices.profile import AlarmProfile
 from bench.measure import events as ev
+from bench.measure.metrics import longest_gap_s
 from bench.network.scenario import Window
 from bench.sessions.packets import PacketTable
 from bench.sessions.recording import Recording
@@ -13,6 +14,9 @@ from bench.units import ns
 
 STALE_OFFERED = 5
 """Commands beyond the limit that must arrive while the drive moves, or nothing is shown."""
+
+SILENT = 0.9
+"""Share of a brief interruption for which no command may have arrived."""
 
 LOAD = 100
 """Remote commands that must arrive while the local stop is pressed, or nothing is shown."""
@@ -103,7 +107,8 @@ def fail_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
     """Time from the interruption to the safe state: standstill, and brakes engaged.
 
     Leaving the safe state while the interruption lasts is ``inf``. One that was over before the
-    deadline shows nothing where the safe state was not reached.
+    deadline shows nothing where the safe state was not reached; one that was over before the
+    silence at which the device declares to go there must not lead there (:func:`_brief`).
     """
     window = ev.faulty_window(recording)
     onset = ev.onset(recording, window)
@@ -112,6 +117,9 @@ def fail_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
     if ev.state_at(brake, onset) != 0:
         raise ev.Cannot("the brakes were not seen released when the fault began")
     end_ns = recording.schedule.end_ns
+    silence_s = recording.device.limits.get("safe_state_silence_s")
+    if silence_s is not None and window.end_ns - window.start_ns < ns(silence_s):
+        return _brief(recording, window, silence_s)
     stop, braked = ev.first(motion, 0, onset, end_ns), ev.first(brake, 1, onset, end_ns)
     details: ev.Details = {
         "standstill_s": None if stop is None else (stop - onset) / 1e9,
@@ -130,6 +138,29 @@ def fail_3(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.
         details["wrong"] = "left the safe state while the interruption lasted"
         return ev.NEVER, details
     return (max(stop, braked) - onset) / 1e9, details
+
+
+def _brief(recording: Recording, window: Window, silence_s: float) -> tuple[float, ev.Details]:
+    """Zero where the brakes stay released through an interruption that is no reason for them.
+
+    Engaged brakes, at any time from its beginning on, are ``inf``. It shows something only if no
+    command arrived for nearly as long as it lasted, and some did before the declared silence.
+    """
+    length_s = (window.end_ns - window.start_ns) / 1e9
+    around = window.start_ns - ns(length_s), window.end_ns + ns(silence_s)
+    gap_s = longest_gap_s(command_arrivals(recording), *around)
+    if not SILENT * length_s <= gap_s < silence_s:
+        raise ev.Cannot(
+            f"commands were silent for {gap_s:.3g} s at the patient's tap, not for {length_s:.3g} s"
+        )
+    details: ev.Details = {"silence_s": gap_s, "declared_silence_s": silence_s}
+    begin, end_ns = window.start_ns, recording.schedule.end_ns
+    braked = ev.first_after(ev.contact(recording, "brake"), 1, begin, end_ns)
+    if braked is None:
+        return 0.0, details
+    details["brakes_s"] = (braked - begin) / 1e9
+    details["wrong"] = "the brakes engaged in an interruption shorter than declared for them"
+    return ev.NEVER, details
 
 
 def loc_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.Details]:

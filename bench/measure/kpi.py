@@ -24,6 +24,9 @@ QUANTILES = {"delay-p99": 0.99, "delay-p999": 0.999, "ipdv-p99": 0.99, "pdv-p999
 METRICS = (*QUANTILES, "delay-max", "rfc3550-jitter", "loss", "rate")
 TIME_TERMS = ("tap", "clock")
 
+_POINTLESS = frozenset({"rate", "frame-rate", "report-interval"})
+"""Metrics of a stream at one place."""
+
 LOSS_CHANCE = 5
 """One in how many independent losses may be taken for bursty: losses are rare where they are
 judged, so that a burst is easily missed and costs little to suspect."""
@@ -158,7 +161,7 @@ def _intended_effect(recording: Recording, stream: str) -> float:
 
 def points_of(metric: str) -> str:
     """Between which reference points a metric is measured here."""
-    return "none" if metric == "rate" else "interface-interface"
+    return "none" if metric in _POINTLESS else "interface-interface"
 
 
 def _unit(metric: str) -> str:

@@ -42,7 +42,7 @@ def icu_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     if (end_ns - first_ns) / 1e9 < 2 * SET_PERIOD_S:
         raise ev.Cannot("the recording is shorter than two minutes")
     intervals = [
-        gap for source in measured for gap in _intervals(times.get(source, []), first_ns, end_ns)
+        gap for source in measured for gap in intervals_of(times.get(source, []), first_ns, end_ns)
     ]
     value = max(intervals, key=lambda gap: abs(gap - SET_PERIOD_S))
     details: ev.Details = {
@@ -55,7 +55,7 @@ def icu_1(recording: Recording, alarm: AlarmProfile | None) -> tuple[float, ev.D
     return (value if at_once else ev.NEVER), details
 
 
-def _intervals(times: list[int], first_ns: int, end_ns: int) -> list[float]:
+def intervals_of(times: list[int], first_ns: int, end_ns: int) -> list[float]:
     """Between sets in s; the open one at the end where it is longer than any of them."""
     if not times:
         return [(end_ns - first_ns) / 1e9]

@@ -15,13 +15,36 @@ from bench.errors import InputError
 from bench.judge.declared import declared
 from bench.judge.scope import Candidate
 from bench.judge.verdict import Outcome
-from bench.measure.kpi import METRICS
+from bench.measure.counted import MEASURED
 from bench.requirements.loader import Catalogue, load_catalogue
 from bench.requirements.model import Requirement, Statement
 from bench.runs.reader import StoredRun, read_run
 from bench.sessions.codec import to_json
 from bench.studies.collection import Collected, collect
 from bench.studies.invoke import ALL, plan_folders_of
+
+_PIXELS = "it is in the coded picture, which the taps do not decode"
+_NETWORK = "asked of the network, which is the bench's own emulator in a test"
+_LONG = "its evidence takes longer than any session (see `bench plan`)"
+_NOT_SEEN = {
+    "picture-width": _PIXELS,
+    "picture-height": _PIXELS,
+    "share": _PIXELS,
+    "capacity": _NETWORK,
+    "air-interface-delay": _NETWORK,
+    "area-capacity": _NETWORK,
+    "connection-density": _NETWORK,
+    "availability": _LONG,
+    "mtbf": _LONG,
+    "duration": "hours on a battery, which no session lasts",
+    "retention": "days in a store, which no session lasts",
+    "self-test-interval": "hours and more from one to the next, which no session lasts",
+    "bit-error-ratio": "checksums turn a bit error into a lost packet",
+    "data-volume": "the bench orders the size of a set; that of a picture is in its coding",
+    "position-error": "nothing observes the true position",
+    "star-rating": "the document says not what a star is",
+}
+"""Why what the bench observes does not show a metric."""
 
 _WORST_FIRST = (Outcome.FAIL, Outcome.ERROR, Outcome.INCONCLUSIVE, Outcome.PASS)
 
@@ -142,7 +165,7 @@ def _tests(catalogue: Catalogue, candidates: Iterable[Candidate]) -> dict[str, t
     for candidate in candidates:
         entry = catalogue.get(candidate.requirement)
         if entry.kind in ("behaviour", "declaration") or (
-            candidate.stream and entry.metric in METRICS
+            candidate.stream and entry.metric in MEASURED
         ):
             found.setdefault(entry.id, {})[candidate.test] = None
     return {name: tuple(tests) for name, tests in found.items()}
@@ -177,8 +200,10 @@ def _line(
         why_not = "" if valid or tests else "no device profile declares it"
     elif not tests and entry.kind in ("measured", "capability"):
         why_not = f"{entry.kind}: reported of a network or product, asked of no device"
-    elif not tests and entry.metric not in METRICS and entry.kind != "behaviour":
+    elif not tests and entry.metric not in MEASURED and entry.kind != "behaviour":
         why_not = f"no plan measures {entry.metric}"
+        if entry.metric in _NOT_SEEN:
+            why_not += f": {_NOT_SEEN[entry.metric]}"
     return Line(
         id=entry.id,
         kind=entry.kind,

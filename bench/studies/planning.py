@@ -94,11 +94,11 @@ def settle(
             plan=plan, unsound=unsound,
         )  # fmt: skip
 
-    behaviours = {c.scenario for c in wanted if requirements[c.requirement].kind == "behaviour"}
+    others = {c.scenario for c in wanted if c.scenario} - {STEADY}
     visit = visit_of(device)
     plan = _plan_of(effort, bench, device, offers)
     if effort.budget_s is not None:
-        plan = _within(effort, plan, behaviours, scope(plan), visit)
+        plan = _within(effort, plan, others, scope(plan), visit)
     found = scope(plan)
     steady_s = steady_duration_s(found)
     sessions = _sessions(found, requirements, steady_s, visit)
@@ -110,9 +110,12 @@ def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
 
     Addresses change on the virtual bench only: elsewhere sockets are connected to fixed ones. On
     the local bench attacks take scapy (an optional extra). Somebody listens there only to a
-    device all of whose streams are really enciphered: what a model seals could be read.
+    device all of whose streams are really enciphered: what a model seals could be read. How long an
+    image set takes over DICOM there is the affair of the host that plays both ends.
     """
     found = set(device.functions) | _wireless(device) | _large_packets(device)
+    if bench != "local" or all(s.carriage != "dicom" for s in device.active_streams):
+        found.add("timed-transfer")
     if bench == "virtual":
         return frozenset(found | {"attacker", "listener", "interceptor", "address-change"})
     found.add("real-packets")
@@ -164,7 +167,7 @@ def _only_in_full() -> dict[str, str]:
 
 
 def _within(
-    effort: Effort, plan: Plan, behaviours: set[str], dream: tuple[ScopeItem, ...],
+    effort: Effort, plan: Plan, others: set[str], dream: tuple[ScopeItem, ...],
     visit: library.Visit,
 ) -> Plan:  # fmt: skip
     """The plan that fits into a budget.
@@ -176,7 +179,7 @@ def _within(
     left_s = effort.budget_s - scenario_s(library.null_path())
     too_long, each_s = dict(plan.too_long), 0.0
     in_scope = {item.scenario for item in dream if item.in_scope and not item.undeclared}
-    lengths = {name: scenario_s(find(name, 0.0, visit)) for name in behaviours & in_scope}
+    lengths = {name: scenario_s(find(name, 0.0, visit)) for name in others & in_scope}
     for name, length_s in sorted(lengths.items(), key=lambda pair: (pair[1], pair[0])):
         if each_s + length_s <= left_s:
             each_s += length_s

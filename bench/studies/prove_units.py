@@ -18,6 +18,7 @@ from bench.judge.assess import assess
 from bench.judge.scope import Candidate, ScopeItem
 from bench.judge.verdict import Outcome
 from bench.measure.behaviours import BEHAVIOURS
+from bench.measure.counted import BY_STREAM
 from bench.measure.needs import visit_of
 from bench.measure.stimulus import achieved
 from bench.network.scenario import Scenario
@@ -25,7 +26,7 @@ from bench.requirements.loader import Catalogue, load_catalogue
 from bench.requirements.model import Requirement
 from bench.sessions.recording import Session
 from bench.studies.effort import Effort
-from bench.studies.planning import find, scenario_s, settle
+from bench.studies.planning import STEADY, find, scenario_s, settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,31 +162,43 @@ def looks_at(
         budget_s: of the steady session, where documented figures are among the candidates.
         light: switch off the streams that nothing judged from a session rests on.
     """
-    settled = settle(
-        candidates, device=device, requirements=requirements, bench="virtual",
-        effort=Effort(budget_s=budget_s),
+    wanted = list(candidates)
+    steady, others = (
+        settle(
+            [c for c in wanted if (c.scenario == STEADY) == is_steady],
+            device=device, requirements=requirements, bench="virtual",
+            effort=Effort(budget_s=budget_s if is_steady else None),
+        )
+        for is_steady in (True, False)
     )  # fmt: skip
     by_scenario: dict[str, list[ScopeItem]] = {}
-    for item in settled.scope:
+    for item in (*steady.scope, *others.scope):
         if item.in_scope and item.scenario and not item.undeclared:
             behaviour = requirements[item.requirement].kind == "behaviour"
             planned = replace(item, planned_n=1) if behaviour else item
             by_scenario.setdefault(item.scenario, []).append(planned)
     found = [
-        Look(_lighter(device, items) if light else device, name, settled.steady_s, tuple(items))
+        Look(
+            _lighter(device, items, requirements) if light else device,
+            name,
+            steady.steady_s,
+            tuple(items),
+        )
         for name, items in by_scenario.items()
     ]
     return tuple(sorted(found, key=lambda look: (look.length_s, look.scenario)))
 
 
-def _lighter(device: DeviceProfile, items: Sequence[ScopeItem]) -> DeviceProfile:
+def _lighter(
+    device: DeviceProfile, items: Sequence[ScopeItem], requirements: Mapping[str, Requirement]
+) -> DeviceProfile:
     """The device without the streams that none of the items rests on."""
     used = {CONTROL, device.watched}
     for item in items:
         behaviour = BEHAVIOURS.get(item.requirement)
-        if behaviour is None:
+        if behaviour is None and requirements[item.requirement].metric in BY_STREAM:
             used.add(item.stream)
-        elif not behaviour.commands_only:
+        elif behaviour is None or not behaviour.commands_only:
             return device
     streams = tuple(
         s if s.name in used else replace(s, option="not-in-this-session") for s in device.streams

@@ -23,7 +23,7 @@ from bench.judge.documented import limits_documented
 from bench.judge.scope import Candidate, ScopeItem
 from bench.judge.verdict import ChosenRule, Outcome, Verdict
 from bench.measure.floor import NoiseFloor, measure_floor
-from bench.measure.kpi import measure_kpi
+from bench.measure.kpi import METRICS, measure_kpi
 from bench.network import library
 from bench.network.scenario import Scenario
 from bench.requirements.loader import Catalogue, load_catalogue
@@ -48,6 +48,7 @@ REPEAT_BUDGET_S, FULL_REPEAT_BUDGET_S = 60.0, 1200.0
 CAPABILITIES = (
     *FUNCTIONS, "real-packets", "attacker", "listener", "interceptor", "cells",
     "large-packets-to-patient", "large-packets-to-doctor", "address-change", "wireless",
+    "timed-transfer",
 )  # fmt: skip
 """What a test may need of device and bench."""
 
@@ -297,6 +298,8 @@ class Run:
         if not item.in_scope or item.scenario != scenario.name or self._is_behaviour(item):
             return False
         metric = self.catalogue.get(item.requirement).metric
+        if metric not in METRICS:
+            return False  # seen as a whole, or not at all
         measured = measure_kpi(
             found, item.stream, metric, confidence=self.options.confidence, floor=self.floor
         )

@@ -7,3 +7,4 @@ from testplans import kpi
 pytestmark = pytest.mark.device_class("emergency")
 
 test_stream_meets_its_documented_limit = kpi.test_stream_meets_its_documented_limit
+test_reports_as_often_as_documented = kpi.test_reports_as_often_as_documented

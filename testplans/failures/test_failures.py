@@ -34,3 +34,10 @@ def test_executes_no_stale_command(scenario, recordings, judge):
 def test_reaches_its_safe_state_in_a_blackout(scenario, recordings, judge):
     """Motion stops and the brakes engage within the declared time."""
     judge(recordings)
+
+
+@pytest.mark.requirement("FAIL-3")
+@pytest.mark.scenario("blackout-400ms")
+def test_stays_out_of_its_safe_state_in_a_brief_blackout(recordings, judge):
+    """Shorter than the silence that is declared for the brakes: they stay released."""
+    judge(recordings)

@@ -279,6 +279,8 @@ def test_what_a_stream_needs_of_a_network_is_read_and_names_no_run_anew():
     assert (data.pop("radio"), data.pop("coexistence")) == (None, None)
     for stream in data["streams"]:
         assert (stream.pop("most_delay_s"), stream.pop("most_loss")) == (None, None)
+        if stream["slices"] == 1:
+            del stream["slices"]
         if stream["carriage"] == "datagram":
             del stream["carriage"]
     text = json.dumps(data, sort_keys=True)

@@ -7,13 +7,17 @@ import pytest
 from bench.devices.defects import DEFECTS
 from bench.devices.registry import find_device
 from bench.judge.verdict import Outcome
+from bench.measure import events as ev
+from bench.measure.holding import fail_3
 from bench.network import library
+from bench.sessions.packets import TAPS, PacketTable
 
 PASS, FAIL, OPEN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
 ROBOTS = ("telesurgery-robot", "orthopaedic-robot", "tele-ultrasound-robot", "rehabilitation-arm")
 SLOW = "orthopaedic-robot"
 
 JUDGED = {
+    "blackout-400ms": ("FAIL-3",),
     "blackout-1s": ("REC-1",),
     "blackout-10s": ("FAIL-3", "REC-1"),
     "blackout-60s": ("FAIL-3", "REC-1"),
@@ -24,6 +28,7 @@ JUDGED = {
     "primary-flap": ("SW-1", "MON-2"),
 }
 SHOWN = {
+    ("hasty-safe-state", "blackout-400ms"): "FAIL-3",
     ("no-safe-state", "blackout-10s"): "FAIL-3",
     ("no-safe-state", "blackout-to-patient"): "FAIL-3",
     ("slow-reconnect", "blackout-1s"): "REC-1",
@@ -82,3 +87,24 @@ def test_an_interruption_that_was_over_before_the_deadline_shows_no_safe_state(p
     found = played.verdict(played.play(slow, "blackout-1s"), "FAIL-3")
     assert found.verdict is OPEN
     assert "was over before the deadline" in found.reason
+
+
+def test_a_brief_blackout_that_was_not_there_shows_nothing(played):
+    brief = played.play(played.device(SLOW), "blackout-400ms")
+    clean = played.play(played.device(SLOW), "steady-5g-slice")
+    unimpaired = played.shown_clean(brief, clean)
+    assert played.verdict(unimpaired, "FAIL-3").verdict is OPEN
+    with pytest.raises(ev.Cannot, match="no command was lost at the taps"):
+        fail_3(unimpaired, None)
+
+
+@pytest.mark.parametrize("tap", ["doctor", "patient"])
+def test_a_brief_blackout_with_rows_of_a_tap_gone_shows_nothing(played, tap):
+    brief = played.play(played.device(SLOW), "blackout-400ms")
+    rows = brief.packets.rows
+    code = brief.device.stream(brief.device.watched).code
+    for upto_s in (2.2, 99.0):
+        gone = (rows["tap"] == TAPS.index(tap)) & (rows["stream"] == code)
+        gone &= (rows["t_ns"] > 1.5e9) & (rows["t_ns"] < upto_s * 1e9)
+        lacking = dataclasses.replace(brief, packets=PacketTable(rows[~gone]))
+        assert played.verdict(lacking, "FAIL-3").verdict is OPEN

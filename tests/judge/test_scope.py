@@ -8,8 +8,8 @@ import pytest
 from bench.devices.registry import find_device
 from bench.judge.planning import seconds_needed
 from bench.judge.scope import Candidate, Plan, decide, intended_p99_s, steady_duration_s
+from bench.measure.counted import MEASURED
 from bench.measure.floor import NoiseFloor, StreamFloor
-from bench.measure.kpi import METRICS
 from bench.network import library
 from bench.network.impairment import Delay, Impairment
 from bench.requirements.loader import load_catalogue
@@ -130,7 +130,7 @@ def entry(**changes):
     return {**CATALOGUE, "X": made}
 
 
-@pytest.mark.parametrize("metric", sorted(set(CATALOGUE.metrics) - set(METRICS)))
+@pytest.mark.parametrize("metric", sorted(set(CATALOGUE.metrics) - set(MEASURED)))
 def test_a_metric_that_no_plan_measures_is_left_out_with_a_reason(metric):
     streams, figures = ("force-feedback", ""), (None, 0.0, 0.5, 1.0, 2.592e6)
     for stream, low, comparator in itertools.product(streams, figures, ("<", ">", "in")):
@@ -193,7 +193,8 @@ def test_a_behaviour_that_the_bench_does_not_know():
 def test_trials_for_which_there_is_no_time():
     left_out = settle("LOC-1", "", scenario="local-stop", too_long={"local-stop": "6 s"})
     assert (left_out.reason, left_out.figure) == ("its trials take longer than this run", "6 s")
-    assert settle("000-t2-force-delay", too_long={"steady-5g-slice": "x"}).in_scope
+    other = settle("000-t2-force-delay", scenario="minute-sets", too_long={"minute-sets": "2 min"})
+    assert (other.in_scope, other.figure) == (False, "2 min")
 
 
 @pytest.mark.parametrize(

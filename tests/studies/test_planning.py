@@ -137,7 +137,7 @@ def test_more_time_never_takes_anything_out(budget_s, more_s):
 
 
 def test_what_a_bench_offers(monkeypatch):
-    own = {*ROBOT.functions, "large-packets-to-doctor", "wireless"}
+    own = {*ROBOT.functions, "large-packets-to-doctor", "wireless", "timed-transfer"}
     everything = {"attacker", "listener", "interceptor", "address-change"}
     assert capabilities(ROBOT, "virtual") == own | everything
     real = {*own, "real-packets", "attacker", "interceptor"}
@@ -145,6 +145,9 @@ def test_what_a_bench_offers(monkeypatch):
     streams = tuple(replace(stream, carriage="dtls") for stream in ROBOT.streams)
     sealed = replace(ROBOT, streams=streams)  # all of it is enciphered, so that somebody may listen
     assert capabilities(sealed, "local") == {*real, "listener"}
+    console = find_device("remote-mri-console")  # over DICOM: the host sets its pace
+    offered = {bench: capabilities(console, bench) for bench in ("virtual", "local", "lab")}
+    assert [bench for bench, has in offered.items() if "timed-transfer" not in has] == ["local"]
     assert capabilities(ROBOT, "lab") == {*own, "real-packets"}
     monkeypatch.setattr(planning, "find_spec", lambda name: None)  # without the extra
     assert capabilities(ROBOT, "local") == {*own, "real-packets"}

@@ -38,6 +38,13 @@ DEFECTS = (
         machines=IMAGING,
     ),
     Defect(
+        "slow-transfer",
+        "sends image sets at two thirds of its rate",
+        ("000-t1-ct-mri-delay",),
+        _transfer(lambda t, _: replace(t, pace=1.5)),
+        machines=IMAGING,
+    ),
+    Defect(
         "greedy-transfer",
         "sends image sets at full rate, whatever becomes of the other streams",
         ("CON-2", "ENV-1", "LIFE-1"),

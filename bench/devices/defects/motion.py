@@ -81,6 +81,12 @@ DEFECTS = (
         lambda t, _: replace(t, reaches_safe_state=False),
     ),
     Defect(
+        "hasty-safe-state",
+        "engages its brakes after two thirds of the declared silence",
+        ("FAIL-3",),
+        lambda t, _: replace(t, safe_state_at=2 / 3),
+    ),
+    Defect(
         "resumes-without-rearm",
         "moves again without being re-armed",
         ("REC-1",),

@@ -27,6 +27,12 @@ DEFECTS = (
         lambda t, _: _paced(t, "video-4k", 1.5),
     ),
     Defect(
+        "thin-ultrasound",
+        "sends two of three frames of its ultrasound picture",
+        ("003-c1-ultrasound-frame-rate-consultation",),
+        lambda t, _: _paced(t, "ultrasound", 1.5),
+    ),
+    Defect(
         "thin-touch",
         "sends two of three values of the force",
         ("000-t2-force-rate",),

@@ -45,7 +45,16 @@ DEFECTS = (
     Defect(
         "rare-sets",
         "reports its sets too rarely",
-        ("ICU-1",),
+        ("ICU-1", "003-c1-icu-monitor-interval"),
+        lambda t, size: replace(t, reports=replace(t.reports, period_s=size)),
+        size=90.0,
+        timed=True,
+        machines=(MONITOR,),
+    ),
+    Defect(
+        "rare-ambulance-sets",
+        "reports the sets of the ambulance too rarely",
+        ("003-c1-emergency-monitor-interval",),
         lambda t, size: replace(t, reports=replace(t.reports, period_s=size)),
         size=90.0,
         timed=True,

@@ -58,7 +58,7 @@ class PatientSide(DeviceSide):
         }
         self.network.watching = traits.quality.checks_before_start
         self._silence_ns = ns(limits["command_silence_s"])
-        self._safe_ns = ns(limits["safe_state_silence_s"])
+        self._safe_ns = ns(limits["safe_state_silence_s"] * traits.safe_state_at)
         self._age_ns = traits.command_age_s * 1e9
         self.state = Arming.DISABLED
         self.stop_latched = False

@@ -316,6 +316,7 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "loss-step": loss_step,
     "primary-outage": primary_outage,
     "blackout": blackout,
+    "blackout-400ms": lambda: blackout(0.4, "blackout-400ms"),
     "blackout-1s": lambda: blackout(1.0, "blackout-1s"),
     "blackout-10s": lambda: blackout(10.0, "blackout-10s"),
     **LONG,

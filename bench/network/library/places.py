@@ -50,6 +50,9 @@ IMAGE_AFTER_S = JOIN_S + 0.2
 SMALL_SET = "acquire:4MB"
 """A set that a quick session can afford; table 1 of the CAICT report (2023) has 300 MB."""
 
+LARGE_SET = "acquire:300MB"
+"""The largest set of table 1 of the CAICT report (2023)."""
+
 RERUN_SET = "acquire:8MB"
 """Long enough on its way to fill the queue of a network that has grown slower."""
 
@@ -211,6 +214,21 @@ def harsh_journey() -> Scenario:
     )
 
 
+def large_image_set() -> Scenario:
+    """The largest set of the documents is sent over a good network."""
+    links = usual_links()
+    return Scenario(
+        "large-image-set",
+        "An image set of 300 MB over 5G",
+        (
+            settle(links),
+            Step("transfer", "hold", "within", (Segment("transfer", 15.5, links),)),
+        ),
+        (Action("transfer", 0.2, "patient", LARGE_SET),),
+        source="CAICT report on remote medical devices (2023), tables 1 and 7 (5G)",
+    )
+
+
 def storage_failure() -> Scenario:
     """The storage fails during an examination; a little later the backup is restored."""
     links = usual_links()
@@ -242,5 +260,6 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "site-profiles": site_profiles,
     "site-reruns": site_reruns,
     "harsh-journey": harsh_journey,
+    "large-image-set": large_image_set,
     "storage-failure": storage_failure,
 }
