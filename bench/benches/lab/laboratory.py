@@ -27,6 +27,7 @@ from bench.benches.lab.exposing import (
 )
 from bench.benches.lab.file import BenchFile, Waveform, today
 from bench.benches.lab.taken import Taken
+from bench.benches.lab.telling import told
 from bench.errors import InputError
 from bench.network.radio.exposure import Exposure
 from bench.network.radio.state import Emission, RadioState
@@ -152,6 +153,7 @@ class Laboratory(Taken):
             raise InputError("nothing is exposed", remedy="expose first", field="exposure")
         return self._exposed
 
+    @told
     def verify(self, frequency_hz: float) -> tuple[Settings, ...]:
         """Verify the paths at a frequency, once: the generator on a low level, seen as it must be.
 
@@ -195,6 +197,7 @@ class Laboratory(Taken):
         self.fire()
         return self.witness()
 
+    @told
     def arm(self, exposure: Exposure, *further: Exposure) -> None:
         """Set everything of an exposure but RF, which goes off; raises as :meth:`expose`."""
         if further:
@@ -215,11 +218,13 @@ class Laboratory(Taken):
             self._noise_dbm = self._prepare(settings)
         self._armed, self._left = (exposure, settings), None
 
+    @told
     def fire(self) -> None:
         """RF on, as armed; raises as :meth:`expose`."""
         with self._quiet_unless_done():
             self._switch_on(self._armed[1])
 
+    @told
     def witness(self) -> Exposed:
         """See with the monitor what was fired; raises as :meth:`expose`, RF being off then."""
         exposure, settings = self._armed
@@ -297,7 +302,9 @@ class Laboratory(Taken):
     def _see(self, settings: Settings) -> float:
         levels = self.monitor.levels_dbm()
         ratio = self.file.verification.noise_bandwidth_ratio
-        return seen_dbm(levels, settings.waveform, ratio)
+        seen = seen_dbm(levels, settings.waveform, ratio)
+        self.tell({"reads": self.monitor.channel.role, "level_dbm": seen})
+        return seen
 
     def _switch_on(self, settings: Settings) -> None:
         role = self.file.role("interferer")
@@ -321,6 +328,7 @@ class Laboratory(Taken):
             attenuations[f"{role}:1"] = settings.attenuation_db
         return RadioState(emissions, attenuations)
 
+    @told
     def quiet(self) -> None:
         """RF off, verified, and the attenuator at its most.
 
@@ -335,6 +343,7 @@ class Laboratory(Taken):
             self.attenuator.make_safe()
         self._may_emit = False
 
+    @told
     def gone(self) -> str:
         """Whether the monitor sees that what was exposed last is gone; RF is off already.
 
@@ -356,6 +365,7 @@ class Laboratory(Taken):
             return f"the monitor still shows {left:.1f} dBm, {noise}"
         return ""
 
+    @told
     def holds(self) -> str:
         """Whether what was exposed still is: asked of the instruments, and seen by the monitor.
 
