@@ -185,6 +185,13 @@ class Modem:
         self._reader = threading.Thread(target=self._read, name=f"modem {self.role}", daemon=True)
         self._reader.start()
 
+    @classmethod
+    def opening(cls) -> tuple[str, ...]:
+        """What entering sends, for plans."""
+        return tuple(
+            one.text for one in (cls.echo, cls.errors, *cls.who, cls.lte_reports, cls.nr_reports)
+        )
+
     def _prepare(self) -> None:
         try:
             self._exchange(self.echo.text, "", echo=False)
