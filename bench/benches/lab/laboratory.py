@@ -119,6 +119,12 @@ class Laboratory(Taken):
     def _involved(self) -> tuple[str, ...]:
         return tuple(self.file.role(use) for use in ("interferer", "path-attenuator", "monitor"))
 
+    @property
+    def _way_named(self) -> str:
+        """Whose fault it may be where the monitor sees something else: all that are in the way."""
+        emits, holds_back, sees = self._involved
+        return f"emitted by {emits}, through {holds_back}, seen by {sees}"
+
     def waveform_of(self, exposure: Exposure) -> Waveform:
         """The generator's waveform for an exposure.
 
@@ -269,7 +275,7 @@ class Laboratory(Taken):
         seen = without_noise(self._see(settings), self._noise_dbm)
         problem = disagreement(settings, seen, self._noise_dbm)
         if problem:
-            raise Unverified(self.monitor.channel.role, problem)
+            raise Unverified(self.monitor.channel.role, f"{problem}; {self._way_named}")
         return seen
 
     def _prepare(self, settings: Settings) -> float:
@@ -362,7 +368,7 @@ class Laboratory(Taken):
         self._refuse_taints(marks)
         if left > self._noise_dbm + _SILENT_DB:
             noise = f"its noise is {self._noise_dbm:.1f} dBm"
-            return f"the monitor still shows {left:.1f} dBm, {noise}"
+            return f"the monitor still shows {left:.1f} dBm, {noise}; {self._way_named}"
         return ""
 
     @told
@@ -377,18 +383,24 @@ class Laboratory(Taken):
         """
         marks, settings = self._marks(), self.exposed.settings
         try:
-            for name, is_now, was in (
-                ("level", self.generator.level_dbm, settings.generator_dbm),
-                ("frequency", self.generator.frequency_hz, settings.frequency_hz),
-                ("attenuation", self.attenuator.attenuation_db, settings.attenuation_db),
+            emits, holds_back, _ = self._involved
+            for role, name, is_now, was in (
+                (emits, "level", self.generator.level_dbm, settings.generator_dbm),
+                (emits, "frequency", self.generator.frequency_hz, settings.frequency_hz),
+                (
+                    holds_back,
+                    "attenuation",
+                    self.attenuator.attenuation_db,
+                    settings.attenuation_db,
+                ),
             ):
                 if abs(is_now - was) > 1e-6 * max(1.0, abs(was)):
-                    return f"the {name} is {is_now:g} and was set to {was:g}"
+                    return f"{role}: the {name} is {is_now:g} and was set to {was:g}"
             self._look_at(settings)
             seen = without_noise(self._see(settings), self._noise_dbm)
             problem = disagreement(settings, seen, self._noise_dbm)
             if problem:
-                return f"the monitor {problem}"
+                return f"the monitor {problem}; {self._way_named}"
             self._refuse_taints(marks)
         except InstrumentError as error:
             return str(error)
