@@ -1,7 +1,7 @@
 """Another VISA library than pyvisa-py, by configuration: a stand-in, as a vendor's would be found.
 
 It is a backend package of its own (``pyvisa_standin``), that PyVISA finds as it finds any. What it
-shows outwards is VISA's functions alone: of the pyvisa-py that does its work nothing can be reached.
+shows outwards is VISA's functions alone: nothing of the pyvisa-py beneath can be reached.
 """
 
 from __future__ import annotations
