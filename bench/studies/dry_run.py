@@ -27,6 +27,9 @@ from bench.studies.foresee import foresee
 from bench.studies.invoke import COEXISTENCE, LABORATORY, bench_for
 from bench.studies.planning import find
 
+_IN_TURN = "one or two questions for errors in a message, in turn"
+_CAMP = "the serving cell goes on, then its neighbour when the modem reports a cell"
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -102,14 +105,19 @@ def dry_run(
     parts: list[Part] = []
     with lab:
         parts.append(Part("take: who answers, then the safe state", True, lab.cut()))
+        bench_of_file = LabBench(file)
+        if file.packets == "links" and bench_of_file.offers:
+            parts.append(Part("cells: both on", False, (), (), f"depends on answers: {_CAMP}"))
         for scenario_name, (count, _) in found.settled.sessions.items():
             scenario = find(scenario_name, found.settled.steady_s, found.settled.visit)
             parts += _sessions(lab, scenario, count)
         explored = not only and (list(plans) == [COEXISTENCE] or coexistence is not None)
         if profile.radio is not None and explored:
-            plan = plan_for(LabBench(file), coexistence)
+            plan = plan_for(bench_of_file, coexistence)
             parts += [_column(lab, plan, column, profile) for column in plan.columns]
-    parts.append(Part("leave: the safe state", True, lab.cut()))
+    fixed = all(part.fixed for part in parts)
+    note = "" if fixed else f"depends on how many messages there were: {_IN_TURN}"
+    parts.append(Part("leave: the safe state", fixed, lab.cut(), (), note))
     return DryRun(path, tuple(parts))
 
 
@@ -161,5 +169,5 @@ def _column(
         f"depends on answers: each trial is at one of {last + 1} levels, I/U {lowest:+g} to "
         f"{highest:+g} dB, chosen by whether the device kept its performance before; in all up to "
         f"{most_points(last + 1, plan.confidence)} trials of a device that fails sharply. Below: "
-        "the lowest and the highest (one or two questions for errors in a message, in turn)",
+        f"the lowest and the highest ({_IN_TURN})",
     )

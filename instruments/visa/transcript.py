@@ -17,8 +17,10 @@ not: the seal of the run folder shows that.)
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -129,7 +131,8 @@ class Transcript:
 
     def _written(self, file: FileIO, line: str) -> None:
         try:
-            file.write(line.encode("ascii"))
+            if file.write(line.encode("ascii")) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             self._refused = error
             self.close()

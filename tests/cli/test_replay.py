@@ -87,6 +87,21 @@ def test_another_reading_of_the_same_answers_is_found(bench, run, tmp_path) -> N
     assert '"reads": "analyser"' in one["then"]
 
 
+def test_a_change_of_cell_is_carried_out_again_with_modem_and_testers(bench) -> None:
+    done = bench.call(
+        "run", "mobility", "--device", "tele-ultrasound-robot", "--bench", "simulated-lab",
+        "--only", "MOB-1", within=180,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    found = replayed(bench, "simulated-lab", done.run)
+    assert found["same"] is True
+    (again,) = found["transcripts"]
+    sent = [e.role for e in read_transcript(done.run / "transcript.jsonl") if e.kind == "tx"]
+    assert again["messages"] == {role: sent.count(role) for role in set(sent)}
+    assert again["messages"]["modem"] > 15
+    assert again["actions"] == 3  # camped, changed, quiet
+
+
 def changed(run, folder, name, old, new):
     copy = folder / run.name
     shutil.copytree(run, copy)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from bench.errors import InputError
 from instruments.visa.transcript import Transcript, rechained
 
 FILE = "transcript.jsonl"
@@ -34,10 +37,10 @@ class Chapters(Transcript):
         Raises:
             OSError: it cannot be written.
         """
-        number = 1
-        while (folder / numbered(number)).exists():
-            number += 1
-        self.keep(folder / numbered(number))
+        for number in count(1):
+            with suppress(InputError):  # another worker has it
+                self.keep(folder / numbered(number))
+                return
 
 
 def numbered(number: int) -> str:
