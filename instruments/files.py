@@ -9,7 +9,7 @@ import fnmatch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.errors import InputError
 from bench.tables import Table, read_toml
@@ -22,7 +22,7 @@ from instruments.rf.switches import SpdtSwitches
 from instruments.rf.testers import Cmw500Lte
 from instruments.visa.channels import Channel
 from instruments.visa.generic import load_generic
-from instruments.visa.plan import Plan
+from instruments.visa.plan import Plan, Rehearsal
 from instruments.visa.properties import Instrument
 from instruments.visa.resources import Identity, Resource
 from instruments.visa.session import Session
@@ -54,6 +54,9 @@ _OWN: Mapping[type[Instrument], str] = {
 }
 
 
+P = TypeVar("P", bound=Plan)
+
+
 @dataclass(frozen=True, slots=True)
 class Configured:
     """One instrument of a bench file; nothing is opened yet."""
@@ -73,7 +76,14 @@ class Configured:
 
     def plan(self, lines: list[str] | None = None) -> Plan:
         """A plan instead of a session; it begins with what opening would send."""
-        plan = Plan(self.role, self.kind.dialect, lines, http=self.resource.is_http)
+        return self._planned(Plan, lines)
+
+    def rehearsal(self, lines: list[str]) -> Rehearsal:
+        """A plan that goes on where an answer is needed."""
+        return self._planned(Rehearsal, lines)
+
+    def _planned(self, kind: type[P], lines: list[str] | None) -> P:
+        plan = kind(self.role, self.kind.dialect, lines, http=self.resource.is_http)
         plan.opening(self.resource.identity)
         return plan
 

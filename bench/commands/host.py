@@ -38,15 +38,35 @@ def check(
     accept: Annotated[
         bool, typer.Option("--accept", help="Site acceptance: record what was verified of FILE.")
     ] = False,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="What the instruments of FILE did in a run, again from its transcript; opens "
+            "nothing.",
+        ),
+    ] = None,
     clean: Annotated[
         bool, typer.Option("--clean", help="Remove and restore what dead runs left, and only that.")
     ] = False,
     as_json: Json = False,
 ) -> int:
     """What this host or a laboratory can do, what that means for each bench, and the remedy."""
+    if file is not None and replay is not None:
+        for option, given in (("--device", device), ("--accept", accept), ("--clean", clean)):
+            if given:
+                raise InputError(
+                    "is for a laboratory that is there", remedy="leave it out, or --replay",
+                    field=option,
+                )  # fmt: skip
+        return _replayed(file, replay, as_json)
     if file is not None:
         return _laboratory(file, device, accept, clean, as_json)
-    for option, given in (("--device", device is not None), ("--accept", accept)):
+    for option, given in (
+        ("--device", device is not None),
+        ("--accept", accept),
+        ("--replay", replay is not None),
+    ):
         if given:
             raise InputError(
                 "is for a laboratory", remedy="name its bench file before it", field=option
@@ -120,6 +140,20 @@ def _laboratory(file: str, device: str | None, accepting: bool, clean: bool, as_
         for role in accepted:
             print(f"accepted {role}: recorded in {acceptance_path(path)}")
     return 0 if checked.complete else 3
+
+
+def _replayed(file: str, run: Path, as_json: bool) -> int:
+    """``bench check FILE --replay RUN``: 0 where all is the same, else 1."""
+    from bench.benches.lab.file import SHIPPED, load_bench_file
+    from bench.studies.replay import replay_run
+
+    path = SHIPPED if file == "simulated-lab" else Path(file)
+    again = replay_run(load_bench_file(path), run)
+    if as_json:
+        print(json.dumps({"file": str(path), "run": str(run), **again.to_json()}))
+    else:
+        print(*again.lines(), sep="\n")
+    return 0 if again.same else 1
 
 
 _ANSWER_S = 120.0

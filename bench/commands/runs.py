@@ -44,9 +44,30 @@ def run_(
     coexistence: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Coexistence plan; default the shipped one.")
     ] = None,
+    dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print what a laboratory's instruments would be sent; open nothing."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Run plans on a device, judge it, write a sealed report."""
+    if dry:
+        from bench.studies.dry_run import dry_run
+        from bench.studies.effort import read_effort
+
+        planned = dry_run(
+            plans,
+            device,
+            bench=bench,
+            only=tuple(only or ()),
+            options=tuple(option or ()),
+            effort=read_effort(full, budget, confidence),
+            coexistence=coexistence,
+        )
+        print(json.dumps(planned.to_json()) if as_json else "\n".join(planned.lines()))
+        return planned.exit_code
     from bench.studies.invoke import Invocation, run_plan
 
     return run_plan(

@@ -27,6 +27,7 @@ from bench.measure.kpi import METRICS, measure_kpi
 from bench.network import library
 from bench.network.scenario import Scenario
 from bench.requirements.loader import Catalogue, load_catalogue
+from bench.runs.files import writing
 from bench.runs.folder import RunFolder
 from bench.runs.ids import new_run_id
 from bench.sessions.recording import Recording, Session
@@ -145,6 +146,7 @@ class Run:
             run_id = options.run_id or new_run_id(options.device.name, self.bench.name)
             identity = {**self._identity(self.bench), "bench_reason": reason}
             self._folder = RunFolder.open(options.results, run_id, identity)
+            _keep_transcript(self.bench, self._folder.path)
             self._sessions = Sessions(
                 self.bench,
                 self._folder,
@@ -381,6 +383,14 @@ def _laboratory_of(bench: Bench) -> dict[str, Any]:
     """What stands around the packets, where it is the bench of a laboratory."""
     describe = getattr(bench, "describe", None)
     return {} if describe is None else {"laboratory": describe()}
+
+
+def _keep_transcript(bench: Bench, folder: Path) -> None:
+    """Where it is the bench of a laboratory, every byte of its instruments is in the run folder."""
+    keep_in = getattr(bench, "keep_in", None)
+    if keep_in is not None:
+        with writing(folder):
+            keep_in(folder)
 
 
 def _check_machine(device: DeviceProfile, bench: str) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import serial
 
 from bench.tables import Table
 from instruments.modem.modem import Modem
@@ -23,11 +27,16 @@ class ConfiguredModem:
     reply_s: float
     baud: int
 
-    def session(self, transcript: Transcript, lock_folder: Path | None = None) -> Modem:
+    def session(
+        self,
+        transcript: Transcript,
+        lock_folder: Path | None = None,
+        opener: Callable[..., Any] = serial.Serial,
+    ) -> Modem:
         """The modem, to be entered."""
         return Modem(
             self.role, self.address, self.identity, self.reply_s, transcript,
-            baud=self.baud, lock_folder=lock_folder,
+            baud=self.baud, lock_folder=lock_folder, opener=opener,
         )  # fmt: skip
 
 

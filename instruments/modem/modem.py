@@ -70,6 +70,7 @@ class Modem:
         transcript: where every byte goes.
         baud: bit/s.
         lock_folder: where lock files are.
+        opener: opens the port, called as ``serial.Serial`` is.
 
     Attributes:
         events: what came unasked, in order.
@@ -111,6 +112,7 @@ class Modem:
         baud: int = 115200,
         lock_folder: Path | None = None,
         monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        opener: Callable[..., Any] = serial.Serial,
     ) -> None:
         """Raises: InputError: no deadline."""
         if not 0 < reply_s <= LONGEST_DEADLINE_S:
@@ -122,6 +124,7 @@ class Modem:
             )
         self.role, self._port, self._identity, self._reply_s = role, port, identity, reply_s
         self._transcript, self._baud, self._monotonic_ns = transcript, baud, monotonic_ns
+        self._opener = opener
         self._lock = ResourceLock(role, str(Path(port).resolve()), folder=lock_folder)
         self._owner = threading.RLock()
         self._serial: Any = None
@@ -171,7 +174,7 @@ class Modem:
 
     def _open(self) -> None:
         try:
-            self._serial = serial.Serial(
+            self._serial = self._opener(
                 self._port, self._baud, timeout=_READ_S, write_timeout=self._reply_s
             )
         except (serial.SerialException, OSError, ValueError) as error:
@@ -181,6 +184,13 @@ class Modem:
         self._stop.clear()
         self._reader = threading.Thread(target=self._read, name=f"modem {self.role}", daemon=True)
         self._reader.start()
+
+    @classmethod
+    def opening(cls) -> tuple[str, ...]:
+        """What entering sends, for plans."""
+        return tuple(
+            one.text for one in (cls.echo, cls.errors, *cls.who, cls.lte_reports, cls.nr_reports)
+        )
 
     def _prepare(self) -> None:
         try:

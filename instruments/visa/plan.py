@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from instruments.visa.channels import SCPI, Check, Dialect
-from instruments.visa.errors import NoAnswer
+from instruments.visa.errors import InstrumentError, NoAnswer
 from instruments.visa.readings import Reading, Taint
 from instruments.visa.resources import Identity
 
@@ -139,3 +139,35 @@ class Plan:
 
     def declare(self, key: str, apply: Callable[[], None] | None, first: bool = False) -> None:
         """Nothing: there is no session to make anew."""
+
+
+class Rehearsal(Plan):
+    """A plan that goes on where an answer is needed.
+
+    What was set reads back as it was set; all else that is asked for is answered ``0``: it says
+    nothing of the instrument.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        dialect: Dialect = SCPI,
+        lines: list[str] | None = None,
+        *,
+        http: bool = False,
+    ) -> None:
+        super().__init__(role, dialect, lines, http=http)
+        self._known: dict[str, str] = {}
+
+    def confirm(self, text: str, check: Check, shown: str, within_s: float | None = None) -> None:
+        """Would ask and demand ``shown``: the answer from now on, where it is one and no words."""
+        super().confirm(text, check, shown, within_s)
+        with suppress(InstrumentError):
+            if not check(shown):
+                self._known[text] = shown
+
+    def query(self, text: str, within_s: float | None = None) -> str:
+        """Would ask; what was confirmed last, or 0."""
+        known = self._known.get(text)
+        self._ask(text, "?" if known is None else known, guarded=not self._depth)
+        return "0" if known is None else known

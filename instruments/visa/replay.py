@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NoReturn
 
 from instruments.visa.errors import ReplayDiffers, Unreachable
 from instruments.visa.resources import Resource
@@ -11,11 +13,30 @@ from instruments.visa.transcript import Entry, Transcript
 from instruments.visa.wires import WireLost, WireTimeout
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where a program leaves its transcript.
+
+    ``entry``: what the transcript has there; None: no more of that role. ``doing``: what the
+    program does instead, in words; ``sent``: what it sends there, if it does.
+    """
+
+    role: str
+    entry: Entry | None
+    doing: str
+    sent: bytes | None = None
+
+
 class Playback:
     """Stands for every instrument of a transcript.
 
     Give :meth:`connect` to sessions as their connector and :meth:`transcript` as their transcript:
     where the program does the same as then, its transcript becomes the same, hashes included.
+
+    Attributes:
+        difference: the first one. From then on every wire only says so: what comes of it later
+            is no difference of its own.
+        played: how many messages that were sent then were sent again, by role.
     """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
@@ -24,6 +45,8 @@ class Playback:
         for entry in self._entries:
             if entry.kind != "note":
                 self._queues[entry.role].append(entry)
+        self.difference: Difference | None = None
+        self.played: dict[str, int] = {}
 
     def transcript(self) -> Transcript:
         """An empty transcript whose clocks show what the recorded one's did."""
@@ -43,11 +66,26 @@ class Playback:
             Unreachable: it was not reached then either.
             ReplayDiffers: it was not opened then.
         """
-        wire = PlayedWire(resource.role, self._queues.get(resource.role, deque()))
+        wire = PlayedWire(resource.role, self)
         entry = wire.next("is opened", ("open", "lost"))
         if entry.kind == "lost":
             raise Unreachable(resource.role, "was not reached when this was recorded")
         return wire
+
+    def queue(self, role: str) -> deque[Entry]:
+        """What is left of one role."""
+        return self._queues.get(role, deque())
+
+    def differ(self, found: Difference) -> NoReturn:
+        """Raises: ReplayDiffers: with the first difference."""
+        self.difference = self.difference or found
+        first = self.difference
+        there = "the transcript ends before that"
+        if first.entry is not None:
+            has = repr(first.entry.raw) if first.entry.kind == "tx" else first.entry.kind
+            where = "" if first.sent is not None else " there"
+            there = f"the transcript has {has}{where} (entry {first.entry.n})"
+        raise ReplayDiffers(first.role, f"{first.doing}; {there}")
 
     @property
     def left(self) -> int:
@@ -58,27 +96,24 @@ class Playback:
 class PlayedWire:
     """A wire that answers as the transcript says."""
 
-    def __init__(self, role: str, queue: deque[Entry]) -> None:
-        self._role, self._queue = role, queue
+    def __init__(self, role: str, playback: Playback) -> None:
+        self._role, self._playback = role, playback
+        self._queue = playback.queue(role)
 
-    def next(self, doing: str, kinds: tuple[str, ...]) -> Entry:
-        """The next entry, which must be of one of these kinds."""
-        if not self._queue:
-            raise ReplayDiffers(self._role, f"{doing}; the transcript ends before that")
-        entry = self._queue[0]
-        if entry.kind not in kinds:
-            raise ReplayDiffers(
-                self._role, f"{doing}; the transcript has {entry.kind} there (entry {entry.n})"
-            )
+    def next(self, doing: str, kinds: tuple[str, ...], sent: bytes | None = None) -> Entry:
+        """The next entry, which must be of one of these kinds, and hold what is sent."""
+        if self._playback.difference is not None:
+            self._playback.differ(self._playback.difference)
+        entry = self._queue[0] if self._queue else None
+        if entry is None or entry.kind not in kinds or (sent is not None and entry.raw != sent):
+            told = sent if entry is not None and entry.kind == "tx" else None
+            self._playback.differ(Difference(self._role, entry, doing, told))
         return self._queue.popleft()
 
     def send(self, data: bytes) -> None:
         """As a wire: what is sent must be what was sent."""
-        entry = self.next(f"sends {data!r}", ("tx",))
-        if entry.raw != data:
-            raise ReplayDiffers(
-                self._role, f"sends {data!r}; the transcript has {entry.raw!r} (entry {entry.n})"
-            )
+        self.next(f"sends {data!r}", ("tx",), data)
+        self._playback.played[self._role] = self._playback.played.get(self._role, 0) + 1
         if self._queue and self._queue[0].kind == "lost":
             raise WireLost("recorded", self._queue.popleft().raw)
 

@@ -17,8 +17,10 @@ not: the seal of the run folder shows that.)
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -77,8 +79,35 @@ class Transcript:
         self._clocks = monotonic_ns, utc_ns
         self._lock = threading.Lock()
         self._last = START
-        self._file = _create(path) if path is not None else None
+        self._file: FileIO | None = None
+        self._refused: OSError | None = None
         self.entries: list[Mapping[str, Any]] = []
+        if path is not None:
+            self.keep(path)
+
+    def keep(self, path: Path) -> None:
+        """Write into a file from now on, and what there is so far.
+
+        What the disk refuses later does not stand in the way of the instruments' safe state: the
+        entries are kept in memory, and :meth:`refuse_lost` says it.
+
+        Args:
+            path: a file that does not exist yet.
+
+        Raises:
+            InputError: there is one.
+            OSError: it cannot be written.
+        """
+        with self._lock:
+            file = _create(path)
+            for entry in self.entries:
+                file.write(_line(entry))
+            self._file = file
+
+    def refuse_lost(self) -> None:
+        """Raises: OSError: the disk refused an entry."""
+        if self._refused is not None:
+            raise self._refused
 
     def add(self, role: str, kind: str, data: bytes | str = b"") -> None:
         """Write one entry; it is in the file when this returns."""
@@ -97,8 +126,16 @@ class Transcript:
             body = _body(fields)
             self._last = _chained(self._last, body)
             if self._file is not None:
-                self._file.write(f'{body[:-1]},"sha256":"{self._last}"}}\n'.encode("ascii"))
+                self._written(self._file, f'{body[:-1]},"sha256":"{self._last}"}}\n')
             self.entries.append({**fields, "sha256": self._last})
+
+    def _written(self, file: FileIO, line: str) -> None:
+        try:
+            if file.write(line.encode("ascii")) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._refused = error
+            self.close()
 
     def close(self) -> None:
         """Close the file."""
@@ -142,6 +179,20 @@ def _body(fields: Mapping[str, Any]) -> str:
 
 def _chained(last: str, body: str) -> str:
     return hashlib.sha256((last + body).encode("ascii")).hexdigest()
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return f'{_body(entry)[:-1]},"sha256":"{entry["sha256"]}"}}\n'.encode("ascii")
+
+
+def rechained(entries: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """A part of a transcript as one of its own: numbered from 0, with a chain of its own."""
+    last, found = START, []
+    for number, entry in enumerate(entries):
+        fields = {**entry, "n": number}
+        last = _chained(last, _body(fields))
+        found.append({**fields, "sha256": last})
+    return tuple(found)
 
 
 def read_transcript(path: Path) -> tuple[Entry, ...]:

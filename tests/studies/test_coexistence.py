@@ -204,7 +204,15 @@ def test_what_the_device_does_to_another_network_is_reckoned(region):
     assert other.beside.sinr_db < other.alone.sinr_db
 
 
-SHIPPED = (plans.resources.files("bench.studies.coexistence") / "data" / "plan.toml").read_text()
+DATA = plans.resources.files("bench.studies.coexistence") / "data"
+SHIPPED = (DATA / "plan.toml").read_text()
+TIERS = (DATA / "tiers.toml").read_text()
+
+
+@pytest.fixture
+def beside(tmp_path) -> None:
+    """The table of tiers of the shipped plan, beside a changed one."""
+    (tmp_path / "tiers.toml").write_text(TIERS)
 
 
 @pytest.mark.parametrize(
@@ -222,10 +230,27 @@ SHIPPED = (plans.resources.files("bench.studies.coexistence") / "data" / "plan.t
         ('edition = "2021"\n', "", "is missing"),
         ('name = "lte20"\n', 'name = "mine"\n', "is missing"),
         ("[tier]", "[tiers]", "unknown key"),
+        ('table = "tiers.toml"', 'tables = "tiers.toml"', "unknown key"),
+        ('table = "tiers.toml"', 'table = "none.toml"', "none.toml: no such file"),
+        ('table = "tiers.toml"', 'table = "tiers.toml"\nsource = "me"', "either source or table"),
+        ('edition = "2021"', 'edition = "2017"', "ANSI C63.27, 2021, and the plan of ANSI C63.27"),
+        ('name = "2"', 'name = "3"', "is no tier of that table; use one of 1, 2"),
+        (
+            'offsets = ["0Hz", "40MHz"]',
+            'offsets = ["0Hz"]',
+            "tier.name = '2': asks for what this plan lacks: lte20 at +40 MHz is not in the plan",
+        ),
+        (
+            'highest = "26dB"',
+            'highest = "24dB"',
+            "noise40 at +60 MHz: I/U -10 to +26 dB is asked for, the plan has -14 to +24 dB",
+        ),
+        ('step = "2dB"', 'step = "4dB"', "steps of 2 dB are asked for, the plan's are 4"),
         ('technology = "lte-20mhz"', 'technology = "wlan"', "is unknown"),
         ('level = "-95dBm"\n', "", "is missing"),
     ],
 )
+@pytest.mark.usefixtures("beside")
 def test_a_plan_that_cannot_be_is_refused_with_its_place(tmp_path, old, new, told):
     path = tmp_path / "plan.toml"
     assert old in SHIPPED
@@ -233,7 +258,51 @@ def test_a_plan_that_cannot_be_is_refused_with_its_place(tmp_path, old, new, tol
     with pytest.raises(InputError) as caught:
         load_plan(path)
     assert told in caught.value.line()
-    assert "plan.toml" in caught.value.line()
+    assert "plan.toml" in caught.value.line() or "none.toml" in caught.value.line()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("made_up = true", "made-up = true", "made-up: unknown key"),
+        ('kpis = ["streams", "recovery"]', 'kpis = ["rate"]', "has 'rate', which is none"),
+        ('offset = "40MHz"', 'offsets = "40MHz"', "unknown key"),
+        ('edition = "2021"\n', "", "standard.edition: is missing"),
+        ('clause = "none: made up"\n', "", "standard.clause: is missing"),
+        ('lowest = "-10dB"', 'lowest = "30dB"', "do not ascend"),
+        ("[tiers.1]", "[tiers.1]\nlevel = 3", "level: unknown key"),
+    ],
+)
+def test_a_table_of_tiers_that_cannot_be_is_refused_with_its_place(tmp_path, old, new, told):
+    assert old in TIERS
+    (tmp_path / "tiers.toml").write_text(TIERS.replace(old, new, 1))
+    path = tmp_path / "plan.toml"
+    path.write_text(SHIPPED)
+    with pytest.raises(InputError) as caught:
+        load_plan(path)
+    assert told in caught.value.line()
+    assert "tiers.toml" in caught.value.line()
+
+
+def test_a_tier_asks_for_a_receiver_of_another_network(tmp_path, beside):
+    path = tmp_path / "plan.toml"
+    path.write_text(SHIPPED.partition("[[others]]")[0])
+    with pytest.raises(InputError, match="no receiver of another network"):
+        load_plan(path)
+    path.write_text(SHIPPED.partition("[[others]]")[0].replace('name = "2"', 'name = "1"'))
+    assert load_plan(path).tier.asks.title == "one neighbour in the channel"
+
+
+def test_the_report_says_where_the_tier_comes_from(tmp_path, beside):
+    path = tmp_path / "plan.toml"
+    path.write_text(SHIPPED)
+    told = load_plan(path).words()["tier"]
+    assert told.startswith(
+        "2, neighbours in the channel and beside it (MADE UP, not read out of any standard: "
+        "Example of a table of tiers; ANSI C63.27, 2021, none: made up; tiers.toml, SHA-256 "
+    )
+    path.write_text(SHIPPED.replace('table = "tiers.toml"', 'source = "my own reading"'))
+    assert "(my own reading; no table of tiers)" in load_plan(path).words()["tier"]
 
 
 HALF = """
@@ -249,7 +318,7 @@ step = "2dB"
 
 
 @pytest.mark.parametrize(("duty", "told"), [("100%", 1.0), ("50%", 0.5)])
-def test_surroundings_name_one_of_two_duty_cycles(tmp_path, duty, told):
+def test_surroundings_name_one_of_two_duty_cycles(tmp_path, duty, told, beside):
     path = tmp_path / "plan.toml"
     path.write_text(SHIPPED.replace('present = "30%"', f'present = "30%"\nduty = "{duty}"') + HALF)
     plan = load_plan(path)
@@ -257,7 +326,7 @@ def test_surroundings_name_one_of_two_duty_cycles(tmp_path, duty, told):
     assert (plan.met[0].signal, plan.met[0].offset_hz, plan.met[0].duty) == ("lte20", 0.0, told)
 
 
-def test_surroundings_that_leave_open_which_duty_cycle_they_mean_are_refused(tmp_path):
+def test_surroundings_that_leave_open_which_duty_cycle_they_mean_are_refused(tmp_path, beside):
     path = tmp_path / "plan.toml"
     path.write_text(SHIPPED + HALF)
     with pytest.raises(InputError) as caught:
@@ -277,7 +346,7 @@ def radiating(folder):
     return LabBench(folder / LABORATORY.name)
 
 
-def test_a_plan_is_explored_by_the_method_of_its_laboratory_alone(tmp_path):
+def test_a_plan_is_explored_by_the_method_of_its_laboratory_alone(tmp_path, beside):
     chamber, path = radiating(tmp_path), tmp_path / "plan.toml"
     path.write_text(SHIPPED.replace('method = "conducted"', 'method = "anechoic"'))
     assert plan_for(chamber, path).method == "anechoic"

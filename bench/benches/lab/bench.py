@@ -23,6 +23,7 @@ from bench.benches.lab.heard import Heard
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.lab.powering import Power
 from bench.benches.lab.presenting import present, rehearsed
+from bench.benches.lab.telling import ROLE, as_text
 from bench.benches.virtual import VirtualBench
 from bench.devices.power import POWER
 from bench.errors import InputError
@@ -159,6 +160,12 @@ class LabBench:
             self._stack.__exit__(kind, value, trace)
         except InstrumentError as error:
             raise BenchError(f"THE LABORATORY MAY NOT BE SAFE: {error}") from error
+        finally:
+            self._transcript.close()
+
+    def keep_in(self, folder: Path) -> None:
+        """Keep the transcript of the whole run in its folder, from the taking on."""
+        self._transcript.keep_in(folder)
 
     def describe(self) -> dict[str, Any]:
         """The laboratory, for run.json: plain data, the same for every worker of a run."""
@@ -184,6 +191,7 @@ class LabBench:
             BenchError: an instrument or the bench of the packets failed.
         """
         self._refuse_unready(session)
+        self._transcript.add(ROLE, "note", as_text({"session": session.id}))
         changes: tuple[Event, ...] = ()
         if self._attending:
             recording, changes = self._attended(session, sink)

@@ -15,6 +15,7 @@ from typing import Protocol, cast
 from bench.benches.lab.file import BenchFile
 from bench.benches.lab.in_thread import AtWork
 from bench.benches.lab.laboratory import Laboratory
+from bench.benches.lab.telling import told
 from bench.benches.local.conductor import Order
 from bench.benches.local.protocol import Live as Commanded
 from bench.errors import InputError
@@ -23,6 +24,7 @@ from bench.network.radio.exposure import Radio, receiver_of
 from bench.network.radio.receivers import Reception, receive
 from bench.network.radio.world import arrivals
 from bench.network.scenario import CellChange, Schedule
+from bench.sessions.codec import to_json
 from bench.sessions.recording import Session
 from bench.units import NS_PER_S
 from instruments.modem.parsing import Cell, Sighting
@@ -31,6 +33,9 @@ from instruments.rf.testers import FULL_CELL_DB, Cmw500Lte
 
 OFFER = "cells"
 """What a laboratory with these roles offers to test plans."""
+
+CHANGE = "Cells.change"
+"""As it is told."""
 
 ROLES = ("modem", "cell", "cell-attenuator", "neighbour-cell")
 CAMP_S, EVERY_S = 60.0, 0.5
@@ -96,6 +101,7 @@ class Cells:
 
     def __init__(self, laboratory: Laboratory, *, for_device: bool = True) -> None:
         self._lab, file = laboratory, laboratory.file
+        self.telling, self.tell = False, laboratory.tell
         self._names = {use: file.role(use) for use in ROLES}
         problem = misplaced(file) if for_device else ""
         if problem:
@@ -124,6 +130,7 @@ class Cells:
 
     # ---- before and after ----------------------------------------------------
 
+    @told
     def camp(self) -> str:
         """The serving cell on and the modem there; then its neighbour on as well.
 
@@ -156,6 +163,7 @@ class Cells:
         allowed = self._lab.permit(self._names[use], ceiling_dbm, _CREST_DB)
         tester.switch_on(allowed)
 
+    @told
     def quiet(self) -> None:
         """Both cells off and the attenuator at its most, verified.
 
@@ -169,6 +177,18 @@ class Cells:
     # ---- the change ----------------------------------------------------------
 
     def change(self, asked: CellChange, pace: Pace) -> CellChanged:
+        """As :meth:`_change`; told without what the packets' link made of it, and when."""
+        self.tell({"does": CHANGE, "with": [to_json(asked)]})
+        try:
+            came = self._change(asked, pace)
+        except BaseException as error:
+            self.tell({"raised": type(error).__name__, "problem": str(error)})
+            raise
+        seen = [[one.attenuation_db, one.cell, one.rsrp_dbm] for one in came.rungs]
+        self.tell({"came": {"rungs": seen, "before": came.before, "after": came.after}})
+        return came
+
+    def _change(self, asked: CellChange, pace: Pace) -> CellChanged:
         """Raise the attenuation rung by rung until the modem reports another cell.
 
         Once it does, the old cell is taken away altogether.

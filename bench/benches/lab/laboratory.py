@@ -27,6 +27,7 @@ from bench.benches.lab.exposing import (
 )
 from bench.benches.lab.file import BenchFile, Waveform, today
 from bench.benches.lab.taken import Taken
+from bench.benches.lab.telling import told
 from bench.errors import InputError
 from bench.network.radio.exposure import Exposure
 from bench.network.radio.state import Emission, RadioState
@@ -118,6 +119,12 @@ class Laboratory(Taken):
     def _involved(self) -> tuple[str, ...]:
         return tuple(self.file.role(use) for use in ("interferer", "path-attenuator", "monitor"))
 
+    @property
+    def _way_named(self) -> str:
+        """Whose fault it may be where the monitor sees something else: all that are in the way."""
+        emits, holds_back, sees = self._involved
+        return f"emitted by {emits}, through {holds_back}, seen by {sees}"
+
     def waveform_of(self, exposure: Exposure) -> Waveform:
         """The generator's waveform for an exposure.
 
@@ -152,6 +159,7 @@ class Laboratory(Taken):
             raise InputError("nothing is exposed", remedy="expose first", field="exposure")
         return self._exposed
 
+    @told
     def verify(self, frequency_hz: float) -> tuple[Settings, ...]:
         """Verify the paths at a frequency, once: the generator on a low level, seen as it must be.
 
@@ -195,6 +203,7 @@ class Laboratory(Taken):
         self.fire()
         return self.witness()
 
+    @told
     def arm(self, exposure: Exposure, *further: Exposure) -> None:
         """Set everything of an exposure but RF, which goes off; raises as :meth:`expose`."""
         if further:
@@ -215,11 +224,13 @@ class Laboratory(Taken):
             self._noise_dbm = self._prepare(settings)
         self._armed, self._left = (exposure, settings), None
 
+    @told
     def fire(self) -> None:
         """RF on, as armed; raises as :meth:`expose`."""
         with self._quiet_unless_done():
             self._switch_on(self._armed[1])
 
+    @told
     def witness(self) -> Exposed:
         """See with the monitor what was fired; raises as :meth:`expose`, RF being off then."""
         exposure, settings = self._armed
@@ -264,7 +275,7 @@ class Laboratory(Taken):
         seen = without_noise(self._see(settings), self._noise_dbm)
         problem = disagreement(settings, seen, self._noise_dbm)
         if problem:
-            raise Unverified(self.monitor.channel.role, problem)
+            raise Unverified(self.monitor.channel.role, f"{problem}; {self._way_named}")
         return seen
 
     def _prepare(self, settings: Settings) -> float:
@@ -297,7 +308,9 @@ class Laboratory(Taken):
     def _see(self, settings: Settings) -> float:
         levels = self.monitor.levels_dbm()
         ratio = self.file.verification.noise_bandwidth_ratio
-        return seen_dbm(levels, settings.waveform, ratio)
+        seen = seen_dbm(levels, settings.waveform, ratio)
+        self.tell({"reads": self.monitor.channel.role, "level_dbm": seen})
+        return seen
 
     def _switch_on(self, settings: Settings) -> None:
         role = self.file.role("interferer")
@@ -321,6 +334,7 @@ class Laboratory(Taken):
             attenuations[f"{role}:1"] = settings.attenuation_db
         return RadioState(emissions, attenuations)
 
+    @told
     def quiet(self) -> None:
         """RF off, verified, and the attenuator at its most.
 
@@ -335,6 +349,7 @@ class Laboratory(Taken):
             self.attenuator.make_safe()
         self._may_emit = False
 
+    @told
     def gone(self) -> str:
         """Whether the monitor sees that what was exposed last is gone; RF is off already.
 
@@ -353,9 +368,10 @@ class Laboratory(Taken):
         self._refuse_taints(marks)
         if left > self._noise_dbm + _SILENT_DB:
             noise = f"its noise is {self._noise_dbm:.1f} dBm"
-            return f"the monitor still shows {left:.1f} dBm, {noise}"
+            return f"the monitor still shows {left:.1f} dBm, {noise}; {self._way_named}"
         return ""
 
+    @told
     def holds(self) -> str:
         """Whether what was exposed still is: asked of the instruments, and seen by the monitor.
 
@@ -367,18 +383,24 @@ class Laboratory(Taken):
         """
         marks, settings = self._marks(), self.exposed.settings
         try:
-            for name, is_now, was in (
-                ("level", self.generator.level_dbm, settings.generator_dbm),
-                ("frequency", self.generator.frequency_hz, settings.frequency_hz),
-                ("attenuation", self.attenuator.attenuation_db, settings.attenuation_db),
+            emits, holds_back, _ = self._involved
+            for role, name, is_now, was in (
+                (emits, "level", self.generator.level_dbm, settings.generator_dbm),
+                (emits, "frequency", self.generator.frequency_hz, settings.frequency_hz),
+                (
+                    holds_back,
+                    "attenuation",
+                    self.attenuator.attenuation_db,
+                    settings.attenuation_db,
+                ),
             ):
                 if abs(is_now - was) > 1e-6 * max(1.0, abs(was)):
-                    return f"the {name} is {is_now:g} and was set to {was:g}"
+                    return f"{role}: the {name} is {is_now:g} and was set to {was:g}"
             self._look_at(settings)
             seen = without_noise(self._see(settings), self._noise_dbm)
             problem = disagreement(settings, seen, self._noise_dbm)
             if problem:
-                return f"the monitor {problem}"
+                return f"the monitor {problem}; {self._way_named}"
             self._refuse_taints(marks)
         except InstrumentError as error:
             return str(error)

@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from bench.benches.lab.file import BenchFile
 from bench.benches.lab.places import Place
 from bench.benches.lab.powering import Feed
+from bench.benches.lab.telling import ROLE, as_text
 from bench.errors import InputError
 from bench.network.radio.exposure import FLAWLESS, WANTED, Radio, RadioFlaws, receiver_of
 from bench.network.radio.receivers import Reception, receive
@@ -56,6 +57,7 @@ class Taken:
         instruments, modems, boxes: the drivers, by role.
         sessions: their sessions.
         feed: what gives a real device its power; None: nothing here.
+        telling: whether what is being done is told already, by what it is a part of.
     """
 
     def __init__(
@@ -67,11 +69,16 @@ class Taken:
         self.modems: dict[str, Modem] = {}
         self.boxes: dict[str, ContactBox] = {}
         self.feed: Feed | None = None
+        self.telling = False
         self._transcript, self._locks = transcript, lock_folder
         self._stack = ExitStack()
         self._running: RunningLab | None = None
         self._beside = RadioState()
         """What hardware does to a simulated world, as it has read back."""
+
+    def tell(self, fields: Mapping[str, Any]) -> None:
+        """Write a note of what is done here; see :mod:`bench.benches.lab.telling`."""
+        self._transcript.add(ROLE, "note", as_text(fields))
 
     # ---- taking and leaving --------------------------------------------------
 
@@ -164,18 +171,26 @@ class Taken:
     def _open(self, stack: ExitStack, role: str, one: Configured) -> None:
         address = self._address(role, one.resource.address)
         configured = replace(one, resource=replace(one.resource, address=address))
-        session = configured.session(self._transcript, lock_folder=self._locks)
+        session = configured.session(self._transcript, **self._session_options(role))
         self.sessions[role] = stack.enter_context(session)
         self.instruments[role] = made = configured.make(session)
         if self.file.power is not None and self.file.power.supply == role:
             assert isinstance(made, E36312A), "the file was read"
             self.feed = Feed(made, self.file.power)
 
+    def _session_options(self, role: str) -> Mapping[str, Any]:
+        """How sessions are opened."""
+        return {"lock_folder": self._locks}
+
     def _open_modem(self, stack: ExitStack, role: str, one: ConfiguredModem) -> None:
         session = replace(one, address=self._port(role, one.address)).session(
-            self._transcript, self._locks
+            self._transcript, self._locks, **self._modem_options(role)
         )
         self.modems[role] = stack.enter_context(session)
+
+    def _modem_options(self, role: str) -> Mapping[str, Any]:
+        """How a modem's port is opened."""
+        return {}
 
     def _open_box(self, stack: ExitStack, role: str, one: ConfiguredBox) -> None:
         configured = replace(one, address=self._port(role, one.address))

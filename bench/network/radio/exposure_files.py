@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from bench.network.radio.exposure import Exposure, Radio
 from bench.network.radio.receivers import TECHNOLOGIES
 from bench.network.radio.world import WAVEFORMS
 from bench.tables import Table
-from bench.units import decibels
+from bench.units import QUANTITIES, decibels
 
 _SHAPE = ("bandwidth", "duty", "burst")
 
@@ -88,6 +90,18 @@ def level_db(table: Table, key: str, unit: str) -> float:
         InputError: it is none.
     """
     return decibels(table.data.get(key), unit, field=table.field(key), file=table.file)
+
+
+def offset_hz(table: Table, text: str, key: str) -> float:
+    """An offset from a channel: a frequency that may have a sign. ``key``: where it stands.
+
+    Raises:
+        InputError: it is none.
+    """
+    match = re.fullmatch(r"\s*([+\-−]?)\s*(.*)", text)
+    assert match is not None
+    value = QUANTITIES["Hz"](match[2], field=table.field(key), file=table.file)
+    return -value if match[1] in ("-", "−") else value
 
 
 def _whole(table: Table, key: str, low: int, high: int, default: int) -> int:

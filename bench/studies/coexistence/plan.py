@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -15,9 +14,15 @@ from bench.measure.failing import most_points
 from bench.measure.failure_region import Met, Other, column_name
 from bench.measure.likelihood import Surroundings
 from bench.network.radio.exposure import Exposure, Radio, reception_of
-from bench.network.radio.exposure_files import exposure_from, level_db, radio_from, shape_from
+from bench.network.radio.exposure_files import (
+    exposure_from,
+    level_db,
+    offset_hz,
+    radio_from,
+    shape_from,
+)
+from bench.studies.coexistence.tiers import Standard, TierAsks, load_tiers, standard_from
 from bench.tables import Table, read_toml
-from bench.units import QUANTITIES
 
 Method = Literal["conducted", "multi-chamber", "anechoic", "open"]
 
@@ -31,21 +36,23 @@ LONG_LEVELS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Standard:
-    """Which edition the plan follows, and where: the laboratory's own reading."""
-
-    name: str
-    edition: str
-    clause: str
-
-
-@dataclass(frozen=True, slots=True)
 class Tier:
-    """The evaluation tier and where it comes from: tables are the laboratory's own data."""
+    """The evaluation tier and where it comes from: tables are the laboratory's own data.
+
+    ``source``: in words; of a tier out of a table its title, edition, clause and file. ``asks``:
+    what that table says of it; None: no table, and nothing is held against one.
+    """
 
     name: str
     source: str
     risk: str
+    asks: TierAsks | None = None
+
+    def words(self) -> str:
+        """For the report."""
+        source = self.source if self.asks is not None else f"{self.source}; no table of tiers"
+        title = f", {self.asks.title}" if self.asks is not None else ""
+        return f"{self.name}{title} ({source}); {self.risk}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +147,7 @@ class CoexistencePlan:
             "plan": self.title,
             "environment": self.environment,
             "standard": f"{standard.name}, {standard.edition}, {standard.clause}",
-            "tier": f"{tier.name} ({tier.source}); {tier.risk}",
+            "tier": tier.words(),
             "method": self.method,
             "performance": "every stream keeps what the profile states for it, held against the "
             "documents; the drive goes on moving",
@@ -165,8 +172,7 @@ def load_plan(path: Path) -> CoexistencePlan:
         ("title", "environment", "standard", "tier", "method", "exposed", "confidence", "signals"),
         ("surroundings", "others"),
     )
-    standard = top.table("standard").only(("name", "edition", "clause"))
-    tier = top.table("tier").only(("name", "source", "risk"))
+    standard = standard_from(top.table("standard"))
     columns = tuple(c for table in top.tables("signals", "name") for c in _columns(table))
     if not columns:
         top.fail("signals", "names none", "add [[signals]]")
@@ -176,18 +182,53 @@ def load_plan(path: Path) -> CoexistencePlan:
     confidence = top.quantity("confidence", "1")
     if not 0.5 <= confidence < 1:
         top.fail("confidence", "is not from 50 % to below 100 %", "give 95%")
+    others = tuple(_other(table) for table in top.tables("others", "name"))
     return CoexistencePlan(
         title=top.text("title"),
         environment=top.text("environment"),
-        standard=Standard(*(standard.text(key) for key in ("name", "edition", "clause"))),
-        tier=Tier(*(tier.text(key) for key in ("name", "source", "risk"))),
+        standard=standard,
+        tier=_tier(top.table("tier"), standard, columns, others),
         method=cast(Method, top.choice("method", get_args(Method))),
         exposed_s=top.quantity("exposed", "s"),
         confidence=confidence,
         columns=columns,
         met=tuple(_met(table, columns) for table in top.tables("surroundings", "signal")),
-        others=tuple(_other(table) for table in top.tables("others", "name")),
+        others=others,
     )
+
+
+def _tier(
+    table: Table,
+    standard: Standard,
+    columns: tuple[GridColumn, ...],
+    others: tuple[OtherNetwork, ...],
+) -> Tier:
+    """The tier: in words alone, or out of a table whose demands the plan must cover."""
+    table.only(("name", "risk"), ("source", "table"))
+    name, risk = table.text("name"), table.text("risk")
+    if "table" not in table.data:
+        return Tier(name, table.text("source"), risk)
+    if "source" in table.data:
+        table.fail("source", "is what the table says", "keep either source or table")
+    found = load_tiers(table.file.parent / table.text("table"))
+    if (found.standard.name, found.standard.edition) != (standard.name, standard.edition):
+        table.fail(
+            "table",
+            f"is of {found.standard.name}, {found.standard.edition}, and the plan of "
+            f"{standard.name}, {standard.edition}",
+            "give both the same standard and edition",
+        )
+    asks = found.tiers.get(name)
+    if asks is None:
+        table.fail("name", "is no tier of that table", f"use one of {', '.join(found.tiers)}")
+    lacking = asks.lacks(columns, len(others))
+    if lacking:
+        table.fail(
+            "name",
+            f"asks for what this plan lacks: {'; '.join(lacking)}",
+            "add it to the plan, or name another tier",
+        )
+    return Tier(name, found.source(), risk, asks)
 
 
 def _columns(table: Table) -> tuple[GridColumn, ...]:
@@ -199,7 +240,9 @@ def _columns(table: Table) -> tuple[GridColumn, ...]:
     offsets = table.texts("offsets")
     if not offsets:
         table.fail("offsets", "names none", 'write it like ["0Hz", "-40MHz"]')
-    return tuple(GridColumn(signal, _offset_hz(table, text), *shape, ratios) for text in offsets)
+    return tuple(
+        GridColumn(signal, offset_hz(table, text, "offsets"), *shape, ratios) for text in offsets
+    )
 
 
 def _ratios(table: Table) -> tuple[float, ...]:
@@ -212,13 +255,6 @@ def _ratios(table: Table) -> tuple[float, ...]:
             "step", f"makes {count} levels", f"make it {LEAST_LEVELS} to {MOST_LEVELS} of them"
         )
     return tuple(round(lowest + number * step, 6) for number in range(count))
-
-
-def _offset_hz(table: Table, text: str, key: str = "offsets") -> float:
-    match = re.fullmatch(r"\s*([+\-−]?)\s*(.*)", text)
-    assert match is not None
-    value = QUANTITIES["Hz"](match[2], field=table.field(key), file=table.file)
-    return -value if match[1] in ("-", "−") else value
 
 
 def _other(table: Table) -> OtherNetwork:
@@ -245,7 +281,7 @@ def _met(table: Table, columns: tuple[GridColumn, ...]) -> Met:
 
 
 def _column_met(table: Table, columns: tuple[GridColumn, ...]) -> GridColumn:
-    wanted = (table.text("signal"), _offset_hz(table, table.text("offset"), "offset"))
+    wanted = (table.text("signal"), offset_hz(table, table.text("offset"), "offset"))
     there = [column for column in columns if (column.signal, column.offset_hz) == wanted]
     if not there:
         raise InputError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,11 +83,31 @@ def test_what_the_laboratory_cannot_do_is_said(entered) -> None:
 def test_an_attenuator_that_reboots_while_it_counts_is_found(entered) -> None:
     entered.expose(LTE)
     world_of(entered).instruments["attenuator"].power_on()  # 0 dB, as RCDAT does
-    assert "attenuation is 0 and was set to" in entered.holds()
+    assert "attenuator: the attenuation is 0 and was set to" in entered.holds()
     entered.expose(LTE)
     world_of(entered).instruments["generator"].power_on()
-    assert "was set to" in entered.holds()
+    assert re.match("generator: the .* was set to", entered.holds())
     assert (entered.quiet(), entered.gone())[1] == ""
+
+
+IN_THE_WAY = "emitted by generator, through attenuator, seen by analyser"
+
+
+def test_where_the_monitor_sees_something_else_all_in_the_way_are_named(
+    entered, monkeypatch
+) -> None:
+    entered.verify(LTE.frequency_hz)
+    see = entered._see
+    monkeypatch.setattr(entered, "_see", lambda settings: see(settings) - 3.0)
+    with pytest.raises(Unverified, match=f"analyser: shows .* from what is set.*; {IN_THE_WAY}"):
+        entered.expose(LTE)
+    monkeypatch.setattr(entered, "_see", see)
+    entered.expose(LTE)
+    monkeypatch.setattr(entered, "_see", lambda settings: see(settings) - 3.0)
+    assert re.match(f"the monitor shows .*; {IN_THE_WAY}", entered.holds())
+    entered.quiet()
+    monkeypatch.setattr(entered, "_see", lambda settings: see(settings) + 30.0)
+    assert re.match(f"the monitor still shows .*; {IN_THE_WAY}", entered.gone())
 
 
 def test_every_step_is_in_the_transcript(tmp_path) -> None:
