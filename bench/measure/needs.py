@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bench.devices.profile import DeviceProfile, Stream
+from bench.devices.side import CONTROL
 from bench.measure import events as ev
 from bench.measure.kpi import flow_problems, measure_flow
 from bench.measure.pairing import by_sequence, flow_of
 from bench.measure.preserving import delivered, measurements
-from bench.network.library.places import USE_S, Visit
+from bench.network.library.places import ANYBODY, USE_S, Visit
 from bench.sessions.recording import Recording
 from bench.units import ns, show_duration
 
@@ -185,9 +186,13 @@ def seconds_needed(device: DeviceProfile) -> float:
     return max(needed)
 
 
+_RUN_S, _FEW = 300.0, 3
+"""Of a run inside the limits; so few lost packets in a window come about by chance in it."""
+
+
 def visit_of(device: DeviceProfile) -> Visit:
-    """What a device makes of scenarios that go from place to place."""
-    declares = device.declares
+    """What a device makes of scenarios that suit themselves to it."""
+    declares, limits = device.declares, device.limits
     return Visit(
         use_s=seconds_needed(device),
         rest_s=declares.get("backfill_within_s", 0.0) + 1.0,
@@ -198,7 +203,36 @@ def visit_of(device: DeviceProfile) -> Visit:
         radio=device.radio,
         environment=device.coexistence.environment if device.coexistence else (),
         recovery_s=device.coexistence.recovery_s if device.coexistence else 1.0,
+        delay_limit_s=limits.get("command_delay_s", ANYBODY.delay_limit_s),
+        pause_s=_pause_s(device),
+        stray_loss=_stray_loss(device),
     )
+
+
+def _pause_s(device: DeviceProfile) -> float:
+    """Most of the silence that a device bears, where that leaves time for its next heartbeat."""
+    limit_s = device.limits.get("command_silence_alarm_s", 0.0)
+    beat_s = max((s.period_s for s in device.streams if s.name == CONTROL), default=math.inf)
+    pause_s = 0.625 * limit_s
+    return pause_s if limit_s - pause_s > beat_s else ANYBODY.pause_s
+
+
+def _stray_loss(device: DeviceProfile) -> float:
+    """A ratio of loss that stays below the device's limit in every window of a run, but by chance.
+
+    Where ``k`` lost packets of a window of ``n`` are beyond it, independent losses of ratio ``p``
+    are so in a run of ``w`` windows at a chance of about ``w k (p n)**k / k!``; that is one in 500.
+    """
+    asked = ("command_loss", "command_loss_window_s", "command_loss_packets")
+    if any(name not in device.limits for name in asked) or not device.watched:
+        return ANYBODY.stray_loss
+    limit, window_s, least = (device.limits[name] for name in asked)
+    n = window_s * device.stream(device.watched).packets_per_s
+    k = max(int(least), math.floor(limit * n) + 1)
+    if k > _FEW:
+        return ANYBODY.stray_loss
+    expected: float = (math.factorial(k) / (500 * k * _RUN_S / window_s)) ** (1 / k)
+    return min(ANYBODY.stray_loss, expected / n)
 
 
 def _at_the_hosts_pace(recording: Recording) -> bool:

@@ -3,7 +3,6 @@
 import pytest
 
 
-@pytest.mark.needs("touch")
 @pytest.mark.requirement("MON-3")
 @pytest.mark.scenario("inside-limits")
 def test_no_alarm_just_inside_the_limits(recordings, judge):

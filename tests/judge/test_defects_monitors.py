@@ -106,8 +106,9 @@ def test_five_devices_are_served_with_all_their_streams():
     assert only(recording, "ICU-2")[0] is PASS
 
 
-ELSEWHERE = {"deaf-radio", *(defect.name for defect in audit.DEFECTS)}
-"""What other scenarios show: test_defects_coexistence.py, test_defects_logs.py."""
+NERVOUS = {"nervous-delay", "nervous-silence", "cries-wolf"}
+ELSEWHERE = {"deaf-radio", *NERVOUS, *(defect.name for defect in audit.DEFECTS)}
+"""What other scenarios show: test_defects_coexistence.py, _wolf.py and _logs.py."""
 
 
 @pytest.mark.parametrize(

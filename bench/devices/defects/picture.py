@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from bench.devices.defects.defect import ROBOT, Defect
+from bench.devices.defects.defect import CONSOLE, IMAGING, MONITOR, ROBOT, Defect
 from bench.devices.shaping import ShapingTraits
 from bench.devices.traits import Traits
 
-_BOTH = (ROBOT, "console")
+_BOTH = (ROBOT, CONSOLE)
+_WATCHERS = (MONITOR, ROBOT, CONSOLE, IMAGING)
 
 
 def _screen(**changes: object) -> Callable[[Traits, float], Traits]:
@@ -94,14 +95,14 @@ DEFECTS = (
         "alarms at eight tenths of its delay limit",
         ("MON-3",),
         _nerves(at=0.8),
-        machines=_BOTH,
+        machines=_WATCHERS,
     ),
     Defect(
         "nervous-silence",
         "alarms at half the silence that its limit allows",
         ("MON-3",),
         _nerves(silence_at=0.5),
-        machines=_BOTH,
+        machines=_WATCHERS,
     ),
     Defect(
         "cries-wolf",
@@ -110,7 +111,7 @@ DEFECTS = (
         lambda t, size: replace(t, nerves=replace(t.nerves, every_s=size)),
         size=70.0,
         timed=True,
-        machines=_BOTH,
+        machines=_WATCHERS,
     ),
     Defect(
         "never-sheds",

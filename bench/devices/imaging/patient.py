@@ -35,7 +35,12 @@ class Modality(DeviceSide):
         others = [s for s in profile.active_streams if s.name not in (CONTROL, IMAGES)]
         self._sources = periodic_sources(others, "patient", port, self.links)
         self.network = NetworkSupervisor(
-            self.limits, self.alarms, port, on_look=self._on_look, on_guard=self._on_guard
+            self.limits,
+            self.alarms,
+            port,
+            on_look=self._on_look,
+            on_guard=self._on_guard,
+            nerves=traits.nerves,
         )
         self.sender = ImageSender(images, port, self.links, self.limits, traits.transfer)
         self.store = RecordStore(self.limits, traits.backup, port)

@@ -80,7 +80,12 @@ class Gateway(DeviceSide):
             self.control: self._on_heartbeat,
         }
         self.network = NetworkSupervisor(
-            limits, self.alarms, port, on_look=self._on_look, on_guard=self._on_guard
+            limits,
+            self.alarms,
+            port,
+            on_look=self._on_look,
+            on_guard=self._on_guard,
+            nerves=traits.nerves,
         )
         self._patient = patient
         self._conditions = conditions(profile)

@@ -46,7 +46,11 @@ SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     **cells.SCENARIOS,
 }
 
-VISITS: Mapping[str, Callable[[Visit], Scenario]] = {**places.VISITS, **coexistence.VISITS}
+VISITS: Mapping[str, Callable[[Visit], Scenario]] = {
+    **places.VISITS,
+    **coexistence.VISITS,
+    **picture.VISITS,
+}
 """Scenarios that suit themselves to what a device states."""
 
 

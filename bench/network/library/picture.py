@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from bench.network.impairment import Delay, bernoulli
 from bench.network.library.parts import changed, only, recover, settle, usual_links
+from bench.network.library.places import ANYBODY, Visit
 from bench.network.scenario import Action, LinkState, Scenario, Segment, Step
 
 MINUTES = 5
@@ -63,18 +64,19 @@ def network_steps() -> Scenario:
     )
 
 
-def inside_limits(minutes: float = MINUTES) -> Scenario:
-    """Minutes just inside the limits of a device that carries touch: 10 ms and 40 ms of silence."""
+def inside_limits(minutes: float = MINUTES, visit: Visit = ANYBODY) -> Scenario:
+    """Minutes just inside a device's limits; without one, those of a device that carries touch."""
     links = usual_links()
-    near = changed(links, delay=Delay(0.009, "uniform", 0.0003), loss=bernoulli(0.0005))
+    delay = Delay(0.9 * visit.delay_limit_s, "uniform", 0.0003)
+    near = changed(links, delay=delay, loss=bernoulli(visit.stray_loss))
     held = changed(near, hold=True)
     segments = tuple(
         segment
         for k in range(round(3 * minutes))
         for segment in (
             Segment(f"near-{k}", 10.0, near),
-            Segment(f"gap-{k}", 0.025, held),
-            Segment(f"after-{k}", 9.975, near),
+            Segment(f"gap-{k}", visit.pause_s, held),
+            Segment(f"after-{k}", 10.0 - visit.pause_s, near),
         )
     )
     return Scenario(
@@ -130,6 +132,11 @@ def differential_delay() -> Scenario:
         actions=tuple(Action("marks", after_s, "patient", "mark") for after_s in MARKS_S),
     )
 
+
+VISITS: Mapping[str, Callable[[Visit], Scenario]] = {
+    "inside-limits": lambda visit: inside_limits(visit=visit),
+}
+"""Scenarios that suit themselves to what a device states."""
 
 SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "picture-stall": picture_stall,

@@ -66,7 +66,9 @@ class Visit:
     empty for all. ``delay_s``, ``loss``, ``rate_bps``: the envelope of the sites that it is for;
     a place outside of it is seen for the shortest time only. ``radio``, ``environment``,
     ``recovery_s``: of the device, with the signals that it is expected to bear, and how long it
-    may take to recover from one.
+    may take to recover from one. ``delay_limit_s``: beyond which it alarms. ``pause_s``:
+    which neither side takes for a silence. ``stray_loss``: a ratio at which chance alone does not
+    take it beyond its limit of loss.
     """
 
     use_s: float = USE_S
@@ -78,6 +80,9 @@ class Visit:
     radio: Radio | None = None
     environment: tuple[Exposure, ...] = ()
     recovery_s: float = 1.0
+    delay_limit_s: float = 0.010
+    pause_s: float = 0.025
+    stray_loss: float = 0.0005
 
     def holds(self, profile: LinkProfile) -> bool:
         """Whether both directions of a network lie within the envelope."""
