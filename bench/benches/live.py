@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from bench.benches.base import Progress
 from bench.network.scenario import Schedule
-from bench.sessions.packets import TAPS
+from bench.sessions.packets import TAPS, together
 from bench.sessions.recording import Session
 from bench.units import NS_PER_S
 
@@ -60,15 +60,18 @@ class LiveView:
         self._recent = [rows for rows in self._recent if rows["t_ns"].max() >= start]
         if not self._recent:
             return {}
-        rows = np.concatenate(self._recent)
+        rows = together(self._recent)
         sent_here = np.where(rows["direction"] == 0, TAPS.index("doctor"), TAPS.index("patient"))
         network = rows["tap"] != TAPS.index("actuator")
         network &= rows["t_ns"] >= start  # what was sent since then arrives since then
         here = rows["tap"] == sent_here
-        sent, arrived = rows[network & here & (rows["t_ns"] < end)], rows[network & ~here]
+        sent = rows.compress(network & here & (rows["t_ns"] < end))
+        arrived = rows.compress(network & ~here)
         found = {}
         for code, name in self._names.items():
-            figures = _compare(sent[sent["stream"] == code], arrived[arrived["stream"] == code])
+            figures = _compare(
+                sent.compress(sent["stream"] == code), arrived.compress(arrived["stream"] == code)
+            )
             if figures is not None:
                 found[name] = figures
         return found

@@ -81,6 +81,17 @@ class VirtualBench:
         )
 
 
+def _timers(
+    queue: list[tuple[Any, ...]], next_number: Callable[[], int]
+) -> Callable[[int, Callable[[int], None]], None]:
+    """What enters timers into the queue, as :meth:`bench.devices.ports.Port.at`."""
+
+    def at(t_ns: int, call: Callable[[int], None]) -> None:
+        heappush(queue, (t_ns, next_number(), call))
+
+    return at
+
+
 class World:
     """One session: clock, event queue, links, both sides of the device, and the recorder."""
 
@@ -92,6 +103,7 @@ class World:
         self.now = 0
         self.queue: list[tuple[Any, ...]] = []
         self.next_number = itertools.count(1).__next__
+        self.at = _timers(self.queue, self.next_number)
         self.events: list[Event] = []
         self.live = LiveView(session, self.schedule, _SHOW_NS)
         self.notes = RowNotes()
@@ -131,10 +143,6 @@ class World:
             name=f"{link}/{direction}",
         )
 
-    def at(self, t_ns: int, call: Callable[[int], None]) -> None:
-        """Call ``call(now_ns)`` once at ``t_ns``."""
-        heappush(self.queue, (t_ns, self.next_number(), call))
-
     def event(self, event: Event) -> None:
         """Record an event and tell it."""
         self.events.append(event)
@@ -148,15 +156,17 @@ class World:
         queue, end = self.queue, self.schedule.end_ns
         while queue:
             entry = heappop(queue)
-            now = entry[0]
-            if now > end:
+            if entry[0] > end:
                 break
             if len(entry) == 5:  # the usual ones without an intermediate tuple
-                entry[2](now, entry[3], entry[4])
+                now, _, call, link, message = entry
+                call(now, link, message)
             elif len(entry) == 3:
-                entry[2](now)
+                now, _, call = entry
+                call(now)
             else:
-                entry[2](now, *entry[3:])
+                now, _, call, *arguments = entry
+                call(now, *arguments)
         self._flush(end, end + 1)
 
     def _schedule_bench(self) -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heappush
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.benches.virtual_rows import kind_of
+from bench.benches.virtual_rows import ACTED, kind_of
 from bench.devices.ports import Endpoint, Message, payload_bytes
 from bench.devices.profile import HEADERS_BYTES
 from bench.network.addresses import READDRESSED
@@ -56,7 +57,7 @@ class VirtualPort:
         self._queue = world.queue
         self._notes = world.notes
         self._note, self._next_number = world.notes.crossings.extend, world.next_number
-        self._actuator = TAPS.index("actuator")
+        self._acted = [kind_of(ACTED, NO_LINK, code, 0) for code in range(len(world.sizes))]
         way = self._direction
         self._plain = [
             [(size, kind_of(way, link, code, size)) for code, size in enumerate(world.sizes)]
@@ -102,10 +103,13 @@ class VirtualPort:
     def send_burst(self, now_ns: int, link: int, message: Message, count: int) -> None:
         """Send ``count`` packets, numbered from the message's, at once."""
         size = self._sizes[message.stream]
-        if count >= _ARRAY_BURST and self._laws[link].ordinary_at(now_ns):
-            last, received = self._send_array(now_ns, link, message, count, size)
+        if not self._laws[link].ordinary_at(now_ns):
+            send = self._send_each
+        elif count < _ARRAY_BURST:
+            send = self._send_few
         else:
-            last, received = self._send_each(now_ns, link, message, count, size)
+            send = self._send_array
+        last, received = send(now_ns, link, message, count, size)
         if received:
             number = self._next_number()
             entry = (last, number, self._receive_burst, link, message, received, count)
@@ -118,17 +122,25 @@ class VirtualPort:
         _, kind = self._plain[link][message.stream]
         last = received = 0
         for seq in range(first, first + count):
-            due = law.offer(now_ns, size)
-            if not law.ordinary:
-                due, copy_ns = _arrivals(law, due)
-                if copy_ns >= 0:  # of no use to a burst
-                    self._note_copy(copy_ns, link, message, seq, size)
+            due, copy_ns = _arrivals(law, law.offer(now_ns, size))
+            if copy_ns >= 0:  # of no use to a burst
+                self._note_copy(copy_ns, link, message, seq, size)
             note((now_ns, due, kind, seq))
             if due >= 0:
                 received += 1
-                if due > last:
-                    last = due
+                last = max(last, due)
         return last, received
+
+    def _send_few(
+        self, now_ns: int, link: int, message: Message, count: int, size: int
+    ) -> tuple[int, int]:
+        offer, first = self._laws[link].offer, message.seq
+        _, kind = self._plain[link][message.stream]
+        dues = [offer(now_ns, size) for _ in range(count)]
+        notes = zip(repeat(now_ns), dues, repeat(kind), range(first, first + count), strict=False)
+        self._note(chain.from_iterable(notes))
+        arrived = dues if min(dues) >= 0 else [due for due in dues if due >= 0]
+        return max(arrived, default=0), len(arrived)
 
     def _send_array(
         self, now_ns: int, link: int, message: Message, count: int, size: int
@@ -149,8 +161,7 @@ class VirtualPort:
 
     def actuate(self, now_ns: int, message: Message) -> None:
         """The drive executes a command."""
-        row = (now_ns, self._actuator, 0, NO_LINK, message[0], message[1], 0)
-        self._notes.singles.append(row)
+        self._note((now_ns, -1, self._acted[message[0]], message[1]))
 
     def contact(self, now_ns: int, name: str, value: Any) -> None:
         """Something outside of the device shows a value."""

@@ -11,16 +11,19 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.sessions.packets import ROW, TAPS, in_order, packed
+from bench.sessions.packets import ROW, TAPS, in_order, packed, together
 
 _DIRECTION, _STREAM, _LINK, _SIZE = 0, 8, 16, 24
 _BYTE = 0xFF
-_NEAR = np.array([TAPS.index("doctor"), TAPS.index("patient")], dtype=np.uint8)
-"""By direction, the tap where its packets leave; they arrive at the other."""
+_NEAR = np.array([TAPS.index(tap) for tap in ("doctor", "patient", "actuator")], dtype=np.uint8)
+"""By direction, the tap where its packets leave; they arrive at the other. Last, for :data:`ACTED`,
+the drive."""
+ACTED = 2
+"""In place of a direction: not a packet, but that the drive executes a command."""
 
 
 def kind_of(direction: int, link: int, stream: int, size: int) -> int:
-    """All about a packet but its number and its times, as one number."""
+    """All about a packet but its number and its times, as one number; or about a command."""
     return size << _SIZE | link << _LINK | stream << _STREAM | direction << _DIRECTION
 
 
@@ -43,7 +46,7 @@ class RowNotes:
         Later ones are kept for the next time.
         """
         parts = (*_crossed(self.crossings), packed(self.singles))
-        rows = in_order(np.concatenate((*self.arrays, *parts)))
+        rows = in_order(together((*self.arrays, *parts)))
         for noted in (self.singles, self.crossings, self.arrays):
             noted.clear()  # the ports hold them
         cut = int(np.searchsorted(rows["t_ns"], until_ns))
@@ -56,10 +59,10 @@ def _crossed(crossings: list[int]) -> Sequence[NDArray[np.void]]:
     left_ns, came_ns, kind, seq = np.array(crossings, dtype=np.int64).reshape(-1, 4).T
     left = np.empty(len(kind), dtype=ROW)
     left["t_ns"], left["seq"], left["size"] = left_ns, seq, kind >> _SIZE
-    left["direction"] = direction = kind >> _DIRECTION & _BYTE
+    way = kind >> _DIRECTION & _BYTE
+    left["direction"], left["tap"] = way & 1, _NEAR[way]
     left["link"], left["stream"] = kind >> _LINK & _BYTE, kind >> _STREAM & _BYTE
-    left["tap"] = _NEAR[direction]
     there = came_ns >= 0
-    came = left[there]
-    came["t_ns"], came["tap"] = came_ns[there], _NEAR[1 - direction[there]]
+    came = left.compress(there)
+    came["t_ns"], came["tap"] = came_ns[there], _NEAR[1 - way[there]]
     return left, came

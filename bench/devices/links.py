@@ -174,9 +174,11 @@ class LinkSupervisor:
         return before, self.active, reason
 
     def _swing(self, now_ns: int) -> tuple[int, int, str] | None:
+        if now_ns < self._swing_due_ns:
+            return None
         before = self.active
         others = [link for link in range(self.count) if link != before and self.usable(link)]
-        if now_ns < self._swing_due_ns or not others:
+        if not others:
             return None
         self.active = others[0]
         self._swing_due_ns = now_ns + 1e9 * self._traits.swings_every_s

@@ -30,6 +30,18 @@ _ARRAY = 24
 """From how many packets on arrays decide faster than one call each."""
 
 
+class _Services(dict[int, int]):
+    """How long a packet occupies the line, ns, by its size in bytes; worked out once each."""
+
+    def __init__(self, framing_bytes: int, ns_per_byte: float) -> None:
+        super().__init__()
+        self._framing, self._ns_per_byte = framing_bytes, ns_per_byte
+
+    def __missing__(self, size_bytes: int) -> int:
+        service = self[size_bytes] = int((size_bytes + self._framing) * self._ns_per_byte)
+        return service
+
+
 class DirectionLaw:
     """Decides, packet by packet, what one direction of a link does.
 
@@ -95,10 +107,12 @@ class DirectionLaw:
         self._longest = acting.most_captured_bytes or NEVER
         self._delay_ns = ns(acting.delay.mean_s)
         self._spread_ns = acting.delay.spread_s * NS_PER_S
-        self._draw = self._draws(acting.delay)
+        draws = self._draws(acting.delay)
+        self._draw, self._draw_many = draws.one, draws.many
         self._loss = acting.loss
         self._ns_per_byte = 8 * NS_PER_S / acting.rate_bps if acting.rate_bps else 0.0
         self._framing = acting.framing_bytes
+        self._services = _Services(self._framing, self._ns_per_byte)
         self._queue_ns = ns(acting.queue_s)
         self._queue_packets = acting.queue_packets
         self._preserve = acting.order == "preserve"
@@ -175,9 +189,9 @@ class DirectionLaw:
                     self.fates[QUEUE_DROP] += 1
                     return QUEUE_DROP
                 due = self._free
-            due = self._free = due + int((size_bytes + self._framing) * self._ns_per_byte)
+            due = self._free = due + self._services[size_bytes]
         if self._spread_ns:
-            delay = self._delay_ns + int(self._draw.one() * self._spread_ns)
+            delay = self._delay_ns + int(self._draw() * self._spread_ns)
             due += delay if delay > 0 else 0
         else:
             due += self._delay_ns
@@ -222,14 +236,14 @@ class DirectionLaw:
             if self._queue_packets is not None and self._is_full(due, self._queue_packets):
                 self.fates[QUEUE_DROP] += 1
                 return QUEUE_DROP
-            due = self._free = free + int((size_bytes + self._framing) * self._ns_per_byte)
+            due = self._free = free + self._services[size_bytes]
             if self._queue_packets is not None:
                 self._waiting.append(due)
         if self._reordering is not None and self._skips(self._reordering):
             self.skipped += 1
             return due
         if self._spread_ns:
-            delay = self._delay_ns + int(self._draw.one() * self._spread_ns)
+            delay = self._delay_ns + int(self._draw() * self._spread_ns)
             due += delay if delay > 0 else 0
         else:
             due += self._delay_ns
@@ -429,7 +443,7 @@ class DirectionLaw:
         self._free = free
         self.accepted += len(due)
         if self._spread_ns:
-            spread = (self._draw.many(len(due)) * self._spread_ns).astype(np.int64)
+            spread = (self._draw_many(len(due)) * self._spread_ns).astype(np.int64)
             due = due + np.maximum(self._delay_ns + spread, 0)
         else:
             due = due + self._delay_ns

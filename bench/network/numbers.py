@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
+from operator import length_hint
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,43 +14,45 @@ _BLOCK = 4096
 
 
 class Draws:
-    """What ``fill(4096)`` gives, block after block; however it is taken, in the same order."""
+    """What ``fill(4096)`` gives, block after block; however it is taken, in the same order.
 
-    __slots__ = ("_array", "_fill", "_index", "_list")
+    ``one()``: the next number. Most packets draw one: it runs over lists without a call in Python.
+    """
+
+    __slots__ = ("_array", "_fill", "_left", "one")
 
     def __init__(self, fill: Callable[[int], NDArray[np.float64]]) -> None:
         self._fill = fill
-        self._array = fill(_BLOCK)
-        self._list: list[float] = self._array.tolist()
-        self._index = 0
+        self._refill()
+        self.one: Callable[[], float] = chain.from_iterable(self._blocks()).__next__
 
-    def one(self) -> float:
-        """The next number."""
-        index = self._index
-        if index == _BLOCK:
-            self._refill()
-            index = 0
-        self._index = index + 1
-        return self._list[index]
+    def _blocks(self) -> Iterator[Iterator[float]]:
+        while True:
+            if not length_hint(self._left):
+                self._refill()
+            yield self._left
 
     def many(self, count: int) -> NDArray[np.float64]:
         """The next ``count`` numbers; shape (count,)."""
-        start, end = self._index, self._index + count
+        start = _BLOCK - length_hint(self._left)
+        end = start + count
         if end <= _BLOCK:
-            self._index = end
+            self._left.__setstate__(end)
             return self._array[start:end]
+        self._left.__setstate__(_BLOCK)
         parts = [self._array[start:]]
-        left = end - _BLOCK
-        while left > 0:
+        more = end - _BLOCK
+        while more > 0:
             self._refill()
-            self._index = min(left, _BLOCK)
-            parts.append(self._array[: self._index])
-            left -= self._index
+            taken = min(more, _BLOCK)
+            self._left.__setstate__(taken)
+            parts.append(self._array[:taken])
+            more -= taken
         return np.concatenate(parts)
 
     def _refill(self) -> None:
         self._array = self._fill(_BLOCK)
-        self._list = self._array.tolist()
+        self._left: Any = iter(self._array.tolist())  # a list's iterator can be set forward
 
 
 def truncated_normal(rng: np.random.Generator) -> Callable[[int], NDArray[np.float64]]:

@@ -36,6 +36,9 @@ captured bytes, Ethernet header to payload, no FCS."""
 
 NO_LINK = 255
 
+_WHOLE = np.dtype((np.void, ROW.itemsize))
+"""A row as so many bytes: numpy copies rows of fields field by field, and these at once."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PacketTable:
@@ -68,13 +71,13 @@ class PacketTable:
         wanted = (("stream", stream), ("link", link), ("tap", at), ("direction", direction))
         for name, value in wanted:
             if value is not None:
-                rows = rows[rows[name] == value]
+                rows = rows.compress(rows[name] == value)
         return PacketTable(rows)
 
     def between(self, start_ns: int, end_ns: int) -> PacketTable:
         """The rows with ``start_ns <= t_ns < end_ns``."""
         t_ns = self.rows["t_ns"]
-        return PacketTable(self.rows[(t_ns >= start_ns) & (t_ns < end_ns)])
+        return PacketTable(self.rows.compress((t_ns >= start_ns) & (t_ns < end_ns)))
 
 
 _PACKED = struct.Struct("<qBBBBII")
@@ -96,14 +99,18 @@ def table(rows: Sequence[tuple[int, int, int, int, int, int, int]]) -> PacketTab
 
 def merge(parts: Iterable[NDArray[np.void]]) -> PacketTable:
     """One table out of several arrays: sorted by time, then tap, stream, sequence, link."""
-    arrays = [part for part in parts if len(part)]
-    rows = np.concatenate(arrays) if arrays else np.zeros(0, dtype=ROW)
-    return PacketTable(rows[_order(rows)])
+    return PacketTable(in_order(together(list(parts))))
 
 
 def in_order(rows: NDArray[np.void]) -> NDArray[np.void]:
     """The rows in the order of :func:`merge`."""
-    return rows[_order(rows)]
+    return rows.take(_order(rows))
+
+
+def together(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """The rows of all parts, one part after the other, shape ``(n,)``; of no parts: no rows."""
+    rows = [part.view(_WHOLE) for part in parts if len(part)]
+    return np.concatenate(rows).view(ROW) if rows else np.zeros(0, dtype=ROW)
 
 
 def joined(parts: Sequence[NDArray[np.void]]) -> PacketTable:
@@ -114,7 +121,7 @@ def joined(parts: Sequence[NDArray[np.void]]) -> PacketTable:
     )
     if not (filled and following):
         return merge(filled)
-    return PacketTable(np.concatenate(filled))
+    return PacketTable(together(filled))
 
 
 def _order(rows: NDArray[np.void]) -> NDArray[np.intp]:
@@ -124,7 +131,7 @@ def _order(rows: NDArray[np.void]) -> NDArray[np.intp]:
     again = np.diff(t_ns[order]) == 0
     at = np.flatnonzero(np.append(again, False) | np.append(False, again))
     same = order[at]
-    order[at] = same[np.lexsort((_rank(rows[same]), t_ns[same]))]
+    order[at] = same[np.lexsort((_rank(rows.take(same)), t_ns[same]))]
     return order
 
 
