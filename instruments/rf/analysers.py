@@ -8,7 +8,7 @@ from instruments.rf.generators import equals
 from instruments.visa.channels import Check
 from instruments.visa.errors import BadAnswer, InstrumentError
 from instruments.visa.properties import Choice, Command, Instrument, Number, on_off
-from instruments.visa.readings import Reading, number, numbers
+from instruments.visa.readings import Reading, level_dbm, levels_dbm, number
 
 SWEEP_S = 60.0
 
@@ -83,7 +83,7 @@ class SpectrumAnalyser(Instrument):
             self._swept()
             self.channel.command(self.peak_search.text)
             return (
-                self.channel.read(self.peak_level.text, "peak level", "dBm", number),
+                self.channel.read(self.peak_level.text, "peak level", "dBm", level_dbm),
                 self.channel.read(self.peak_frequency.text, "peak frequency", "Hz", number),
             )
 
@@ -96,7 +96,7 @@ class SpectrumAnalyser(Instrument):
         with self.channel.step("trace"):
             self._swept()
             self.channel.command(self.ascii.text)
-            return numbers(self.channel.query(self.trace.text, SWEEP_S), self.channel.role)
+            return levels_dbm(self.channel.query(self.trace.text, SWEEP_S), self.channel.role)
 
     def highest(self) -> Reading:
         """The highest point of the trace: what :meth:`peak` finds, told by another command."""

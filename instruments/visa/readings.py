@@ -14,6 +14,9 @@ NO_RESULT = frozenset({"NAV", "INV", "OFL", "UFL", "OFF", "NCAP", "NAN", "INF", 
 """Words in the place of a number. NAV, INV, OFL, UFL, NCAP, OFF: R&S CMW manuals, "Common Elements
 of Commands, values"; NAN, INF, NINF: SCPI-99 vol. 1, 7.2.1."""
 
+_LEVELS_DBM = (-300.0, 100.0)
+"""Beyond any receiver's noise and any transmitter's power: a number that no measurement gives."""
+
 _NO_RESULT_FROM = 9.9e37
 """SCPI-99 vol. 1, 7.2.1: ±9.9E37 stands for infinity, 9.91E37 for not a number."""
 
@@ -36,9 +39,22 @@ def number(text: str, role: str) -> float:
     return value
 
 
-def numbers(text: str, role: str) -> tuple[float, ...]:
-    """The numbers of an answer that lists them with commas; raises as :func:`number`."""
-    return tuple(number(part, role) for part in text.split(","))
+def level_dbm(text: str, role: str) -> float:
+    """The level in an answer, dBm.
+
+    Raises:
+        NotAResult: the instrument has none, or the number lies where no level does.
+        BadAnswer: it is not a number.
+    """
+    value = number(text, role)
+    if not _LEVELS_DBM[0] <= value <= _LEVELS_DBM[1]:
+        raise NotAResult(role, f"answers {text.strip()}, which is no level in dBm: no result")
+    return value
+
+
+def levels_dbm(text: str, role: str) -> tuple[float, ...]:
+    """The levels of an answer that lists them with commas, dBm; raises as :func:`level_dbm`."""
+    return tuple(level_dbm(part, role) for part in text.split(","))
 
 
 @dataclass(frozen=True, slots=True)

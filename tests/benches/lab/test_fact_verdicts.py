@@ -31,6 +31,7 @@ FAULTS = {
     "no answer of the attenuator": ("attenuator", "mute@ATT?", "ATT.: no answer within 0.3 s"),
     "another instrument": ("generator", "identity@*IDN?", "another instrument answers"),
     "no result": ("analyser", "no-result@TRAC?x1", "no result"),
+    "a level that none can be": ("analyser", "no-result=1e9@TRAC?x2", "no level in dBm"),
     "a refusal in text": ("attenuator", "error@SETATT", "attenuator: answers '-310 Error'"),
 }
 """What happens, as instrument and fault, and what the verdict's reason must tell of it."""
