@@ -27,7 +27,7 @@ from instruments.emulators.rtnetlink import Link, links
 
 BENCH_TABLES = (
     "arming", "calibration", "cells", "contacts", "corrections", "device", "instruments",
-    "labgrid", "links", "method", "packets", "paths", "ports", "power", "roles",
+    "labgrid", "links", "method", "other_network", "packets", "paths", "ports", "power", "roles",
     "shielded_enclosure", "simulated", "title", "verification", "victim", "waveforms",
 )  # fmt: skip
 """What may stand in a bench file; :mod:`bench.benches.lab.file` reads what is not read here."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bench.measure.disturbing import Disturbed
 from bench.measure.failing import Boundary
 from bench.measure.likelihood import (
     Failing,
@@ -78,13 +79,15 @@ class Met:
 class Other:
     """A receiver of another network: what it makes of its own signal, without and with the device.
 
-    Reckoned from declared levels, not measured.
+    ``alone``, ``beside``: reckoned from the levels that the plan declares; None: it names no such
+    receiver. ``measured``: what the laboratory saw of it; None: there is no laboratory.
     """
 
     name: str
     technology: str
-    alone: Reception
-    beside: Reception
+    alone: Reception | None
+    beside: Reception | None
+    measured: Disturbed | None = None
 
 
 @dataclass(frozen=True, slots=True)

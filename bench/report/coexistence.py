@@ -10,7 +10,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.measure.failure_region import Column, Region, column_name
+from bench.measure.disturbing import Carried, Disturbed
+from bench.measure.failure_region import Column, Other, Region, column_name
 from bench.measure.likelihood import Likelihood
 from bench.network.interference import describe
 from bench.report.data import ReportData
@@ -47,12 +48,33 @@ def coexistence_part(report: ReportData, watermark: str) -> dict[str, Any]:
             "svg": Markup(plot(region, _environment(report), watermark)),
             "columns": [_row(column, region) for column in region.columns],
             "likelihood": _likelihood(region),
-            "others": [
-                (one.name, one.technology, describe(one.alone), describe(one.beside))
-                for one in region.others
-            ],
+            "others": [_other(one) for one in region.others],
         }
     }
+
+
+def _other(one: Other) -> dict[str, str]:
+    """One other network: reckoned, measured, and what the measurement shows."""
+    alone, beside = ("" if r is None else describe(r) for r in (one.alone, one.beside))
+    seen = one.measured or Disturbed(one.name, problem="this bench has no laboratory")
+    answer, why = seen.answer()
+    return {
+        "name": one.name, "technology": one.technology, "alone": alone, "beside": beside,
+        "measured_alone": _carried(seen.alone), "measured_beside": _carried(seen.beside),
+        "answer": f"{answer}: {why}", "by": seen.measured_by,
+    }  # fmt: skip
+
+
+def _carried(found: Carried | None) -> str:
+    """What a link carried, with the uncertainty of each figure."""
+    if found is None:
+        return ""
+    rate = found.throughput()
+    low, high = found.lost_bounds()
+    return (
+        f"{rate.value / 1e6:.4g} ± {rate.uncertainty / 1e6:.2g} Mbit/s; blocks lost "
+        f"{found.lost:.2g} ({low:.2g} to {high:.2g}) of {found.blocks}"
+    )
 
 
 def _facts(region: Region) -> list[tuple[str, str]]:

@@ -9,9 +9,9 @@ from instruments.rf.emitters import Emitter
 from instruments.rf.generators import equals
 from instruments.rf.levels import Permit
 from instruments.visa.channels import Check
-from instruments.visa.errors import Excess
+from instruments.visa.errors import BadAnswer, Excess, NotAResult
 from instruments.visa.properties import Choice, Command, Number
-from instruments.visa.readings import number
+from instruments.visa.readings import number, numbers
 
 _GUIDE = "R&S CMW LTE UE Firmware Applications User Manual, LTE Signaling, Command Reference"
 
@@ -20,6 +20,13 @@ FULL_CELL_DB = 10 * math.log10(12 * 100)
 3GPP TS 36.101, 5.6): the most that the level per 15 kHz stands for, dB."""
 
 CELL_S, ATTACH_S, HANDOVER_S, EVERY_S = 120.0, 180.0, 30.0, 0.5
+
+SUBFRAME_S, COUNT_EVERY_S = 1e-3, 0.1
+"""An LTE subframe (3GPP TS 36.211, 4.1); how often a count of blocks is asked for its end."""
+
+BANDS = (1, 2, 3, 4, 5, 7, 8, 12, 13, 17, 20, 25, 26, 28, 38, 39, 40, 41, 42, 43, 66)
+TDD_BANDS = (38, 39, 40, 41, 42, 43)
+"""Operating bands that the driver knows, and those without a pair (3GPP TS 36.101, 5.5-1)."""
 
 
 def is_word(*wanted: str) -> Check:
@@ -44,6 +51,20 @@ class LteCell:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """The transport blocks of a downlink that were counted, as the terminal answered for them.
+
+    ``delivered``: it acknowledged them; ``refused``: it could not read them; ``unanswered``: no
+    answer came. ``throughput_bps``: of what it acknowledged, on average.
+    """
+
+    delivered: int
+    refused: int
+    unanswered: int
+    throughput_bps: float
+
+
 class Cmw500Lte(Emitter):
     """The LTE cell of a CMW500 (instance 1). It emits: it goes on with a permit only."""
 
@@ -63,6 +84,40 @@ class Cmw500Lte(Emitter):
                 "15MHz": ("B150",), "20MHz": ("B200",)},
         source=f"{_GUIDE}, CONFigure:LTE:SIGN<i>:CELL:BANDwidth[:PCC]:DL",
     )  # fmt: skip
+
+    duplex = Choice(
+        "CONF:LTE:SIGN:DMOD {value}", "CONF:LTE:SIGN:DMOD?",
+        values={"fdd": ("FDD",), "tdd": ("TDD",)},
+        source=f"{_GUIDE}, CONFigure:LTE:SIGN<i>[:PCC]:DMODe",
+    )  # fmt: skip
+    band = Choice(
+        "CONF:LTE:SIGN:BAND {value}", "CONF:LTE:SIGN:BAND?",
+        values={str(number): (f"OB{number}",) for number in BANDS},
+        source=f"{_GUIDE}, CONFigure:LTE:SIGN<i>[:PCC]:BAND",
+    )  # fmt: skip
+    earfcn = Number(
+        "CONF:LTE:SIGN:RFS:CHAN:DL {value}", "CONF:LTE:SIGN:RFS:CHAN:DL?", unit="",
+        low=0, high=262143, step=1,
+        source=f"{_GUIDE}, RF Settings: CONFigure:LTE:SIGN<i>:RFSettings[:PCC]:CHANnel:DL",
+    )  # fmt: skip
+    counted_subframes = Number(
+        "CONF:LTE:SIGN:EBL:SFR {value}", "CONF:LTE:SIGN:EBL:SFR?", unit="", low=100, high=400000,
+        step=1, source=f"{_GUIDE}, Extended BLER: CONFigure:LTE:SIGN<i>:EBLer:SFRames",
+    )  # fmt: skip
+    counting = Choice(
+        "CONF:LTE:SIGN:EBL:REP {value}", "CONF:LTE:SIGN:EBL:REP?",
+        values={"once": ("SING", "SINGLESHOT"), "on and on": ("CONT", "CONTINUOUS")},
+        source=f"{_GUIDE}, Extended BLER: CONFigure:LTE:SIGN<i>:EBLer:REPetition",
+    )  # fmt: skip
+    count = Command("INIT:LTE:SIGN:EBL", f"{_GUIDE}, Extended BLER: INITiate:LTE:SIGN<i>:EBLer")
+    count_abort = Command("ABOR:LTE:SIGN:EBL", f"{_GUIDE}, Extended BLER: ABORt:LTE:SIGN<i>:EBLer")
+    count_state = Command(
+        "FETC:LTE:SIGN:EBL:STAT?", f"{_GUIDE}, Extended BLER: FETCh:LTE:SIGN<i>:EBLer:STATe?"
+    )
+    counted = Command(
+        "FETC:LTE:SIGN:EBL:ABS?",
+        f"{_GUIDE}, Extended BLER: FETCh:LTE:SIGN<i>:EBLer[:PCC]:ABSolute?",
+    )
 
     cell_on = Command("SOUR:LTE:SIGN:CELL:STAT ON", f"{_GUIDE}, SOURce:LTE:SIGN<i>:CELL:STATe")
     cell_off = Command("SOUR:LTE:SIGN:CELL:STAT OFF", f"{_GUIDE}, SOURce:LTE:SIGN<i>:CELL:STATe")
@@ -99,7 +154,7 @@ class Cmw500Lte(Emitter):
 
     def guard(self, name: str, value: object) -> None:
         """While the cell is on: no level above the permit."""
-        if self._permit is not None and isinstance(value, int | float):
+        if name == "rs_epre_dbm" and self._permit is not None and isinstance(value, int | float):
             self._within(float(value), self._permit)
 
     def _within(self, rs_epre_dbm: float, permit: Permit) -> None:
@@ -163,6 +218,25 @@ class Cmw500Lte(Emitter):
             self.channel.command(self.connect_ps.text)
             self._wait(self.ps_state, ATTACH_S, "CEST")
 
+    def blocks(self, subframes: int) -> Blocks:
+        """Count what the connected terminal answers to so many subframes (extended BLER).
+
+        Raises:
+            NotApplied: it is not connected, or the count does not end in time.
+            NotAResult: the tester says that what it counted is not reliable.
+            BadAnswer: it answers something else than a count.
+        """
+        with self.channel.step(f"blocks of {subframes} subframes"):
+            self.channel.confirm(self.ps_state.text, is_word("CEST"), "CEST")
+            self.counting, self.counted_subframes = "once", subframes
+            self.channel.command(self.count_abort.text)
+            self.channel.command(self.count.text)
+            within_s = CELL_S + 2 * subframes * SUBFRAME_S
+            self.channel.poll(self.count_state.text, is_word("RDY"), "RDY", COUNT_EVERY_S, within_s)
+            answer = self.channel.query(self.counted.text)
+            self.channel.confirm(self.ps_state.text, is_word("CEST"), "CEST")
+        return blocks_of(answer, self.channel.role)
+
     def handover(self, cell: LteCell) -> None:
         """Hand the connected device over, within the LTE application.
 
@@ -183,3 +257,24 @@ class Cmw500Lte(Emitter):
                 HANDOVER_S,
             )
             self._wait(self.ps_state, HANDOVER_S, "CEST")
+
+
+def blocks_of(answer: str, role: str) -> Blocks:
+    """What ``FETCh:LTE:SIGN<i>:EBLer[:PCC]:ABSolute?`` answered.
+
+    Its fields: reliability (0: no error), ACK, NACK, subframes, throughput (mean, least, most, in
+    kbit/s), DTX, scheduled subframes, median CQI; later firmware may add some.
+
+    Raises:
+        NotAResult: it is not reliable, or there is none.
+        BadAnswer: it is no such list, or counts nothing.
+    """
+    fields = answer.split(",")
+    if len(fields) < 9:
+        raise BadAnswer(role, f"answers {answer!r}, which is no count of blocks")
+    if fields[0].strip() != "0":
+        raise NotAResult(role, f"says that its count is not reliable ({fields[0].strip()})")
+    _, ack, nack, _, mean_kbps, _, _, dtx, _ = numbers(",".join(fields[:9]), role)
+    if min(ack, nack, dtx, mean_kbps) < 0 or ack + nack + dtx <= 0:
+        raise BadAnswer(role, f"answers {answer!r}, which counts no block")
+    return Blocks(int(ack), int(nack), int(dtx), 1e3 * mean_kbps)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
+import numpy as np
+
+from bench.network.radio.error_rates import hit_probability
+from bench.network.radio.receivers import TECHNOLOGIES, Receiver, Reception, receive
 from bench.network.radio.state import Cell, Emission, RadioState
-from bench.network.radio.world import loss_db
+from bench.network.radio.world import Arrival, arrivals, loss_db
 from instruments.simulators.place import Place
 from instruments.simulators.scpi_errors import ScpiError
 from instruments.simulators.scpi_instrument import Model, ScpiInstrument
@@ -25,23 +29,39 @@ _BLOCKS = {"B014": 6, "B030": 15, "B050": 25, "B100": 50, "B150": 75, "B200": 10
 BANDS: Mapping[int, tuple[float, int, int]] = MappingProxyType(
     {
         1: (2110.0, 0, 599),
+        2: (1930.0, 600, 1199),
         3: (1805.0, 1200, 1949),
+        4: (2110.0, 1950, 2399),
+        5: (869.0, 2400, 2649),
         7: (2620.0, 2750, 3449),
         8: (925.0, 3450, 3799),
+        12: (729.0, 5010, 5179),
+        13: (746.0, 5180, 5279),
+        17: (734.0, 5730, 5849),
         20: (791.0, 6150, 6449),
+        25: (1930.0, 8040, 8689),
+        26: (859.0, 8690, 9039),
         28: (758.0, 9210, 9659),
+        38: (2570.0, 37750, 38249),
+        39: (1880.0, 38250, 38649),
         40: (2300.0, 38650, 39649),
         41: (2496.0, 39650, 41589),
+        42: (3400.0, 41590, 43589),
+        43: (3600.0, 43590, 45589),
+        66: (2110.0, 66436, 67335),
     }
 )
 """Lowest downlink frequency in MHz, first and last channel (3GPP TS 36.101, table 5.7.3-1)."""
 
 _BAND = Choice(tuple(f"OB{band}" for band in BANDS))
 _WIDTH = Choice(tuple(_BLOCKS))
-_CHANNEL = Number(0, 41589, "", 1, 300, whole=True)
+_CHANNEL = Number(0, 67335, "", 1, 300, whole=True)
 _EMISSION = Choice(tuple(f"NS{number:02d}" for number in range(1, 33)))
 _DUPLEX = Choice(("FDD", "TDD"))
 
+
+NO_COUNT = ",".join(["1", *["NAV"] * 9])
+"""What extended BLER answers where nothing was counted: a reliability that is not 0."""
 
 Target = tuple[str, float, str]
 """Band, channel and bandwidth."""
@@ -55,16 +75,21 @@ class RadioTester(ScpiInstrument):
         self._polls: dict[int, int] = {}
         self._states: dict[int, str] = {}
         self._targets: dict[int, Target] = {}
+        self._counting: dict[int, int] = {}
+        self._counts: dict[int, str] = {}
+        self._chance = np.random.default_rng(0)
 
     def reset(self) -> None:
         """``*RST``: no cell, no connection."""
         super().reset()
         self._polls, self._states, self._targets = {}, {}, {}
+        self._counting, self._counts = {}, {}
 
     def power_on(self) -> None:
         """As after the mains came back."""
         super().power_on()
         self._polls, self._states, self._targets = {}, {}, {}
+        self._counting, self._counts = {}, {}
 
     def switch(self, instance: int) -> None:
         """The cell was switched on or off; what it is already it stays."""
@@ -96,6 +121,63 @@ class RadioTester(ScpiInstrument):
                 state = "ON"
             self._states[instance] = state
         return state
+
+    # ---- extended BLER -------------------------------------------------------
+
+    def begin_count(self, instance: int) -> None:
+        """``INITiate``: a new count of the terminal's answers."""
+        self._counting[instance] = 0
+        self._counts.pop(instance, None)
+
+    def end_count(self, instance: int) -> None:
+        """``ABORt``: no count, no results."""
+        self._counting.pop(instance, None)
+        self._counts.pop(instance, None)
+
+    def count_state(self, instance: int) -> str:
+        """``RUN`` for some polls, then ``RDY``; ``OFF`` where nothing was begun."""
+        if instance not in self._counting:
+            return "OFF"
+        self._counting[instance] += 1
+        if self._counting[instance] <= POLLS:
+            return "RUN"
+        if instance not in self._counts:
+            self._counts[instance] = self._count(instance)
+        return "RDY"
+
+    def counted(self, instance: int) -> str:
+        """Reliability, ACK, NACK, subframes, throughput (kbit/s), DTX, scheduled, median CQI."""
+        return self._counts.get(instance, NO_COUNT)
+
+    def _count(self, instance: int) -> str:
+        """What the terminal that wants this cell makes of it, over the subframes asked for.
+
+        Bursts hit so many of them by chance. Blocks are of the size that the terminal asks for; one
+        that gets nothing answers nothing. Every subframe counts as one of the downlink.
+        """
+        port = self.place.port(instance)
+        wanting = [n for n, one in self.place.world.receivers.items() if one.wanted == port]
+        if self.connection(instance) != "CEST" or not wanting:
+            return NO_COUNT
+        subframes = int(self.number("subframes", instance))
+        receiver = self.place.world.receivers[wanting[0]]
+        came = arrivals(self.place.world, self.place.state(), wanting[0])
+        hit_share, clear, hit = shares(receiver, came)
+        struck = int(self._chance.binomial(subframes, hit_share))
+        rates = [hit.rate_bps] * struck + [clear.rate_bps] * (subframes - struck)
+        lost = sum(
+            int(self._chance.binomial(count, one.packet_error_ratio if one.rate_bps else 1.0))
+            for count, one in ((struck, hit), (subframes - struck, clear))
+        )
+        unanswered = sum(1 for rate in rates if not rate)
+        refused = max(0, lost - unanswered)
+        kbps = sum(rates) / subframes / 1e3
+        least, most = min(rates) / 1e3, max(rates) / 1e3
+        delivered = subframes - refused - unanswered
+        return (
+            f"0,{delivered},{refused},{subframes},{kbps:.1f},{least:.1f},{most:.1f},"
+            f"{unanswered},{subframes},15"
+        )
 
     def rrc_state(self, instance: int) -> str:
         """``CONN`` or ``IDLE``."""
@@ -182,6 +264,22 @@ class RadioTester(ScpiInstrument):
         return str(min(97, max(0, reported)))
 
 
+def shares(receiver: Receiver, came: Sequence[Arrival]) -> tuple[float, Reception, Reception]:
+    """How many subframes bursts strike, 0 to 1; the reception between bursts, and under them."""
+    steady = tuple(one for one in came if one.emission.duty >= 1.0 or one.source == receiver.wanted)
+    bursts = [one for one in came if one not in steady]
+    on = tuple(
+        one if one in steady else replace(one, emission=replace(one.emission, duty=1.0))
+        for one in came
+    )
+    slot_s = TECHNOLOGIES[receiver.technology].slot_s
+    share = max(
+        (hit_probability(one.emission.burst_s, one.emission.duty, slot_s) for one in bursts),
+        default=0.0,
+    )
+    return share, receive(receiver, steady), receive(receiver, on)
+
+
 def rsrp_dbm(emission: Emission) -> float:
     """Power of one resource element of a cell."""
     return emission.level_dbm - 10 * math.log10(12 * max(1, round(emission.bandwidth_hz / 180e3)))
@@ -226,6 +324,7 @@ _COMMANDS = (
             then=lambda call: _me(call).switch(call.suffixes[0])),
     Command(f":SOURce{_SIGN}:CELL:STATe:ALL",
             ask=lambda call: _me(call).generator_state(call.suffixes[0])),
+    Command(f":CONFigure{_SIGN}[:PCC]:DMODe", "duplex", _DUPLEX, "FDD"),
     Command(f":CONFigure{_SIGN}[:PCC]:BAND", "band", _BAND, "OB1", then=_first_channel),
     Command(f":CONFigure{_SIGN}:RFSettings[:PCC]:CHANnel:DL", "channel", _CHANNEL, 300,
             check=_check_channel),
@@ -244,6 +343,16 @@ _COMMANDS = (
             ask=lambda call: _me(call).rrc_state(call.suffixes[0])),
     Command(f":SENSe{_SIGN}:UEReport[:PCC]:RSRP",
             ask=lambda call: _me(call).rsrp(call.suffixes[0])),
+    Command(f":CONFigure{_SIGN}:EBLer:SFRames", "subframes",
+            Number(100, 400000, "", 1, 10000, whole=True), 10000),
+    Command(f":CONFigure{_SIGN}:EBLer:REPetition", "repetition",
+            Choice(("SINGleshot", "CONTinuous")), "SING"),
+    Command(f":INITiate{_SIGN}:EBLer", do=lambda call: _me(call).begin_count(call.suffixes[0])),
+    Command(f":ABORt{_SIGN}:EBLer", do=lambda call: _me(call).end_count(call.suffixes[0])),
+    Command(f":FETCh{_SIGN}:EBLer:STATe",
+            ask=lambda call: _me(call).count_state(call.suffixes[0])),
+    Command(f":FETCh{_SIGN}:EBLer[:PCC]:ABSolute",
+            ask=lambda call: _me(call).counted(call.suffixes[0])),
     Command(f":PREPare{_SIGN}:HANDover:DESTination", "destination", Text(), "LTE Sig1"),
     Command(f":PREPare{_SIGN}:HANDover", takes=(_BAND, _CHANNEL, _WIDTH, _EMISSION),
             do=_prepare, ask=_prepared),

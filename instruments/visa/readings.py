@@ -39,6 +39,11 @@ def number(text: str, role: str) -> float:
     return value
 
 
+def numbers(text: str, role: str) -> tuple[float, ...]:
+    """The numbers of an answer that lists them with commas; raises as :func:`number`."""
+    return tuple(number(part, role) for part in text.split(","))
+
+
 def level_dbm(text: str, role: str) -> float:
     """The level in an answer, dBm.
 

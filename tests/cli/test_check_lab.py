@@ -20,7 +20,7 @@ def test_a_laboratory_as_json_and_its_exit_codes(bench, tmp_path) -> None:
     assert found["complete"] is True
     assert [one["role"] for one in found["instruments"]] == [
         "generator", "analyser", "attenuator", "supply",
-        "serving", "neighbour", "fading", "modem",
+        "serving", "neighbour", "fading", "other", "modem",
     ]  # fmt: skip
     fault = f'[simulated.faults]\ngenerator = ["refuse"]\n{FAULTS}'
     done = bench.call("check", str(written(tmp_path, (FAULTS, fault))))

@@ -42,7 +42,8 @@ def test_it_exposes_searches_judges_and_reports(bench, tmp_path) -> None:
         "COEX-1": "PASS", "MON-2": "PASS", "SW-1": "PASS",
     }  # fmt: skip
     assert done.identity["laboratory"]["simulated"] == [
-        "analyser", "attenuator", "fading", "generator", "modem", "neighbour", "serving", "supply",
+        "analyser", "attenuator", "fading", "generator", "modem", "neighbour", "other", "serving",
+        "supply",
     ]  # fmt: skip
     found = done.identity["coexistence"]
     (column,) = found["columns"]

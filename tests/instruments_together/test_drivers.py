@@ -28,6 +28,8 @@ INSIDE = {
     "voltage_v": (0.0, 3.3, 12.0),
     "current_a": (0.0, 0.25, 1.0),
     "rs_epre_dbm": (-140.0, -85.5),
+    "earfcn": (66436, 67000),  # of the last band that was set
+    "counted_subframes": (100, 400000),
 }
 """What both the driver and the simulated model have."""
 

@@ -5,11 +5,12 @@ import math
 
 import pytest
 
+from bench.measure.disturbing import Carried, Disturbed
 from bench.measure.failing import Boundary, Trial
-from bench.measure.failure_region import Column, Met, Point, Region, likelihood_of
+from bench.measure.failure_region import Column, Met, Other, Point, Region, likelihood_of
 from bench.measure.likelihood import Surroundings
 from bench.network.library.coexistence import EXAMPLE
-from bench.network.radio.exposure import Exposure
+from bench.network.radio.exposure import Exposure, reception_of
 from bench.report.coexistence import coexistence_part, plot
 from bench.report.html import render
 from bench.sessions.codec import to_json
@@ -90,3 +91,37 @@ def test_the_plot_draws_every_point_also_one_that_shows_nothing():
     assert "lte20 in the channel" in svg
     assert "mark" in svg
     assert math.isinf(column(kept=9).failing().fails_dbm)
+
+
+def others(report, measured):
+    alone = reception_of(EXAMPLE, ())
+    found = dataclasses.replace(
+        region(column()), others=(Other("a <visitor>", "lte-20mhz", alone, alone, measured),)
+    )
+    light = dataclasses.replace(shown(report, found), recordings=(), stimuli={})
+    html = render(light)
+    return html[html.index("<h3>The other networks") : html.index('<h2 id="sessions">')]
+
+
+def test_what_was_measured_of_another_network_stands_beside_what_was_reckoned(report):
+    alone, beside = Carried((30e6, 30.2e6, 29.8e6), 3000, 0, 0), Carried((2e7,) * 3, 2400, 500, 100)
+    part = others(report, Disturbed("a <visitor>", "a tester", alone, beside))
+    assert "a &lt;visitor&gt;, lte-20mhz" in part
+    assert "Mbit/s" in part[part.index("reckoned") : part.index("measured by a tester")]
+    for text in ("30 ± 0.5 Mbit/s; blocks lost 0 (0 to 0.0012) of 3000", "20 ± 5.8e-05 Mbit/s",
+                 "blocks lost 0.2 (0.19 to 0.21) of 3000", "disturbed: throughput -33 ± 1.7 %",
+                 "this is no verdict"):  # fmt: skip
+        assert text in part, text
+
+
+@pytest.mark.parametrize(
+    ("measured", "told"),
+    [
+        (None, "not measured: this bench has no laboratory"),
+        (Disturbed("x", problem="the tester is mute"), "not measured: the tester is mute"),
+        (Disturbed("x", "t", Carried((0.0,) * 3, 0, 5, 5), Carried((0.0,) * 3, 0, 5, 5)),
+         "INCONCLUSIVE: its own link is not in order: 100 %"),
+    ],
+)  # fmt: skip
+def test_what_was_not_measured_of_another_network_is_said(report, measured, told):
+    assert told in others(report, measured)

@@ -22,7 +22,7 @@ from instruments.rf.generators import KeysightMxg
 from instruments.rf.levels import Path, Port, permit
 from instruments.rf.oscilloscopes import KeysightInfiniiVision
 from instruments.rf.switches import SpdtSwitches
-from instruments.rf.testers import FULL_CELL_DB, Cmw500Lte, LteCell
+from instruments.rf.testers import FULL_CELL_DB, Blocks, Cmw500Lte, LteCell, blocks_of
 from instruments.visa.errors import (
     BadAnswer,
     DeadlinePassed,
@@ -72,7 +72,7 @@ def test_every_command_cites_its_manual_and_nothing_claims_to_be_verified(kind) 
         if isinstance(setting, Number):
             assert setting.low < setting.high
             unit = {"dB": "db"}.get(setting.unit, setting.unit.lower())
-            assert name.endswith(f"_{unit}"), name
+            assert not unit or name.endswith(f"_{unit}"), name
     assert kind.family
     assert kind.verified_on == ()
     if issubclass(kind, Instrument):
@@ -363,6 +363,50 @@ def test_a_cell_comes_up_attaches_and_hands_over(tmp_path) -> None:
         script.table["SOUR:LTE:SIGN:CELL:STAT:ALL?"] = "OFF,ADJ"
         tester.make_safe()
         assert "SOUR:LTE:SIGN:CELL:STAT OFF" in script.lines
+
+
+def test_a_tester_counts_what_its_terminal_acknowledges(tmp_path) -> None:
+    script = cmw()
+    script.state |= {"CONF:LTE:SIGN:EBL:REP": "CONT", "CONF:LTE:SIGN:EBL:SFR": "10000"}
+    script.table["FETC:LTE:SIGN:PSW:STAT?"] = "CEST"
+    script.once["FETC:LTE:SIGN:EBL:STAT?"] = ["RUN", "RDY"]
+    script.table["FETC:LTE:SIGN:EBL:ABS?"] = "0,980,15,1000,29196.5,29000.0,29300.0,5,1000,12"
+    with Peer(script) as peer, session(
+        peer, tmp_path, role="tester", sleep=lambda _: None
+    ) as live:  # fmt: skip
+        assert Cmw500Lte(live).blocks(1000) == Blocks(980, 15, 5, 29196500.0)
+        assert script.lines.index("ABOR:LTE:SIGN:EBL") < script.lines.index("INIT:LTE:SIGN:EBL")
+        script.table["FETC:LTE:SIGN:PSW:STAT?"] = "ON"
+        with pytest.raises(NotApplied, match="PSW"):
+            Cmw500Lte(live).blocks(1000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        ("1,NAV,NAV,NAV,NAV,NAV,NAV,NAV,NAV,NAV", NotAResult),
+        ("0,NAV,NAV,1000,NAV,NAV,NAV,NAV,NAV,NAV", NotAResult),
+        ("0,0,0,1000,0.0,0.0,0.0,0,0,0", BadAnswer),
+        ("0,-5,6,1000,1.0,1.0,1.0,0,1000,12", BadAnswer),
+        ("0.980", BadAnswer),
+    ],
+)
+def test_what_is_no_count_of_blocks_is_none(answer, error) -> None:
+    with pytest.raises(error):
+        blocks_of(answer, "tester")
+
+
+def test_a_permit_holds_a_cell_s_level_and_nothing_else(tmp_path) -> None:
+    script = cmw()
+    script.state |= {"CONF:LTE:SIGN:EBL:SFR": "10000"}
+    with Peer(script) as peer, session(
+        peer, tmp_path, role="tester", sleep=lambda _: None
+    ) as live:  # fmt: skip
+        tester = Cmw500Lte(live)
+        tester.switch_on(allowed(-50))
+        tester.counted_subframes = 5000
+        script.table["SOUR:LTE:SIGN:CELL:STAT:ALL?"] = "OFF,ADJ"
+        tester.make_safe()
 
 
 def test_a_cell_above_its_permit_or_stuck_is_refused(tmp_path) -> None:

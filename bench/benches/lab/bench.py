@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from bench.benches.base import BenchError, Sink
+from bench.benches.base import BenchError, Nowhere, Sink
 from bench.benches.lab.acceptance import acceptances, standing
 from bench.benches.lab.alarms import listening
 from bench.benches.lab.cells import OFFER, ROLES, Cells, Conducted, Rehearsed, misplaced
@@ -21,13 +21,17 @@ from bench.benches.lab.handling import Contacts
 from bench.benches.lab.hands import Attendant, hands_of
 from bench.benches.lab.heard import Heard
 from bench.benches.lab.laboratory import Laboratory
+from bench.benches.lab.other_network import disturbed, disturbed_by_real, lasts_s
 from bench.benches.lab.powering import Power
 from bench.benches.lab.presenting import present, rehearsed
 from bench.benches.lab.telling import ROLE, as_text
 from bench.benches.virtual import VirtualBench
 from bench.devices.power import POWER
+from bench.devices.profile import DeviceProfile
 from bench.errors import InputError
+from bench.measure.disturbing import Disturbed
 from bench.network.cells import NO_CELLS
+from bench.network.library.coexistence import at_work
 from bench.network.scenario import CellChange, Scenario, Step, Window, cell_changes, interferences
 from bench.sessions.cells import cell_event
 from bench.sessions.instruments import ALARMS, CONTACTS, RADIOS, instruments_event
@@ -209,6 +213,29 @@ class LabBench:
             sink.event(event)
         events = sorted((*told, *recording.events), key=lambda event: event.t_ns)
         return replace(recording, events=tuple(events), transcript=self._transcript.cut())
+
+    def disturbed(self, device: DeviceProfile, seed: int) -> Disturbed:
+        """What the device's emission does to the other network of the laboratory.
+
+        Raises:
+            InputError: a real device moves, and nobody has armed it.
+            BenchError: an instrument failed.
+        """
+        assert device.radio is not None, "whoever asks has looked"
+        try:
+            self.laboratory.quiet()
+            if isinstance(self._packets, VirtualBench) or self.file.packets != "links":
+                return disturbed(self.laboratory, device.radio)
+            session = Session("coexistence", device, at_work(lasts_s(self.laboratory)), seed)
+            self._refuse_unarmed(session)
+            packets = self._packets
+            return disturbed_by_real(
+                self.laboratory, session, lambda hands: packets.run(session, Nowhere(), hands)
+            )
+        except InstrumentError as error:
+            raise BenchError(f"an instrument failed: {error}") from error
+        finally:
+            self._transcript.cut()
 
     def _radios(self) -> tuple[Event, ...]:
         """Which links cross a real radio between the taps, where some do."""

@@ -15,6 +15,13 @@ from bench.benches.lab.alarms import alarm_source
 from bench.benches.lab.arming import Arming, arming_of
 from bench.benches.lab.contacts import DeviceContacts, contacts_of
 from bench.benches.lab.heard import AlarmSource
+from bench.benches.lab.other_network import (
+    OTHER,
+    OtherNetwork,
+    Sent,
+    other_network_of,
+    sent_of,
+)
 from bench.benches.lab.places import WantedPlace, place_of
 from bench.benches.lab.powering import DevicePower, power_of
 from bench.benches.lab_file import BENCH_TABLES, LabLink, links_of
@@ -55,6 +62,7 @@ USES: Mapping[str, str] = {
     "cell": "radio-tester",
     "cell-attenuator": "attenuator",
     "neighbour-cell": "radio-tester",
+    OTHER: "radio-tester",
     "contacts": BOX,
 }
 """What an instrument can be bound to, and the family that it must be of."""
@@ -119,6 +127,7 @@ class BenchFile:
     ``roles``: use to instrument; ``simulated``: the instruments whose address says so;
     ``calibrations``: from generator and port to the record of that way; ``corrections``: from an
     instrument to the record of its level error; ``victim``: the port of the device's radio.
+    ``other_network``: whom the device may disturb; ``sent``: what a simulated one sends.
     """
 
     path: Path
@@ -147,6 +156,8 @@ class BenchFile:
     power: DevicePower | None = None
     labgrid: WantedPlace | None = None
     cells: CellLevels = CellLevels()
+    other_network: OtherNetwork | None = None
+    sent: Sent | None = None
 
     @property
     def wholly_simulated(self) -> bool:
@@ -225,7 +236,22 @@ def load_bench_file(path: Path) -> BenchFile:
         power=_power(table, roles, instruments, simulated),
         labgrid=place_of(table.table("labgrid")) if "labgrid" in table.data else None,
         cells=_cell_levels(table),
+        other_network=_other_network(table, roles),
+        sent=sent_of(table.table("simulated")),
     )
+
+
+def _other_network(table: Table, roles: Mapping[str, str]) -> OtherNetwork | None:
+    if (OTHER in roles) != ("other_network" in table.data):
+        remedy = f'give both [other_network] and {OTHER} = "INSTRUMENT" in [roles], or neither'
+        table.fail("other_network", f"and the role {OTHER} belong together", remedy)
+    if roles.get(OTHER) in [name for use, name in roles.items() if use != OTHER]:
+        table.fail(f"roles.{OTHER}", "has another use too", "give it a tester of its own")
+    if OTHER not in roles:
+        if table.table("simulated").data.get("receivers"):
+            table.fail("simulated.receivers", "are of no network", f"bind {OTHER} in [roles]")
+        return None
+    return other_network_of(table.table("other_network"))
 
 
 def _contacts(
@@ -384,8 +410,7 @@ def _simulation(
 
     A simulated device needs the world, also where all instruments are hardware.
     """
-    known = [name for name in TABLES if name != "receivers"]  # the device under test is the one
-    inner = table.table("simulated").only((), (*known, "faults"))
+    inner = table.table("simulated").only((), (*TABLES, "faults", "device"))
     world = world_of(inner)
     files = {
         one.file: WorldWaveform(one.bandwidth_hz, one.duty, one.burst_s)

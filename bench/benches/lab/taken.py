@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from bench.benches.lab.telling import ROLE, as_text
 from bench.errors import InputError
 from bench.network.radio.exposure import FLAWLESS, WANTED, Radio, RadioFlaws, receiver_of
 from bench.network.radio.receivers import Reception, receive
-from bench.network.radio.state import Emission, RadioState
+from bench.network.radio.state import Emission, RadioState, joined
 from bench.network.radio.world import Arrival, arrivals
 from instruments.contacts.box import ContactBox
 from instruments.contacts.files import ConfiguredBox
@@ -75,6 +75,7 @@ class Taken:
         self._running: RunningLab | None = None
         self._beside = RadioState()
         """What hardware does to a simulated world, as it has read back."""
+        self._sent = RadioState()
 
     def tell(self, fields: Mapping[str, Any]) -> None:
         """Write a note of what is done here; see :mod:`bench.benches.lab.telling`."""
@@ -159,7 +160,11 @@ class Taken:
             place = Place(self.file.labgrid, self._transcript, folder=self._locks)
             stack.enter_context(place)
         if self.file.described or self.file.world.paths:
-            lab = Lab(self.file.described, self.file.world, beside=lambda: self._beside)
+            lab = Lab(
+                self.file.described,
+                self.file.world,
+                beside=lambda: joined([self._beside, self._sent]),
+            )
             self._running = stack.enter_context(RunningLab(lab))
 
     def _address(self, role: str, given: str) -> str:
@@ -289,6 +294,24 @@ class Taken:
         wanted = Arrival(WANTED, Emission(radio.frequency_hz, radio.wanted_dbm))
         came = arrivals(lab.world, lab.state(), f"{self.file.victim}:1")
         return receive(receiver_of(radio, flaws=flaws), (wanted, *came))
+
+    @contextmanager
+    def sending(self, emission: Emission) -> Iterator[None]:
+        """While it lasts a simulated device sends at its port (``victim``), in the simulated world.
+
+        Raises:
+            InputError: the file names no port of the device's radio.
+        """
+        if not self.file.victim:
+            raise InputError(
+                "is missing", remedy="name the port of the device's radio", file=self.file.path,
+                field="victim",
+            )  # fmt: skip
+        self._sent = RadioState({f"{self.file.victim}:1": emission})
+        try:
+            yield
+        finally:
+            self._sent = RadioState()
 
     def serving_cells(self) -> Sighting:
         """The cells that serve the device's modem now.

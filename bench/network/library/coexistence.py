@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bench.network.library.parts import SETTLE_S, usual_links
+from bench.network.library.parts import SETTLE_S, settle, usual_links
 from bench.network.library.places import ANYBODY, Visit
 from bench.network.radio.exposure import Exposure, Radio
-from bench.network.scenario import Interference, Scenario, Step
+from bench.network.scenario import Interference, Scenario, Segment, Step
 
 EXAMPLE = Radio("primary", "nr-100mhz", 3.5e9, -70.0, 9.0, 1250)
 """The radio of a device that declares none, so that the scenarios can be looked at."""
@@ -129,6 +129,16 @@ def one_exposure(
             *_rest(radio, rest_s),
         ),
     )
+
+
+def at_work(seconds: float) -> Scenario:
+    """The device at work for so long, once it has settled, while another network is measured."""
+    links = usual_links()
+    work = Step("at-work", BASELINE_KIND, "within", (Segment("at-work", seconds),), judged=False)
+    return Scenario(
+        "at-work", "The device at work, nothing exposed: what it does to others",
+        (settle(links), work),
+    )  # fmt: skip
 
 
 VISITS: Mapping[str, Callable[[Visit], Scenario]] = {

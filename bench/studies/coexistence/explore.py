@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Protocol, runtime_checkable
 
 from bench.benches.base import Bench, BenchError, Nowhere
 from bench.devices.profile import DeviceProfile
@@ -11,8 +12,9 @@ from bench.errors import InputError
 from bench.judge.assess import stimulus_problems
 from bench.measure import events as ev
 from bench.measure.coexisting import baseline, left_alone, performance, verified
+from bench.measure.disturbing import Disturbed
 from bench.measure.failing import search
-from bench.measure.failure_region import Column, Point, Region, likelihood_of
+from bench.measure.failure_region import Column, Other, Point, Region, likelihood_of
 from bench.measure.needs import seconds_needed, visit_of
 from bench.measure.regaining import regained_s
 from bench.measure.stimulus import achieved
@@ -24,6 +26,18 @@ from bench.sessions.recording import Recording, Session
 from bench.studies.coexistence.plan import CoexistencePlan, GridColumn
 
 Say = Callable[[str], None]
+
+
+@runtime_checkable
+class MeasuresOthers(Protocol):
+    """A bench whose laboratory may have another network beside the device."""
+
+    def disturbed(self, device: DeviceProfile, seed: int) -> Disturbed:
+        """What the device does to it; why it was not measured, where it was not.
+
+        Raises:
+            BenchError: an instrument failed.
+        """
 
 
 def explore(
@@ -53,11 +67,41 @@ def explore(
     def scenario_of(exposure: Exposure) -> Scenario:
         return one_exposure(radio, exposure, exposed_s, coexistence.recovery_s, rest_s)
 
+    others = others_of(plan, device, bench, seed, say)
     trials = Trials(device, radio, coexistence.recovery_s, bench, seed, scenario_of)
     columns = tuple(_column(each, plan, trials, say) for each in plan.columns)
     likelihood, each, problem = likelihood_of(columns, plan.met)
-    others = tuple(one.beside() for one in plan.others)
     return Region(plan.words(), radio, columns, plan.points, likelihood, each, problem, others)
+
+
+def others_of(
+    plan: CoexistencePlan, device: DeviceProfile, bench: Bench, seed: int, say: Say
+) -> tuple[Other, ...]:
+    """What the device does to other networks: reckoned as the plan says, and measured.
+
+    A laboratory measures one network, before anything is exposed. Where the plan does not name it
+    it stands behind those that are named.
+    """
+    reckoned = [one.beside() for one in plan.others]
+    if not isinstance(bench, MeasuresOthers):
+        return tuple(reckoned)
+    try:
+        found = bench.disturbed(device, seed)
+    except BenchError as reason:
+        found = Disturbed("", problem=str(reason).splitlines()[0])
+    answer, why = found.answer()
+    if found.name:
+        say(f"coexistence: {found.name}: {answer}: {why}")
+    if found.name and found.name not in [one.name for one in reckoned]:
+        reckoned.append(Other(found.name, "", None, None))
+    elsewhere = f"the laboratory has {found.name} beside it" if found.name else found.problem
+    return tuple(
+        replace(
+            one,
+            measured=found if one.name == found.name else Disturbed(one.name, problem=elsewhere),
+        )
+        for one in reckoned
+    )
 
 
 def least_s(device: DeviceProfile) -> float:
