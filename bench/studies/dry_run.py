@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.benches.lab.bench import LabBench
 from bench.benches.lab.file import SHIPPED, load_bench_file
+from bench.benches.lab.other_network import COUNTS
 from bench.benches.lab.rehearsing import Rehearsing
 from bench.devices.profile import DeviceProfile
 from bench.devices.registry import find_device
@@ -114,6 +115,7 @@ def dry_run(
         explored = not only and (list(plans) == [COEXISTENCE] or coexistence is not None)
         if profile.radio is not None and explored:
             plan = plan_for(bench_of_file, coexistence)
+            parts += _other_network(lab)
             parts += [_column(lab, plan, column, profile) for column in plan.columns]
     fixed = all(part.fixed for part in parts)
     note = "" if fixed else f"depends on how many messages there were: {_IN_TURN}"
@@ -140,6 +142,19 @@ def _sessions(lab: Rehearsing, scenario: Scenario, count: int) -> Iterator[Part]
                 f"{asked.step_db:g} dB every {asked.every_s:g} s, {asked.within_s:g} s at most, "
                 "until the modem reports another cell",
             )  # fmt: skip
+
+
+def _other_network(lab: Rehearsing) -> Iterator[Part]:
+    """What it carries without the device and beside it; nothing where there is none."""
+    if lab.file.other_network is None:
+        return
+    problem = lab.other_network()
+    yield Part(
+        f"the other network: {lab.file.other_network.name}", False, lab.cut(),
+        (problem,) if problem else (),
+        "depends on answers: how often it asks before the terminal is there; then come "
+        f"{2 * COUNTS} counts, each asked for until it has ended, and the cell goes off",
+    )  # fmt: skip
 
 
 def _column(

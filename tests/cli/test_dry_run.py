@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import groupby
 
 import pytest
 
@@ -51,6 +52,11 @@ def without_answers(lines):
     return [line.split(" -> ")[0] for line in lines]
 
 
+def each_once(lines):
+    """Without what is asked again and again."""
+    return [line for line, _ in groupby(lines)]
+
+
 def asked_once(lines):
     """Without the second question for errors, which every other message has."""
     return [line.replace(";:SYST:ERR?;:SYST:ERR?", ";:SYST:ERR?") for line in lines]
@@ -69,15 +75,19 @@ def test_the_fixed_part_is_what_a_run_sends_in_the_same_order(bench, robot, plan
         for number, entry in enumerate(entries)
         if entry.role == "laboratory" and f'"{points[0]["session"]}"' in entry.data
     )
-    assert [part["fixed"] for part in parts] == [True, True, True, False, False]
-    printed = without_answers([line for part in parts[:3] for line in part["commands"]])
-    assert printed == sent(entries[:search])
+    assert [part["fixed"] for part in parts] == [True, True, True, False, False, False]
+    printed = without_answers([line for part in parts[:4] for line in part["commands"]])
+    asked, before = each_once(printed), each_once(sent(entries[:search]))
+    assert printed[: len(parts[0]["commands"])] == sent(entries)[: len(parts[0]["commands"])]
+    assert asked == before[: len(asked)]
+    assert {line.partition(":")[0] for line in before[len(asked) :]} == {"other"}
     assert len(printed) > 400
     leave = without_answers(parts[-1]["commands"])
     assert asked_once(leave) == asked_once(sent(entries)[-len(leave) :])
     assert [part["title"] for part in parts] == [
         "take: who answers, then the safe state", "session coexistence",
-        "session interferer-beyond", "search lte20 in the channel", "leave: the safe state",
+        "session interferer-beyond", "the other network: LTE terminal of a visitor, 5 m away",
+        "search lte20 in the channel", "leave: the safe state",
     ]  # fmt: skip
     adaptive = parts[3]
     assert (
@@ -98,7 +108,7 @@ def test_what_is_out_of_range_is_told_and_the_rest_is_printed(bench, robot, plan
     assert len(search["problems"]) == 3  # of 15 levels: those above -15.6 dBm
     assert search["problems"][-1].startswith("I/U +72 dB, 2 dBm: ")
     assert "is out of the reach of this laboratory; ask for " in search["problems"][-1]
-    assert [part["problems"] for part in parts if part is not search] == [[]] * 4
+    assert [part["problems"] for part in parts if part is not search] == [[]] * 5
 
     low = written(tmp_path, ("level_dbm = -20 ", "level_dbm = 20 "))
     code, parts = dry(

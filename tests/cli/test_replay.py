@@ -54,6 +54,7 @@ def test_a_whole_run_is_carried_out_again_without_instruments(bench, run) -> Non
     assert again["messages"] == {role: sent.count(role) for role in set(sent)}
     assert set(sent) == {
         "generator", "analyser", "attenuator", "supply", "modem", "serving", "neighbour", "fading",
+        "other",
     }  # fmt: skip
     notes = [json.loads(entry.data) for entry in entries if entry.role == "laboratory"]
     assert again["readings"] == sum("reads" in note for note in notes) > 20

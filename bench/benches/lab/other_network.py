@@ -27,6 +27,7 @@ import numpy as np
 
 from bench.benches.lab.hands import Hands, Task
 from bench.benches.lab.powering import Feed
+from bench.benches.lab.telling import told
 from bench.measure.disturbing import Carried, Disturbed
 from bench.network.impairment import DIRECTIONS
 from bench.network.radio.exposure import Radio
@@ -149,6 +150,7 @@ class Neighbour:
         self._role = file.role(OTHER)
         assert file.other_network is not None, "the file was read"
         self.network = file.other_network
+        self.telling, self.tell = False, laboratory.tell
 
     @property
     def _tester(self) -> Cmw500Lte:
@@ -200,6 +202,21 @@ class Neighbour:
         """The cell off, verified. Raises: InstrumentError: it is not."""
         self._tester.switch_off()
 
+    @told
+    def disturbed(self, emission: Emission) -> Disturbed:
+        """What a simulated device does to it that sends so; raises as :func:`disturbed`."""
+        nobody = Disturbed(self.network.name, measured_by=self.verified_by)
+        try:
+            self.begin()
+            alone = self.count()
+            with self._lab.sending(emission):
+                beside = self.count()
+            return replace(nobody, alone=alone, beside=beside)
+        except InstrumentError as error:
+            return replace(nobody, problem=str(error))
+        finally:
+            self.end()
+
 
 def lasts_s(laboratory: Laboratory) -> float:
     """How long a device must be at work so that all counts fit in, s; 0: there is no network."""
@@ -225,18 +242,7 @@ def disturbed(laboratory: Laboratory, radio: Radio) -> Disturbed:
         return replace(nobody, problem="the device is simulated, and reaches no real terminal")
     if sent is None:
         return replace(nobody, problem="[simulated.device] does not say what the device sends")
-    neighbour = Neighbour(laboratory)
-    nobody = replace(nobody, measured_by=neighbour.verified_by)
-    try:
-        neighbour.begin()
-        alone = neighbour.count()
-        with laboratory.sending(sent.emission(radio)):
-            beside = neighbour.count()
-        return replace(nobody, alone=alone, beside=beside)
-    except InstrumentError as error:
-        return replace(nobody, problem=str(error))
-    finally:
-        neighbour.end()
+    return Neighbour(laboratory).disturbed(sent.emission(radio))
 
 
 class _Counting:

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from bench.benches.lab.exposing import NotCalibrated, Settings
 from bench.benches.lab.file import BenchFile
 from bench.benches.lab.laboratory import Laboratory
+from bench.benches.lab.other_network import Neighbour
 from bench.errors import InputError
 from bench.network.scenario import Interference
 from instruments.contacts.files import ConfiguredBox
@@ -88,6 +89,15 @@ class Rehearsing(Laboratory):
         if self.file.packets != "virtual":
             problems += self._presented(segments)
         return tuple(dict.fromkeys(filter(None, problems)))
+
+    def other_network(self) -> str:
+        """Its cell on and the terminal connected; why that cannot be, or empty."""
+        self.quiet()
+        try:
+            Neighbour(self).begin()
+        except InstrumentError as error:
+            return str(error)
+        return ""
 
     def _presented(self, segments: Iterable[Interference]) -> list[str]:
         problems = [self.segment(one) for one in segments]

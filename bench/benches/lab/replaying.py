@@ -20,9 +20,11 @@ from typing import Any
 from bench.benches.lab.cells import CHANGE, Cells, Rehearsed
 from bench.benches.lab.file import BenchFile
 from bench.benches.lab.laboratory import Laboratory
+from bench.benches.lab.other_network import Neighbour
 from bench.benches.lab.telling import ROLE
 from bench.errors import InputError
 from bench.network.radio.exposure import Exposure
+from bench.network.radio.state import Emission
 from bench.network.scenario import CellChange
 from bench.sessions.codec import from_json
 from bench.units import NS_PER_S
@@ -179,6 +181,9 @@ def _do(lab: _Played, what: str, given: Sequence[Any]) -> None:
     if what == CHANGE:
         asked = from_json(CellChange, given[0], file=ROLE, field="with")
         Cells(lab).change(asked, Rehearsed())
+    elif kind == Neighbour.__name__:
+        emission = from_json(Emission, given[0], file=ROLE, field="with")
+        getattr(Neighbour(lab), name)(emission)
     elif kind == "Cells":
         getattr(Cells(lab), name)()
     elif name == "arm":
