@@ -89,7 +89,7 @@ def test_the_fixed_part_is_what_a_run_sends_in_the_same_order(bench, robot, plan
         "session interferer-beyond", "the other network: LTE terminal of a visitor, 5 m away",
         "search lte20 in the channel", "leave: the safe state",
     ]  # fmt: skip
-    adaptive = parts[3]
+    adaptive = parts[4]
     assert (
         "depends on answers: each trial is at one of 5 levels, I/U -12 to +12 dB"
         in adaptive["note"]
