@@ -61,7 +61,7 @@ class DeviceSecurity(SecurityLayer):
         client.step(Cue.LEAVE)
         del self._clients[client.peer]
         value = {"peer": client.peer, "subject": client.subject, "up": False}
-        self.log(now_ns, "session", value)
+        self.record(now_ns, "session", value)
 
     def _tell(
         self, now_ns: int, client: Association, body: dict[str, Any], *, sealed: bool = True
@@ -141,7 +141,7 @@ class DeviceSecurity(SecurityLayer):
         if address:
             self._clients[address] = peer
         value = {"peer": address, "link": link, "subject": name, "up": True}
-        self.log(now_ns, "session", value)
+        self.record(now_ns, "session", value)
 
     # ---- what further clients say ---------------------------------------------------------------
 
@@ -172,5 +172,5 @@ class DeviceSecurity(SecurityLayer):
             self._tell(now_ns, client, {"update": "refused", "version": version})
             return
         self.signal(now_ns, "version", {"running": version})
-        self.log(now_ns, "update", {"version": version, "peer": client.peer})
+        self.record(now_ns, "update", {"version": version, "peer": client.peer})
         self._tell(now_ns, client, {"update": "installed", "version": version})

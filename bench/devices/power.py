@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from bench.devices.alarms import AlarmSystem
+from bench.devices.audit import Audit
 from bench.devices.ports import Endpoint, Message, Port
 from bench.units import duration_s, ns
 
@@ -102,6 +104,16 @@ class Powered:
         self._boot = 0
         self._gate: PowerGate | None = None
         self._side: Endpoint | None = None
+
+    @property
+    def alarms(self) -> AlarmSystem | None:
+        """Of what runs; without power there is none."""
+        return getattr(self._side, "alarms", None)
+
+    @property
+    def audit(self) -> Audit | None:
+        """As :attr:`alarms`."""
+        return getattr(self._side, "audit", None)
 
     def start(self, now_ns: int) -> None:
         """Power on."""

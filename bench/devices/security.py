@@ -18,6 +18,7 @@ from typing import Any
 
 from bench.devices.alarms import AlarmSystem
 from bench.devices.association import Association, Cue, Stage, tag_of
+from bench.devices.audit import Audit
 from bench.devices.certificates import (
     Authority,
     Credential,
@@ -135,7 +136,6 @@ class SecurityLayer:
         self._reporting = False
         self._lately = self._busy = 0
         self._intruded_ns = -1
-        self._alarms: AlarmSystem | None = None
         self._clear_after_ns = ns(max(1.0, profile.limits.get("clear_after_s", 0.0)))
         self._nonces: dict[tuple[str, int], int] = {}
         self.at, self.actuate, self._out = port.at, port.actuate, port.send
@@ -147,7 +147,6 @@ class SecurityLayer:
         """Give it the state machine that it protects."""
         self.inner, self._receive = inner, inner.receive
         self._leave_by = getattr(inner, "leave_by", _stay)
-        self._alarms = getattr(inner, "alarms", None)  # every DeviceSide has them
 
     def _plainly(self) -> None:
         """Whether a packet leaves by the short way."""
@@ -333,10 +332,10 @@ class SecurityLayer:
         if not self._reporting:
             self._reporting = True
             self.at(now_ns + REPORT_NS, self._report)
-        if not alarming or self._alarms is None:
+        if not alarming:
             return
         if self._intruded_ns < 0:
-            self._alarms.update(now_ns, ALARM, True, reason)
+            self._alarm(now_ns, True, reason)
             self.at(now_ns + self._clear_after_ns, self._look)
         self._intruded_ns = now_ns
 
@@ -346,7 +345,7 @@ class SecurityLayer:
         if self.traits.logs:
             for (reason, address), count in self._refused.items():
                 value = {"reason": reason, "peer": address, "count": count}
-                self.log(now_ns, "refused", value)
+                self.record(now_ns, "refused", value)
         self._refused.clear()
 
     def _look(self, now_ns: int) -> None:
@@ -356,8 +355,20 @@ class SecurityLayer:
             self.at(due, self._look)
             return
         self._intruded_ns = -1
-        if self._alarms is not None:
-            self._alarms.update(now_ns, ALARM, False)
+        self._alarm(now_ns, False)
+
+    def _alarm(self, now_ns: int, present: bool, reason: str | None = None) -> None:
+        alarms: AlarmSystem | None = getattr(
+            self.inner, "alarms", None
+        )  # every DeviceSide has them
+        if alarms is not None:
+            alarms.update(now_ns, ALARM, present, reason)
+
+    def record(self, now_ns: int, name: str, value: object) -> None:
+        """Write to the log of the device that it protects, where that keeps one."""
+        audit: Audit | None = getattr(self.inner, "audit", None)  # as every DeviceSide does
+        log = self.log if audit is None else audit.port.log
+        log(now_ns, name, value)
 
 
 def _opens(body: dict[str, Any] | None) -> bool:
@@ -394,4 +405,4 @@ class ConsoleSecurity(SecurityLayer):
             peer.take_keys(agree(self._secret(peer), share), peer.nonce, client=True)
             peer.subject = name
             self._plainly()
-            self.log(now_ns, "session", {"peer": 0, "link": link, "subject": name, "up": True})
+            self.record(now_ns, "session", {"peer": 0, "link": link, "subject": name, "up": True})

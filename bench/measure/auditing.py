@@ -180,6 +180,8 @@ def _session(recording: Recording) -> Account:
         tolerance = tolerance_of(recording, clock_of(recording, side))
         account.add(reconcile(recording, side, export, tolerance, asked_ns))
     needed = [*ALWAYS, *(["command"] if "motion" in recording.device.functions else [])]
+    if truth.attacked_ns(recording) is not None:
+        needed.append("attack")
     absent = [kind for kind in needed if not account.offered[kind]]
     if absent:
         raise ev.Cannot(f"the session held no {', no '.join(absent)}")

@@ -153,9 +153,19 @@ def _summaries(
 def _attacks(
     recording: Recording, side: str, entries: Sequence[LogEntry], tolerance: Tolerance, until: int
 ) -> Account:
-    """Each attack has an entry of its kind, while it lasted or in the summary after it."""
+    """Each attack has an entry of its kind, while it lasted or in the summary after it.
+
+    Where there are attacks, no entry tells of one before the first.
+    """
     account = Account()
     times = [entry.clock_ns for entry in entries if entry.kind == "attack"]
+    first_ns = truth.attacked_ns(recording)
+    if first_ns is not None:
+        account.false += [
+            f"{side} attack at {show_duration(t / 1e9)}"
+            for t in times
+            if t < first_ns - tolerance.reach_ns
+        ]
     for event in truth.attacks(recording, side, until):
         account.offered["attack"] += 1
         value = event.value if isinstance(event.value, dict) else {}

@@ -12,6 +12,7 @@ import numpy as np
 from bench.measure import events as ev
 from bench.measure.device_log import LogEntry, actions
 from bench.measure.warranted import EXPECTED_ALARMS
+from bench.network.attacks import attacks_of
 from bench.network.scenario import Window
 from bench.sessions.recording import Event, Recording
 
@@ -149,6 +150,18 @@ def attacks(recording: Recording, side: str, until_ns: int) -> list[Event]:
     return [
         event
         for event in recording.named("attack")
-        if event.origin == "bench" and event.side in (side, "bench") and event.t_ns <= until_ns
+        if event.origin == "bench" and _aimed_at(event) in (side, "bench")
+        if event.t_ns <= until_ns
         if not (isinstance(event.value, dict) and event.value.get("kind") in UNSEEN)
     ]
+
+
+def _aimed_at(event: Event) -> str:
+    way = event.value.get("way") if isinstance(event.value, dict) else None
+    return {"to-patient": "patient", "to-doctor": "doctor"}.get(way or "", event.side)
+
+
+def attacked_ns(recording: Recording) -> int | None:
+    """When the scenario's first attack or further client was due; ``None`` without any."""
+    found = attacks_of(recording.schedule.actions)
+    return min((t_ns for t_ns, _ in found), default=None)

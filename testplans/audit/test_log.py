@@ -19,6 +19,14 @@ def test_log_holds_everything_that_happened(recordings, judge):
     judge(recordings)
 
 
+@pytest.mark.needs("attacker", "secure-channel")
+@pytest.mark.requirement("LOG-1")
+@pytest.mark.scenario("attacked-operation")
+def test_log_holds_attacks(recordings, judge):
+    """A stranger who wants in, commands that were made up: each is in the log, with all else."""
+    judge(recordings)
+
+
 @pytest.mark.requirement("LOG-2")
 @pytest.mark.scenario("log-survival")
 def test_log_survives_and_shows_tampering(recordings, judge):

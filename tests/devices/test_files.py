@@ -103,5 +103,5 @@ def test_a_machine_that_nobody_has():
 
 def test_a_defect_that_the_device_cannot_have():
     device = find_device(f"{EXAMPLE}:creeping_robot")
-    with pytest.raises(InputError, match="creeping-robot cannot have it: it is one of remote-rob"):
+    with pytest.raises(InputError, match=r"creeping-robot cannot have it: it is one of monitor, remote-robot"):
         check_defects(device, {"late-alarm": 0.7})

@@ -14,6 +14,7 @@ PASS, FAIL, OPEN = Outcome.PASS, Outcome.FAIL, Outcome.INCONCLUSIVE
 JUDGED = {
     "logged-faults": ("MON-4",),
     "operation": ("LOG-1", "OPS-2", "OPS-3"),
+    "attacked-operation": ("LOG-1",),
     "log-survival": ("LOG-2",),
 }
 RESTING = tuple(name for name in names() if "motion" not in find_device(name).functions)
@@ -69,13 +70,17 @@ def test_a_healthy_log_passes(played, light, name):
 def test_a_defect_fails_what_it_breaks_and_nothing_else(played, light, name, defect):
     broken = {*DEFECTS[defect].breaks}
     device = light(name).with_defects({defect: DEFECTS[defect].size})
+    failed = set()
     for scenario, judged in JUDGED.items():
         if not broken & {*judged}:
             continue
         _, verdicts = found_in(played, device, scenario)
         for requirement, found in verdicts.items():
-            wanted = FAIL if requirement in broken else PASS
-            assert found.verdict is wanted, f"{requirement}: {found.reason}"
+            if requirement in broken and found.verdict is FAIL:
+                failed.add(requirement)
+            else:
+                assert found.verdict is PASS, f"{scenario}, {requirement}: {found.reason}"
+    assert failed == broken & {r for judged in JUDGED.values() for r in judged}
 
 
 def test_the_monitor_really_lost_its_power_and_its_log_survived(played, light):

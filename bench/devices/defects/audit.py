@@ -66,6 +66,13 @@ DEFECTS = (
         machines=(MONITOR,),
     ),
     Defect(
+        "log-lacks-attacks",
+        "who was refused is told on the spot and not in the log",
+        ("LOG-1",),
+        _omits("attack"),
+        machines=_ROBOTS,
+    ),
+    Defect(
         "log-lacks-switches",
         "a switch of links is not in the log",
         _CONTENT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from itertools import chain
 
+from bench.network.attacks import Attack
 from bench.network.impairment import Delay, bernoulli
 from bench.network.library.parts import changed, only, settle, usual_links
 from bench.network.scenario import Action, LinkState, Scenario, Segment, Side, Step
@@ -103,6 +104,39 @@ def operation() -> Scenario:
     )
 
 
+def attacked_operation() -> Scenario:
+    """An operation with an outage, in which a stranger wants in and commands are made up."""
+    links = usual_links()
+    down = changed(only(links, "primary"), up=False)
+    foreign, made_up = Attack("connect", "foreign"), Attack("inject", count=30, rate_per_s=30.0)
+    return Scenario(
+        "attacked-operation",
+        "An operation under attack, and its audit afterwards",
+        (
+            settle(links, 2.5),
+            _fault("outage", "outage", 1.0, down),
+            _good(links, "after-outage", 3.0),
+            _good(links, "attacks", 4.5),
+            _good(links, "closing", 2.0),
+        ),
+        actions=(
+            *_both("settle", 0.2, "read-clock"),
+            Action("settle", 0.3, "doctor", "sign-in:surgeon"),
+            Action("settle", 0.3, "patient", "sign-in:nurse"),
+            *_both("settle", 1.2, "procedure-start:P-20"),
+            foreign.action("attacks", 0.2),
+            made_up.action("attacks", 1.2),
+            *_both("attacks", 0.1, "read-clock"),
+            *_both("attacks", 4.0, "read-clock"),
+            *_both("closing", 0.2, "procedure-end:P-20"),
+            Action("closing", 0.6, "doctor", "sign-out:surgeon"),
+            Action("closing", 0.6, "patient", "sign-out:nurse"),
+            *_both("closing", 1.0, "read-clock"),
+            *_both("closing", 1.2, "export-log"),
+        ),
+    )
+
+
 _EDITS = ("change", "delete", "swap", "rewrite")
 _CYCLE_S = 0.5
 _DARK_S = 0.1
@@ -150,5 +184,6 @@ def log_survival() -> Scenario:
 SCENARIOS: Mapping[str, Callable[[], Scenario]] = {
     "logged-faults": logged_faults,
     "operation": operation,
+    "attacked-operation": attacked_operation,
     "log-survival": log_survival,
 }
