@@ -103,5 +103,6 @@ def test_a_machine_that_nobody_has():
 
 def test_a_defect_that_the_device_cannot_have():
     device = find_device(f"{EXAMPLE}:creeping_robot")
-    with pytest.raises(InputError, match=r"creeping-robot cannot have it: it is one of monitor, remote-robot"):
+    words = r"creeping-robot cannot have it: it is one of monitor, remote-robot"
+    with pytest.raises(InputError, match=words):
         check_defects(device, {"late-alarm": 0.7})
