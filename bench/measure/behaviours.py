@@ -161,7 +161,7 @@ BEHAVIOURS: Mapping[str, Behaviour] = {
 
 BY_ALARMS = ("MON-2", "MOB-1", "MON-3")
 """What packets and alarms show of a device that no bench plays."""
-BY_CONTACTS: Mapping[str, tuple[str, ...]] = {"LOC-1": ("motion", "stop")}
+BY_CONTACTS: Mapping[str, tuple[str, ...]] = dict.fromkeys(("LOC-1", "SEC-7"), ("motion", "stop"))
 """What packets and these of its contacts show."""
 
 

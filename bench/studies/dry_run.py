@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.benches.lab.bench import LabBench
+from bench.benches.lab.cells import OFFER
 from bench.benches.lab.file import SHIPPED, load_bench_file
 from bench.benches.lab.other_network import COUNTS
 from bench.benches.lab.rehearsing import Rehearsing
@@ -107,7 +108,7 @@ def dry_run(
     with lab:
         parts.append(Part("take: who answers, then the safe state", True, lab.cut()))
         bench_of_file = LabBench(file)
-        if file.packets == "links" and bench_of_file.offers:
+        if file.packets == "links" and OFFER in bench_of_file.offers:
             parts.append(Part("cells: both on", False, (), (), f"depends on answers: {_CAMP}"))
         for scenario_name, (count, _) in found.settled.sessions.items():
             scenario = find(scenario_name, found.settled.steady_s, found.settled.visit)

@@ -117,10 +117,12 @@ def capabilities(device: DeviceProfile, bench: str) -> frozenset[str]:
     if bench != "local" or all(s.carriage != "dicom" for s in device.active_streams):
         found.add("timed-transfer")
     if bench == "virtual":
-        return frozenset(found | {"attacker", "listener", "interceptor", "address-change"})
+        return frozenset(
+            found | {"attacker", "flooder", "listener", "interceptor", "address-change"}
+        )
     found.add("real-packets")
     if bench == "local" and find_spec("scapy") is not None:
-        found |= {"attacker", "interceptor"}
+        found |= {"attacker", "flooder", "interceptor"}
         if all(CARRIAGES[stream.carriage].enciphered for stream in device.active_streams):
             found.add("listener")
     return frozenset(found)

@@ -47,7 +47,7 @@ REPEAT_BUDGET_S, FULL_REPEAT_BUDGET_S = 60.0, 1200.0
 """No session is repeated once the repeats of a run have taken this long."""
 
 CAPABILITIES = (
-    *FUNCTIONS, "real-packets", "attacker", "listener", "interceptor", "cells",
+    *FUNCTIONS, "real-packets", "attacker", "flooder", "listener", "interceptor", "cells",
     "large-packets-to-patient", "large-packets-to-doctor", "address-change", "wireless",
     "timed-transfer",
 )  # fmt: skip

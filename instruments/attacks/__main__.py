@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 
+from instruments.attacks.beside import Beside
 from instruments.attacks.hop import Hop
 from instruments.attacks.messages import LARGEST, stations_of, unpacked
 from instruments.emulators import timing
@@ -29,7 +30,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     bench = socket.socket(fileno=int(sys.argv[1]))
     said, _ = unpacked(bench.recv(LARGEST))
-    hop = Hop(stations_of(said), said["lengths"], bench)
+    hop: Hop | Beside
+    if said["do"] == "beside":
+        hop = Beside(said["links"], said["seed"], bench)
+    else:
+        hop = Hop(stations_of(said), said["lengths"], bench)
     timing.set_timer_slack()
     timing.prefer_timing(_PRIORITY)
     gc.collect()

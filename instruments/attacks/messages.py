@@ -17,10 +17,15 @@ true, marked as such, and with another payload where one follows. ``send``: a pa
 device's side, from any address. ``announce``: an ARP answer that nobody asked for. ``end``: say how
 it went, and end.
 
+Where a real device is at the far ends of interfaces the process is on no path
+(:mod:`instruments.attacks.beside`): ``beside`` comes first, then ``attack`` (kind, link, way, port,
+count, rate) as each is due, and ``end``.
+
 From the process (``is``):
 
 ``ready``. ``passed``: a packet of a watched flow passed; ``segment``: one of TCP did. ``asked``:
-one is held. ``arrived``: one for an address of the attackers. ``done``: counts.
+one is held. ``arrived``: one for an address of the attackers. ``acted``: a packet of an ``attack``
+that begins as the payload does; ``ended``: a flood has. ``done``: counts.
 """
 
 from __future__ import annotations
@@ -54,6 +59,17 @@ class Station:
 def stand(stations: Sequence[Station], lengths: Sequence[int]) -> dict[str, Any]:
     """The first message to the process."""
     return {"do": "stand", "links": [asdict(each) for each in stations], "lengths": list(lengths)}
+
+
+def beside(links: Sequence[Mapping[str, str]], seed: int) -> dict[str, Any]:
+    """The first message to a process that is on no path.
+
+    Args:
+        links: by link, the interfaces towards the ``patient`` and the ``doctor``, and the
+            attackers' ``own`` hardware address.
+        seed: of all draws.
+    """
+    return {"do": "beside", "links": list(links), "seed": seed}
 
 
 def stations_of(message: Mapping[str, Any]) -> tuple[Station, ...]:

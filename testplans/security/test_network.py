@@ -25,7 +25,7 @@ def test_reaches_its_safe_state_when_jammed(scenario, recordings, judge):
     judge(recordings)
 
 
-@pytest.mark.needs("attacker", "motion")
+@pytest.mark.needs("flooder", "motion")
 @pytest.mark.requirement("SEC-7")
 @pytest.mark.scenario("flood")
 def test_local_stop_works_in_a_flood(recordings, judge):

@@ -138,9 +138,9 @@ def test_more_time_never_takes_anything_out(budget_s, more_s):
 
 def test_what_a_bench_offers(monkeypatch):
     own = {*ROBOT.functions, "large-packets-to-doctor", "wireless", "timed-transfer"}
-    everything = {"attacker", "listener", "interceptor", "address-change"}
+    everything = {"attacker", "flooder", "listener", "interceptor", "address-change"}
     assert capabilities(ROBOT, "virtual") == own | everything
-    real = {*own, "real-packets", "attacker", "interceptor"}
+    real = {*own, "real-packets", "attacker", "flooder", "interceptor"}
     assert capabilities(ROBOT, "local") == real
     streams = tuple(replace(stream, carriage="dtls") for stream in ROBOT.streams)
     sealed = replace(ROBOT, streams=streams)  # all of it is enciphered, so that somebody may listen

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -41,6 +42,9 @@ from instruments.visa.errors import Busy, InstrumentError
 
 if TYPE_CHECKING:
     from bench.benches.local.bench import LocalBench
+
+FLOODER = "flooder"
+"""What a test needs that presses the stop of a device in a flood of packets."""
 
 
 class LabBench:
@@ -85,9 +89,18 @@ class LabBench:
 
     @property
     def offers(self) -> frozenset[str]:
-        """``cells``, where the file has two of them, an attenuator and a modem."""
-        has = set(ROLES) <= set(self.file.roles) and not misplaced(self.file)
-        return frozenset({OFFER} if has else ())
+        """What this laboratory has besides.
+
+        ``cells``, where the file has two of them, an attenuator and a modem; ``flooder``, where the
+        stop and the drive of a real device are wired, so that it shows what a flood does to them.
+        """
+        found = set()
+        if set(ROLES) <= set(self.file.roles) and not misplaced(self.file):
+            found.add(OFFER)
+        wired = () if self.file.contacts is None else self.file.contacts.seen
+        if {"motion", "stop"} <= set(wired) and find_spec("scapy") is not None:
+            found.add(FLOODER)
+        return frozenset(found)
 
     @property
     def laboratory(self) -> Laboratory:
@@ -377,7 +390,7 @@ class LabBench:
         Raises:
             BenchError: its modem does not find them.
         """
-        if self.file.packets == "links" and self.offers:
+        if self.file.packets == "links" and OFFER in self.offers:
             problem = Cells(self.laboratory).camp()
             if problem:
                 raise BenchError(problem)

@@ -12,6 +12,7 @@ from bench.benches.base import BenchError
 from bench.benches.lab.in_thread import AtWork
 from bench.benches.local.conductor import Order
 from bench.benches.local.protocol import Live
+from bench.network.attacks import attack_of
 from bench.network.scenario import Schedule, ScheduledAction
 from bench.sessions.recording import Event, Session
 from bench.units import NS_PER_S
@@ -65,6 +66,8 @@ def hands_of(session: Session, attending: Iterable[Attendant]) -> Hands | None:
     """
     attending, tasks, unable = tuple(attending), [], []
     for action in session.schedule().actions:
+        if attack_of(action.name) is not None:  # on the network, not at the device
+            continue
         able = [one for one in attending if one.can(action)]
         if able:
             tasks.append(able[0].task(action))

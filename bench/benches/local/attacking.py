@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from heapq import heappop, heappush
 from itertools import count
 from typing import Any
@@ -37,7 +37,7 @@ from bench.network.impairment import DIRECTIONS
 from bench.network.scenario import Side
 from bench.sessions.packets import ROW, TAPS
 from bench.units import NS_PER_S
-from instruments.attacks.messages import LARGEST, Station, channel, packed, stand, unpacked
+from instruments.attacks.messages import LARGEST, channel, packed, unpacked
 
 _READY_S = 15.0
 _END_S = 2.0
@@ -56,14 +56,13 @@ class Hands:
     """The attack process, started in this process's network namespace; it ends with this process.
 
     Args:
-        stations: where it stands.
-        lengths: of payloads that it may have to make.
+        first: where it stands (:mod:`instruments.attacks.messages`).
 
     Raises:
         OSError: it did not get ready.
     """
 
-    def __init__(self, stations: tuple[Station, ...], lengths: Iterable[int]) -> None:
+    def __init__(self, first: Mapping[str, Any]) -> None:
         self.socket, theirs = channel()
         with theirs:
             command = [sys.executable, "-m", "instruments.attacks"]
@@ -73,13 +72,13 @@ class Hands:
                 stdin=subprocess.DEVNULL,
             )
         self.pid = self._process.pid
-        self.tell(stand(stations, sorted(set(lengths))))
+        self.tell(first)
         self.socket.settimeout(_READY_S)
         if not self.socket.recv(LARGEST):
             raise OSError("the attack process ended before it was ready")
         self.socket.setblocking(False)
 
-    def tell(self, data: dict[str, Any], payload: bytes = b"") -> None:
+    def tell(self, data: Mapping[str, Any], payload: bytes = b"") -> None:
         """One message to it."""
         self.socket.send(packed(data, payload))
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import IO, Any, Literal, Self
 
 from bench.benches.base import BenchError, Sink
+from bench.benches.local.beside import beside_problem
 from bench.benches.local.carriage import OPENERS
 from bench.benches.local.channel import Receiver
 from bench.benches.local.collect import Collector
@@ -25,7 +26,7 @@ from bench.benches.local.protocol import Backend, Request, send_request
 from bench.devices.profile import DeviceProfile
 from bench.errors import InputError
 from bench.network.addresses import refuse_address_changes
-from bench.network.attacks import attacks_of
+from bench.network.attacks import attack_of, attacks_of
 from bench.network.scenario import Side
 from bench.sessions.recording import Recording, Session
 
@@ -33,8 +34,6 @@ CHANNELS = ("tap", "emulator", "patient", "doctor")
 """The processes of a session."""
 BETWEEN = ("tap", "emulator")
 """Those between physical interfaces, at whose far ends a real device is."""
-ATTACKED = (*CHANNELS, "attacker")
-"""Those of a session with attacks."""
 
 _UP_WITHIN_S = 20.0
 _READ_BYTES = 1 << 18
@@ -220,7 +219,9 @@ def _carry_out(
     nics: tuple[tuple[str, ...], ...],
 ) -> tuple[Recording, int]:
     attacked = bool(attacks_of(session.schedule().actions))
-    channels: tuple[str, ...] = BETWEEN if nics else ATTACKED if attacked else CHANNELS
+    channels: tuple[str, ...] = BETWEEN if nics else CHANNELS
+    if attacked:
+        channels = (*channels, "attacker")
     with contextlib.ExitStack() as stack:
         near: dict[str, socket.socket] = {}
         far: dict[str, socket.socket] = {}
@@ -255,12 +256,17 @@ def _ends(
         able: the actions that somebody carries out.
 
     Raises:
-        BenchError: it has a link without interfaces, or asks for hands that nobody has here.
+        BenchError: it has a link without interfaces, or asks for hands that nobody has here, or
+            for attacks that take more than a network.
     """
     missing = [link for link in session.scenario.links if link not in nics]
     if missing:
         raise BenchError(f"no network interfaces are named for the link {', '.join(missing)}")
-    actions = sorted({action.name for action in session.scenario.actions} - set(able))
+    attacks = [attack for _, attack in attacks_of(session.schedule().actions)]
+    if problem := beside_problem(session.device, attacks):
+        raise BenchError(problem)
+    asked = {a.name for a in session.scenario.actions if attack_of(a.name) is None}
+    actions = sorted(asked - set(able))
     if actions:
         raise BenchError(f"nobody here can do to a real device: {', '.join(actions)}")
     return tuple(nics[link] for link in session.scenario.links)

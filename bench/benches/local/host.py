@@ -27,10 +27,11 @@ from bench.benches.local import carriage, kernel
 from bench.benches.local.agent import Agent
 from bench.benches.local.attacking import Attacking, Hands
 from bench.benches.local.awake import processors_awake
+from bench.benches.local.beside import AttackingBeside
 from bench.benches.local.carriage.credentials import identities
 from bench.benches.local.channel import Sender
 from bench.benches.local.emulation import emulate, link_plans, netem_problem
-from bench.benches.local.layout import SIDES
+from bench.benches.local.layout import SIDES, attacker_hardware_address
 from bench.benches.local.nics import Ends, Handover, Joined, Nics
 from bench.benches.local.protocol import Request, receive_request
 from bench.benches.local.ring import PacketRing
@@ -41,6 +42,7 @@ from bench.network.attacks import attack_of, attacks_of
 from bench.network.scenario import Schedule, Side
 from bench.sessions.packets import TAPS
 from bench.units import NS_PER_S
+from instruments.attacks.messages import beside, stand
 from instruments.emulators import timing
 
 LEAD_NS = 500_000_000
@@ -195,9 +197,12 @@ class _Session:
         """
         self._awake.enter_context(processors_awake())
         if self._request.nics:
+            hands = self._start_hands() if self._attacks else None
             self._t0_ns = time.monotonic_ns() + 2 * LEAD_NS
             self._fork("tap", self._tap)
             self._fork("emulator", self._emulate)
+            if hands is not None:
+                self._fork("attacker", partial(self._attack, hands))
             return self._t0_ns
         build = load(self._request.build)
         hands = self._start_hands() if self._attacks else None
@@ -262,18 +267,33 @@ class _Session:
 
     def _start_hands(self) -> Hands:
         """The attack process, ready."""
-        streams = self._request.session.device.streams
-        hands = Hands(self._topology.stations, (stream.payload_bytes for stream in streams))
+        session = self._request.session
+        if self._request.nics:
+            links = [
+                {"patient": wire.patient_end, "doctor": wire.doctor_end,
+                 "own": attacker_hardware_address(wire.link)}
+                for wire in self._topology.wires
+            ]  # fmt: skip
+            hands = Hands(beside(links, session.seed_of_trial))
+        else:
+            lengths = sorted({stream.payload_bytes for stream in session.device.streams})
+            hands = Hands(stand(self._topology.stations, lengths))
         self.pids[hands.pid] = "attack process"
         return hands
 
     def _attack(self, hands: Hands, sender: Sender) -> None:
         timing.prefer_timing(_AGENT_PRIORITY)
         session, links = self._request.session, self._schedule.links
-        seed = session.seed_of_trial
-        attacking = Attacking(
-            session.device, links, self._attacks, hands.socket, sender, self._t0_ns, seed
-        )
+        attacking: Attacking | AttackingBeside
+        if self._request.nics:
+            attacking = AttackingBeside(
+                session.device, links, self._attacks, hands.socket, sender, self._t0_ns
+            )
+        else:
+            seed = session.seed_of_trial
+            attacking = Attacking(
+                session.device, links, self._attacks, hands.socket, sender, self._t0_ns, seed
+            )
         attacking.run(self._schedule.end_ns)
 
     def _tap(self, sender: Sender) -> None:
@@ -285,7 +305,9 @@ class _Session:
         ]
         device = self._request.session.device
         known = [(s.name, s.port, s.code, s.carriage) for s in device.streams]
-        if self._attacks:  # further clients have no session of a carriage with the device
+        if (
+            self._attacks and not nic
+        ):  # further clients have no session of a carriage with the device
             known += [(*each[:3], PLAIN) for each in known if each[3] == "dtls"]
         streams = Streams.of(known) if device.simulated else Streams.declared(device)
         Tap(points, streams, sender, self._t0_ns).run(self._schedule.end_ns)

@@ -42,7 +42,7 @@ class Nics:
 
     Attributes:
         wires: what the emulator joins, by link.
-        stations: none: nobody attacks a real device here.
+        stations: none: attackers stand beside a real device's path.
     """
 
     stations: tuple[Station, ...] = ()

@@ -49,6 +49,8 @@ _ATTACKER_FAULTS = (
     ("refused", "packets made up beyond the attack process's bound"),
     ("untold", "packets that the attackers were not told of"),
     ("lost", "orders of the attackers that were lost"),
+    ("nothing", "packets of attackers to be made of a flow of which nothing had passed"),
+    ("unsent", "packets of attackers that could not be sent"),
 )
 _USUAL = ("/not-yet", "/not-accepted")
 """What carriages meet whenever a session begins, or the network makes copies."""
@@ -104,7 +106,7 @@ def _notes(done: Mapping[str, Report], own: Mapping[Side, int]) -> Iterable[str]
     if "attacker" in done:
         yield THIRD_PARTY
         for key, words in _ATTACKER_FAULTS:
-            if done["attacker"][key]:
+            if done["attacker"].get(key):
                 yield f"{done['attacker'][key]} {words}"
     for side in own:
         report = done[side]

@@ -5,14 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from bench.benches.base import BenchError
+from bench.benches.lab import bench as lab_bench
+from bench.benches.lab.bench import LabBench
 from bench.benches.lab.contacts import DeviceContacts, Light
+from bench.benches.lab.file import SHIPPED, load_bench_file
 from bench.benches.lab.handling import Contacts
 from bench.benches.lab.hands import hands_of
 from bench.devices.registry import find_device
+from bench.network.attacks import Attack
 from bench.network.library.parts import usual_links
 from bench.network.scenario import Action, Scenario, Segment, Step
 from bench.sessions.recording import Session
@@ -186,3 +191,22 @@ def test_a_box_that_fails_ends_the_session(tmp_path) -> None:
         with pytest.raises(BenchError, match="an instrument failed"):
             hands.end()
         assert "stop" in hands.problem
+
+
+def test_a_flood_is_offered_where_stop_and_drive_are_wired(monkeypatch):
+    def offered(contacts):
+        return "flooder" in LabBench(replace(load_bench_file(SHIPPED), contacts=contacts)).offers
+
+    assert offered(WIRED)
+    assert not offered(None)
+    assert not offered(replace(WIRED, motion=""))
+    assert not offered(replace(WIRED, stop=""))
+    monkeypatch.setattr(lab_bench, "find_spec", lambda name: None)  # without the extra
+    assert not offered(WIRED)
+
+
+def test_attacks_are_nobodys_to_carry_out_at_the_device():
+    step = Step("flood", "flood", "beyond", (Segment("flood", 1.0, usual_links()),))
+    flood = Attack("flood", count=10, rate_per_s=100.0).action("flood", 0.1)
+    scenario = Scenario("flood", "Flood", (step,), (flood,))
+    assert hands_of(Session("t", find_device("telesurgery-robot"), scenario, 1), ()) is None

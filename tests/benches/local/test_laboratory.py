@@ -8,9 +8,16 @@ from bench.benches.base import BenchError, Nowhere
 from bench.benches.lab.bench import LabBench
 from bench.devices.registry import find_device
 from bench.errors import InputError
+from bench.judge.assess import assess
+from bench.judge.verdict import Outcome, Verdict
+from bench.measure.floor import NoiseFloor, measure_floor
 from bench.measure.kpi import evidence_problems
+from bench.measure.needs import visit_of
+from bench.measure.stimulus import achieved
+from bench.network.library import VISITS, null_path
 from bench.network.library.coexistence import one_exposure
 from bench.network.radio.exposure import Exposure
+from bench.requirements.loader import load_catalogue
 from bench.sessions.exposing import presented_at
 from bench.sessions.recording import Recording, Session
 from tests.support.bench_files import written
@@ -21,6 +28,7 @@ RADIO = ROBOT.radio
 assert RADIO is not None
 STRONG = Exposure("noise40", 3.5e9, -40.0, 40e6)
 LOCAL = ('packets = "virtual"', 'packets = "local"')
+CATALOGUE = load_catalogue()
 
 
 @pytest.mark.usefixtures("local_host")
@@ -119,3 +127,48 @@ def test_an_exposure_without_an_end_is_refused_on_real_packets() -> None:
     session = Session("x", ROBOT, replace(whole, steps=whole.steps[:3]), 7)
     with pytest.raises(InputError, match=r"is not followed by the radio being alone"):
         Conducting(None, session)  # type: ignore[arg-type]
+
+
+def judged(recording: Recording, requirement: str, floor: NoiseFloor) -> Verdict:
+    """As a run judges it; what shows nothing may be this host's affair."""
+    found = assess(
+        CATALOGUE.get(requirement), recording.device, "", [recording],
+        stimulus={recording.session_id: achieved(recording, floor)}, floor=floor, planned_n=1,
+        test="t", documents=CATALOGUE.requirements.values(),
+    )  # fmt: skip
+    if found.verdict is Outcome.INCONCLUSIVE:
+        raise NotShown(f"{requirement}: {found.reason}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("defect", "failed"),
+    [("", ()), ("never-switches", ("SW-1",)), ("mute-alarms", ("MON-2",))],
+)
+@pytest.mark.usefixtures("local_host")
+def test_alarm_and_failover_are_judged_when_interference_takes_the_radios_link(
+    tmp_path, defect, failed
+) -> None:
+    """Again where this host kept the bench from being in time."""
+    device = ROBOT.with_defects({defect: 1.0} if defect else {})
+    scenario = VISITS["interferer-beyond"](visit_of(device))
+    with LabBench(written(tmp_path, LOCAL)) as bench:
+
+        def both() -> tuple[Recording, dict[str, Verdict]]:
+            floor = measure_floor(bench.run(Session("t", device, null_path(1.0), 7), Nowhere()))
+            recording = bench.run(Session("t", device, scenario, 7), Nowhere())
+            return recording, {name: judged(recording, name, floor) for name in ("MON-2", "SW-1")}
+
+        recording, found = shown(both)
+    (seen,) = [e for e in recording.named("exposure") if e.value["exposures"]]
+    assert not seen.value["problem"]
+    assert "FSW" in seen.value["verified_by"], "the laboratory's analyser saw the signal"
+    for name, verdict in found.items():
+        wanted = Outcome.FAIL if name in failed else Outcome.PASS
+        assert verdict.verdict is wanted, f"{name}: {verdict.reason}"
+    if defect:
+        return
+    begun_ns = next(one for one in recording.schedule.exposures if one.exposures).start_ns
+    over = recording.packets.where(tap="patient", direction=0, link=1).column("t_ns")
+    taken_over_s = (over[over > begun_ns].min() - begun_ns) / 1e9
+    assert 0 < taken_over_s < found["SW-1"].limit, "commands came over the standby network"
