@@ -94,7 +94,7 @@ class Beside:
         self._acts: dict[str, Callable[[dict[str, Any], int, bytes], None]] = {
             "replay": self._replay, "inject": self._inject, "flood": self._flood,
         }  # fmt: skip
-        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._timers: list[tuple[int, int, Callable[[], object]]] = []
         self._number = count().__next__
         self._counts = dict.fromkeys(("heard", "made", "refused", "untold", "nothing", "unsent"), 0)
         self._budget, self._budget_ns = 0.0, time.monotonic_ns()
@@ -182,24 +182,26 @@ class Beside:
         altered = None
         if number % 2:
             altered = bytes(self._drawn(bytearray(payload_of(passed)), DRAWN))
-        self._send(said["link"], said["way"], passed, altered)
+        said["sent"] = said.get("sent", 0) + self._send(said["link"], said["way"], passed, altered)
 
     def _drawn(self, payload: bytearray, last: int) -> bytearray:
         last = min(last, len(payload))
         payload[len(payload) - last :] = self._draw.randbytes(last)
         return payload
 
-    def _send(self, link: int, way: int, frame: bytes, payload: bytes | None) -> None:
+    def _send(self, link: int, way: int, frame: bytes, payload: bytes | None) -> bool:
+        """Put one on the wire, with another payload where one is given; whether it went."""
         if not self._affordable():
             self._counts["refused"] += 1
-            return
+            return False
         made = self._maker.changed(frame, self._own[link], payload)
         try:
             self._exits[link][way].socket.send(made)
         except OSError:
             self._counts["unsent"] += 1
-            return
+            return False
         self._counts["made"] += 1
+        return True
 
     def _affordable(self) -> bool:
         """Whether one more packet may be made now."""
@@ -214,7 +216,7 @@ class Beside:
 
     # ---- telling --------------------------------------------------------------------------------
 
-    def _later(self, due_ns: int, call: Callable[[], None]) -> None:
+    def _later(self, due_ns: int, call: Callable[[], object]) -> None:
         heappush(self._timers, (due_ns, self._number(), call))
 
     def _acted(self, said: dict[str, Any], passed: bytes) -> None:

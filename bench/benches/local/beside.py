@@ -140,7 +140,7 @@ class AttackingBeside:
             return
         now_ns = said["t_ns"] - self._t0_ns
         if said["is"] == "ended":
-            self._events.append((now_ns, "bench", "flood-ends", {"sent": said["count"]}))
+            self._events.append((now_ns, "bench", "flood-ends", {"sent": said.get("sent", 0)}))
             return
         port = said["port"]
         value = {"kind": said["kind"], "stream": self._codes[port],

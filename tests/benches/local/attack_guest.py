@@ -90,7 +90,11 @@ def session(folder, topology, button, heard, defects) -> None:
         "value": found.value,
         "problems": list(found.problems),
         "details": found.details,
-        "flood": [e.name for e in flooded.events if "flood" in e.name or "attack" in e.name],
+        "flood": [
+            [e.name, e.value.get("sent")]
+            for e in flooded.events
+            if "flood" in e.name or "attack" in e.name
+        ],
         "notes": list(flooded.health.notes),
         "counters": {k: v for k, v in flooded.health.counters.items() if "attacker/" in k},
     }

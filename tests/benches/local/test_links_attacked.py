@@ -30,6 +30,8 @@ def found_with(folder, *defects) -> dict:
             said = " ".join(problems)
             assert any(reason in said for reason in NOISE), said
             raise NotShown(said)
+        if found["counters"]["attacker/refused"]:  # after a stall it may not make up for all of it
+            raise NotShown("the attack process was late")
         return found
 
     return shown(attempt)
@@ -41,7 +43,7 @@ def test_a_flood_and_copies_reach_a_device_at_the_far_ends_beside_its_own_packet
     # SEC-7: the stop works in a flood towards the device, as its contacts show.
     assert 0 < found["value"] < 1.5
     assert found["details"]["flood_per_s"] > 1500
-    assert found["flood"] == ["attack-begins", "flood-ends"]
+    assert found["flood"] == [["attack-begins", None], ["flood-ends", 4000]]
     assert found["counters"]["attacker/made"] == 4000
     assert any("are on the tap third-party" in note for note in found["notes"])
     # Copies and packets made up arrive, in both directions; the device's own are as they were.
