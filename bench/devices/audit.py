@@ -47,6 +47,7 @@ KINDS: Mapping[str, Kind] = {
     "rearm-rejected": Kind.COMMAND,
     EXECUTED: Kind.COMMAND,
     "connection": Kind.CONNECTION,
+    "session": Kind.CONNECTION,
     "link-state": Kind.CONNECTION,
     "link-switch": Kind.CONNECTION,
     SUMMARY: Kind.CONNECTION,

@@ -11,6 +11,7 @@ import pytest
 from bench.devices.defects import DEFECTS, audit
 from bench.devices.registry import find_device
 from bench.judge.verdict import Outcome
+from bench.measure.behaviours import BEHAVIOURS
 from bench.measure.stimulus import achieved
 from bench.network import library
 from bench.sessions.recording import Event
@@ -107,7 +108,12 @@ def test_five_devices_are_served_with_all_their_streams():
 
 
 NERVOUS = {"nervous-delay", "nervous-silence", "cries-wolf"}
-ELSEWHERE = {"deaf-radio", *NERVOUS, *(defect.name for defect in audit.DEFECTS)}
+ELSEWHERE = {
+    "deaf-radio",
+    "rare-ambulance-sets",
+    *NERVOUS,
+    *(defect.name for defect in audit.DEFECTS),
+}
 """What other scenarios show: test_defects_coexistence.py, _wolf.py and _logs.py."""
 
 
@@ -116,7 +122,7 @@ ELSEWHERE = {"deaf-radio", *NERVOUS, *(defect.name for defect in audit.DEFECTS)}
     [n for n, defect in DEFECTS.items() if "monitor" in defect.machines and n not in ELSEWHERE],
 )
 def test_a_defect_fails_what_it_breaks_and_nothing_else(defect):
-    concerned = {*DEFECTS[defect].breaks} | FOLLOWS.get(defect, set())
+    concerned = {*DEFECTS[defect].breaks} & {*BEHAVIOURS} | FOLLOWS.get(defect, set())
     seen = {}
     for scenario in SHORT:
         if scenario == "minute-sets" and "ICU-1" not in concerned:

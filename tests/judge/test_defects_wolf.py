@@ -12,6 +12,7 @@ from bench.network.library.picture import inside_limits
 from bench.sessions.recording import Session
 
 PASS, FAIL = Outcome.PASS, Outcome.FAIL
+JUDGED = {"inside-limits": ("MON-3",)}
 WITHOUT_TOUCH = tuple(name for name in names() if "touch" not in find_device(name).functions)
 DEFECT_OF_ALL = ("nervous-delay", "nervous-silence", "cries-wolf")
 
