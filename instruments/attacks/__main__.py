@@ -16,6 +16,7 @@ import sys
 from instruments.attacks.beside import Beside
 from instruments.attacks.hop import Hop
 from instruments.attacks.messages import LARGEST, stations_of, unpacked
+from instruments.attacks.process import AttackProcess
 from instruments.emulators import timing
 
 _PR_SET_PDEATHSIG = 1
@@ -30,16 +31,16 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     bench = socket.socket(fileno=int(sys.argv[1]))
     said, _ = unpacked(bench.recv(LARGEST))
-    hop: Hop | Beside
+    process: AttackProcess
     if said["do"] == "beside":
-        hop = Beside(said["links"], said["seed"], bench)
+        process = Beside(said["links"], said["seed"], bench)
     else:
-        hop = Hop(stations_of(said), said["lengths"], bench)
+        process = Hop(stations_of(said), said["lengths"], bench)
     timing.set_timer_slack()
     timing.prefer_timing(_PRIORITY)
     gc.collect()
     gc.freeze()
-    hop.run()
+    process.run()
 
 
 if __name__ == "__main__":

@@ -10,19 +10,16 @@ from __future__ import annotations
 
 import ctypes
 import random
-import select
 import socket
 import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from heapq import heappop, heappush
-from itertools import count
 from typing import Any
 
 from instruments.attacks.frames import Maker, mac, payload_of, port_of
-from instruments.attacks.hop import MOST_PER_S
-from instruments.attacks.messages import LARGEST, packed, unpacked
+from instruments.attacks.messages import LARGEST
+from instruments.attacks.process import AttackProcess
 
 LAGS_NS = (100_000, 20_000_000, 400_000_000)
 """How long after a packet its copies come, in turn."""
@@ -32,7 +29,6 @@ DRAWN = 8
 _HEAD = 64
 """Bytes of a payload that are told: its number is among them."""
 _BATCH = 64
-_IDLE_S = 0.02
 _ROOM = 4 << 20
 _ALL = 0x0003
 _SO_ATTACH_FILTER = 26
@@ -72,7 +68,7 @@ class _Exit:
         return _BATCH
 
 
-class Beside:
+class Beside(AttackProcess):
     """Everything the attack process does where it is on no path.
 
     Args:
@@ -86,64 +82,43 @@ class Beside:
     """
 
     def __init__(self, links: Sequence[Mapping[str, str]], seed: int, bench: socket.socket) -> None:
-        self._bench = bench
-        bench.setblocking(False)
+        super().__init__(bench)
         self._maker, self._draw = Maker(), random.Random(seed)
         self._own = [mac(link["own"]) for link in links]
         self._exits = [[_Exit(link[side]) for side in ("patient", "doctor")] for link in links]
         self._acts: dict[str, Callable[[dict[str, Any], int, bytes], None]] = {
             "replay": self._replay, "inject": self._inject, "flood": self._flood,
         }  # fmt: skip
-        self._timers: list[tuple[int, int, Callable[[], object]]] = []
-        self._number = count().__next__
-        self._counts = dict.fromkeys(("heard", "made", "refused", "untold", "nothing", "unsent"), 0)
-        self._budget, self._budget_ns = 0.0, time.monotonic_ns()
-        self._ended = False
+        self._heard = self._made = self._nothing = self._unsent = 0
 
-    def run(self) -> None:
-        """Look at what passes and act, until the bench says ``end`` or is gone."""
-        poll = select.epoll()
-        exits = {
-            one.socket.fileno(): (one, self._own[link])
+    def sources(self) -> Mapping[int, Callable[[], object]]:
+        """Where the bench's packets leave, on every link towards both sides."""
+        return {
+            one.socket.fileno(): partial(self._look, one, self._own[link])
             for link, pair in enumerate(self._exits)
             for one in pair
         }
-        for fd in (*exits, self._bench.fileno()):
-            poll.register(fd, select.EPOLLIN)
-        self._tell({"is": "ready"})
-        while not self._ended:
-            wait_s = _IDLE_S
-            if self._timers:
-                wait_s = min(wait_s, max(0.0, (self._timers[0][0] - time.monotonic_ns()) / 1e9))
-            for fd, _ in poll.poll(wait_s):
-                if fd in exits:
-                    one, own = exits[fd]
-                    self._counts["heard"] += one.look(own)
-                else:
-                    self._hear()
-            now = time.monotonic_ns()
-            while self._timers and self._timers[0][0] <= now:
-                heappop(self._timers)[2]()
-        self._tell({"is": "done", **self._counts})
+
+    def _look(self, one: _Exit, own: bytes) -> None:
+        self._heard += one.look(own)
+
+    def counts(self) -> dict[str, int]:
+        """What was done, and what was not."""
+        return {
+            "heard": self._heard, "made": self._made, "refused": self.refused,
+            "untold": self.untold, "nothing": self._nothing, "unsent": self._unsent,
+        }  # fmt: skip
 
     # ---- what the bench says --------------------------------------------------------------------
 
-    def _hear(self) -> None:
-        try:
-            data = self._bench.recv(LARGEST)
-        except BlockingIOError:
-            return
-        said = unpacked(data)[0] if data else {"do": "end"}
-        if said["do"] == "end":
-            self._ended = True
-        else:
-            self._act(said, 0, time.monotonic_ns())
+    def _do_attack(self, said: dict[str, Any], payload: bytes) -> None:
+        self._act(said, 0, time.monotonic_ns())
 
     def _act(self, said: dict[str, Any], number: int, due_ns: int) -> None:
         """One of an attack's packets, and the next when it is due, however late this one was."""
         passed = self._exits[said["link"]][said["way"]].passed.get(said["port"])
         if passed is None:
-            self._counts["nothing"] += 1
+            self._nothing += 1
         else:
             self._acts[said["kind"]](said, number, passed)
         if number + 1 < said["count"]:
@@ -192,41 +167,18 @@ class Beside:
     def _send(self, link: int, way: int, frame: bytes, payload: bytes | None) -> bool:
         """Put one on the wire, with another payload where one is given; whether it went."""
         if not self._affordable():
-            self._counts["refused"] += 1
             return False
         made = self._maker.changed(frame, self._own[link], payload)
         try:
             self._exits[link][way].socket.send(made)
         except OSError:
-            self._counts["unsent"] += 1
+            self._unsent += 1
             return False
-        self._counts["made"] += 1
-        return True
-
-    def _affordable(self) -> bool:
-        """Whether one more packet may be made now."""
-        now = time.monotonic_ns()
-        earned = (now - self._budget_ns) * 1e-9 * MOST_PER_S
-        self._budget = min(MOST_PER_S / 10, self._budget + earned)
-        self._budget_ns = now
-        if self._budget < 1:
-            return False
-        self._budget -= 1
+        self._made += 1
         return True
 
     # ---- telling --------------------------------------------------------------------------------
 
-    def _later(self, due_ns: int, call: Callable[[], object]) -> None:
-        heappush(self._timers, (due_ns, self._number(), call))
-
     def _acted(self, said: dict[str, Any], passed: bytes) -> None:
         told = {**said, "is": "acted", "t_ns": time.monotonic_ns()}
         self._tell(told, payload_of(passed)[:_HEAD])
-
-    def _tell(self, data: dict[str, Any], payload: bytes = b"") -> None:
-        try:
-            self._bench.send(packed(data, payload))
-        except BlockingIOError:
-            self._counts["untold"] += 1
-        except (BrokenPipeError, ConnectionResetError):
-            self._ended = True

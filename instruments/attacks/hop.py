@@ -2,17 +2,16 @@
 
 Frames pass as raw bytes, in order. What a flow is watched for is told; a packet that is asked for
 waits, and those of its flow behind it, until the answer comes or its time is over: then it passes
-as it is. Packets made up are bounded by :data:`MOST_PER_S`.
+as it is.
 """
 
 from __future__ import annotations
 
-import select
 import socket
 import time
 from collections import deque
-from heapq import heappop, heappush
-from itertools import count
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from instruments.attacks.frames import (
@@ -25,16 +24,13 @@ from instruments.attacks.frames import (
     port_of,
     segment_of,
 )
-from instruments.attacks.messages import LARGEST, Station, packed, unpacked
+from instruments.attacks.messages import Station
+from instruments.attacks.process import AttackProcess
 from instruments.emulators.ring import ReceiveRing
 from instruments.emulators.sending import Sender
 
-MOST_PER_S = 5000
-"""Packets made up per s, of all kinds and links together; more are refused and counted."""
-
 _BATCH = 32
 _FRAMES = 2048
-_IDLE_S = 0.02
 _MOST_HELD = 256
 _TO_PATIENT = 0
 
@@ -73,7 +69,7 @@ class _Lane:
         return self.flows.setdefault(port, _Ways())
 
 
-class Hop:
+class Hop(AttackProcess):
     """Everything the attack process does once it knows where it stands.
 
     Args:
@@ -85,8 +81,7 @@ class Hop:
     def __init__(
         self, stations: tuple[Station, ...], lengths: list[int], bench: socket.socket
     ) -> None:
-        self._bench = bench
-        bench.setblocking(False)
+        super().__init__(bench)
         self._maker = Maker()
         for length in lengths:
             self._maker.prepare(length)
@@ -94,41 +89,19 @@ class Hop:
             [_Lane(link, way, station) for way in (0, 1)] for link, station in enumerate(stations)
         ]
         self._asked: dict[int, tuple[_Lane, int, bytes]] = {}
-        self._timers: list[tuple[int, int, Any]] = []
-        self._number = count().__next__
-        self._passed = self._made = self._altered = 0
-        self._unanswered = self._refused = self._untold = 0
-        self._budget, self._budget_ns = float(MOST_PER_S), 0
-        self._ended = False
+        self._passed = self._made = self._altered = self._unanswered = 0
 
-    def run(self) -> None:
-        """Pass frames and follow the bench until it says ``end`` or is gone."""
-        poll = select.epoll()
-        lanes = {lane.ring.fileno(): lane for pair in self._lanes for lane in pair}
-        for fd in (*lanes, self._bench.fileno()):
-            poll.register(fd, select.EPOLLIN)
-        self._tell({"is": "ready"})
-        while not self._ended:
-            wait_s = _IDLE_S
-            if self._timers:
-                wait_s = min(wait_s, max(0.0, (self._timers[0][0] - time.monotonic_ns()) / 1e9))
-            for fd, _ in poll.poll(wait_s):
-                lane = lanes.get(fd)
-                if lane is None:
-                    self._hear()
-                else:
-                    self._take(lane)
-            now = time.monotonic_ns()
-            while self._timers and self._timers[0][0] <= now:
-                heappop(self._timers)[2]()
-        self._tell({"is": "done", **self.counts()})
+    def sources(self) -> Mapping[int, Callable[[], object]]:
+        """The rings of all lanes."""
+        lanes = [lane for pair in self._lanes for lane in pair]
+        return {lane.ring.fileno(): partial(self._take, lane) for lane in lanes}
 
     def counts(self) -> dict[str, int]:
         """What was done, and what the hop itself lost."""
         lanes = [lane for pair in self._lanes for lane in pair]
         return {
             "passed": self._passed, "made": self._made, "altered": self._altered,
-            "unanswered": self._unanswered, "refused": self._refused, "untold": self._untold,
+            "unanswered": self._unanswered, "refused": self.refused, "untold": self.untold,
             "dropped": sum(lane.ring.statistics()[1] + lane.ring.oversize for lane in lanes),
             "failed": sum(lane.out.failed + lane.out.unsaid() for lane in lanes),
         }  # fmt: skip
@@ -222,18 +195,6 @@ class Hop:
 
     # ---- what the bench says --------------------------------------------------------------------
 
-    def _hear(self) -> None:
-        for _ in range(_BATCH):
-            try:
-                data = self._bench.recv(LARGEST)
-            except BlockingIOError:
-                return
-            if not data:
-                self._ended = True
-                return
-            said, payload = unpacked(data)
-            getattr(self, f"_do_{said['do']}")(said, payload)
-
     def _do_watch(self, said: dict[str, Any], payload: bytes) -> None:
         least_ns = int(1e9 / said["most_per_s"]) if said["most_per_s"] else 0
         for lanes in self._lanes:
@@ -253,7 +214,6 @@ class Hop:
 
     def _do_send(self, said: dict[str, Any], payload: bytes) -> None:
         if not self._affordable():
-            self._refused += 1
             return
         lane = self._lanes[said["link"]][said["way"]]
         (_, _), (target_mac, target) = lane.ends
@@ -266,7 +226,6 @@ class Hop:
     def _do_announce(self, said: dict[str, Any], payload: bytes) -> None:
         """In the name of the far end of a lane: its address is here now."""
         if not self._affordable():
-            self._refused += 1
             return
         lane = self._lanes[said["link"]][said["way"]]
         (_, address), (target_mac, target) = lane.ends
@@ -276,23 +235,9 @@ class Hop:
     def _do_end(self, said: dict[str, Any], payload: bytes) -> None:
         for number in tuple(self._asked):
             self._unanswer(number)
-        self._ended = True
-
-    def _affordable(self) -> bool:
-        """Whether one more packet may be made up now."""
-        now = time.monotonic_ns()
-        earned = (now - self._budget_ns) * 1e-9 * MOST_PER_S
-        self._budget = min(float(MOST_PER_S) / 10, self._budget + earned)
-        self._budget_ns = now
-        if self._budget < 1:
-            return False
-        self._budget -= 1
-        return True
+        super()._do_end(said, payload)
 
     # ---- telling --------------------------------------------------------------------------------
-
-    def _later(self, due_ns: int, call: Any) -> None:
-        heappush(self._timers, (due_ns, self._number(), call))
 
     def _tell_packet(self, what: str, lane: _Lane, frame: bytes, t_ns: int, **more: int) -> None:
         place = place_of(frame)
@@ -302,11 +247,3 @@ class Hop:
             "port": place.target_port, **more,
         }  # fmt: skip
         self._tell(data, payload_of(frame))
-
-    def _tell(self, data: dict[str, Any], payload: bytes = b"") -> None:
-        try:
-            self._bench.send(packed(data, payload))
-        except BlockingIOError:
-            self._untold += 1
-        except (BrokenPipeError, ConnectionResetError):
-            self._ended = True

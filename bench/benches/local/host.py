@@ -305,9 +305,8 @@ class _Session:
         ]
         device = self._request.session.device
         known = [(s.name, s.port, s.code, s.carriage) for s in device.streams]
-        if (
-            self._attacks and not nic
-        ):  # further clients have no session of a carriage with the device
+        # Further clients have no session of a carriage with the device.
+        if self._attacks and not nic:
             known += [(*each[:3], PLAIN) for each in known if each[3] == "dtls"]
         streams = Streams.of(known) if device.simulated else Streams.declared(device)
         Tap(points, streams, sender, self._t0_ns).run(self._schedule.end_ns)

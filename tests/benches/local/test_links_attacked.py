@@ -14,6 +14,7 @@ GUEST = Path(__file__).with_name("attack_guest.py")
 NOISE = (
     "is known within", "host too busy", "the emulator was late", "was not seen to move",
     "foreign packets per s arrived", "remote commands arrived", "at the session's start",
+    "the box was silent for",
 )  # fmt: skip
 """What a host that stalls has to answer for: once more."""
 LAGS_MS = (0, 20, 400)
