@@ -3,7 +3,6 @@
 import os
 import select
 import signal
-import threading
 import time
 
 import pytest
@@ -520,75 +519,3 @@ def test_what_is_late_is_beyond_the_envelope(isolated, wire):
     assert "p99 lateness" in beyond
     assert "above 1 ms" in beyond
     assert other.beyond_envelope == ""
-
-
-# One takes over from another
-
-
-def joining(changes=(), waits=True):
-    emulator = UserspaceEmulator(Options(waits=waits))
-    plan = LinkPlan("primary", "fa", "fb", (), tuple(changes), SEED)
-    emulator.start([plan], time.monotonic_ns())
-    return emulator
-
-
-class Flow(threading.Thread):
-    """Frames sent into the wire until told to stop: some at a time, a millisecond apart."""
-
-    def __init__(self, link, at_a_time):
-        super().__init__()
-        self.link, self.at_a_time, self.stopped = link, at_a_time, threading.Event()
-
-    def run(self):
-        while not self.stopped.wait(0.001):
-            for _ in range(self.at_a_time):
-                self.link.send(len(self.link.sent))
-
-
-@pytest.mark.parametrize("at_a_time", [1, 40])
-def test_one_takes_over_from_another_and_each_packet_goes_once(isolated, wire, at_a_time):
-    """What the second holds back when the third takes over goes then, not 20 s later."""
-
-    def check():
-        link = wire()
-        first = joining(waits=False)
-        flow = Flow(link, at_a_time)
-        flow.start()
-        time.sleep(0.1)
-        second = joining([(0, Impairment(Delay(20.0)))])
-        notes = first.stop(drain=True, until_ns=second.open()).notes
-        time.sleep(0.1)
-        third = joining()
-        until_ns = third.open()
-        report = second.stop(drain=True, until_ns=until_ns)
-        time.sleep(0.1)
-        flow.stopped.set()
-        flow.join()
-        sent = len(link.sent)
-        arrived = link.wait_received(link.b, lambda more: len(more) >= sent)
-        last = third.stop(drain=True)
-        arrived += link.received(link.b)
-        link.kept_all()
-        if late := [*notes, *report.notes]:
-            raise link.too_slow(late[0])
-        for each in (report, last):
-            assert way(each).balanced
-            assert way(each).emulator_drops == way(each).unread == 0
-        assert way(report).accepted > 50 * at_a_time
-        assert way(last).accepted > 50 * at_a_time
-        return sorted(numbers_of(arrived)) == list(range(sent)), sent
-
-    whole, sent = isolated(check)
-    assert whole
-    assert sent > 150 * at_a_time
-
-
-def test_one_that_waits_for_its_turn_passes_nothing_on(isolated, wire):
-    def check():
-        link, emulator, _ = started(wire, options=Options(waits=True))
-        send(link, range(50))
-        time.sleep(0.1)
-        report = emulator.stop()
-        return numbers_of(link.received(link.b)), way(report).rx, way(report).unread
-
-    assert isolated(check) == ([], 0, 0)
