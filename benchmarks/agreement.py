@@ -2,7 +2,8 @@
 
 ``python -m benchmarks.agreement [--device NAME …] [--seed N] [--json]``, or :func:`agreement`. Each
 simulated device goes through its steady, outage and handover scenario on both benches, as
-``bench run`` does it, with the same budget; every verdict that both give is compared. One that only
+``bench run`` does it, with the same budget; every verdict that both give is compared, and told
+device by device (``--json``: a line each). One that only
 one of them gives (the other's noise or time does not suffice) is counted, with the reason.
 """
 
@@ -115,23 +116,25 @@ def agreement(
 def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--device", action="append", default=[])
+    parser.add_argument("--device", action="append", default=[], choices=names())
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    found = agreement(given.device, seed=given.seed)
-    if given.json:
-        print(json.dumps(found))
-        return
-    for each in found["devices"]:
-        print(
-            f"{each['device']:24} {each['same']} of {each['compared']} verdicts the same, "
-            f"{each['one_bench_only']} on one bench only"
-        )
-        for reason, count in each["why"].items():
-            print(f"  {count}: {reason}")
-        for other in each["different"]:
-            print("  " + "; ".join(f"{name} {value}" for name, value in other.items()))
+    for device in given.device or names():
+        found = compared(device, given.seed)
+        print(json.dumps(found) if given.json else in_words(found), flush=True)
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """One device's comparison, every difference on a line of its own."""
+    lines = [
+        f"{found['device']:24} {found['same']} of {found['compared']} verdicts the same, "
+        f"{found['one_bench_only']} on one bench only"
+    ]
+    lines += [f"  {count}: {reason}" for reason, count in found["why"].items()]
+    for other in found["different"]:
+        lines.append("  " + "; ".join(f"{name} {value}" for name, value in other.items()))
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":
