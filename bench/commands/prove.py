@@ -12,7 +12,9 @@ from bench.commands.shared import Json, command
 
 @command
 def prove(
-    plan: Annotated[list[str] | None, typer.Option(help="Only by these plans.")] = None,
+    plan: Annotated[
+        list[str] | None, typer.Option(help="Only by these plans, and the defects that they judge.")
+    ] = None,
     defect: Annotated[
         list[str] | None, typer.Option(help="Only this defect: NAME[=SIZE] or FILE.py:NAME[=SIZE].")
     ] = None,

@@ -65,3 +65,11 @@ def undeclared(requirement: str, needs: tuple[str, ...], device: DeviceProfile) 
         return ()
     said = {*device.functions, *(device.without if asked.waivable else ())}
     return tuple(name for name in needs if name in FUNCTIONS and name not in said)
+
+
+def remedy(requirement: str, device: DeviceProfile) -> str:
+    """What the profile must say for a function of :func:`undeclared`."""
+    asked = COMPULSORY.get(device.device_class)
+    if asked is not None and requirement in asked.ids and not asked.waivable:
+        return "its profile must have it in functions"
+    return "its profile must have it in functions, or in without if the device has no such thing"

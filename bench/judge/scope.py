@@ -198,7 +198,8 @@ def _other_class(case: _Case) -> tuple[str, str]:
 
 
 def _lacks(case: _Case) -> tuple[str, str]:
-    missing = [name for name in case.candidate.needs if name not in case.asked.plan.capabilities]
+    needs = dict.fromkeys(case.candidate.needs)  # a plan and a test of it may name the same
+    missing = [name for name in needs if name not in case.asked.plan.capabilities]
     return (f"bench or device lacks {', '.join(missing)}", "") if missing else _NONE
 
 

@@ -21,7 +21,7 @@ Conversion = Literal[
 ``superscript``: ``10-3`` lost its raised exponent. ``percent``: a percentage without its sign.
 ``month-30d``, ``year-365d``: calendar units as so many days. ``binary``: prefixes of 1024.
 ``bytes``: bytes where the text has bits, or the reverse. ``complement``: one less the ratio.
-``tolerance``: a single figure plus and minus 5 %. ``nominal``: a figure of the thing that the text
+``tolerance``: a figure plus and minus 5 %. ``nominal``: a figure of the thing that the text
 names, from its standard. ``in-words``: an order of magnitude in words.
 """
 

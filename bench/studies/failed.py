@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from bench.devices.profile import DeviceProfile
+from bench.judge.compulsory import remedy
 from bench.judge.declared import declared
 from bench.judge.scope import ScopeItem
 from bench.judge.verdict import Outcome, Verdict
@@ -25,7 +26,10 @@ def verdict_without_session(
         ``None`` where a session is to be judged.
     """
     if item.undeclared:
-        reason = f"not declared: {', '.join(item.undeclared)}, which its class must answer for"
+        reason = (
+            f"not declared: {', '.join(item.undeclared)}, which its class must answer for: "
+            f"{remedy(requirement.id, device)}"
+        )
         return failed_verdict(item, requirement, device, Outcome.INCONCLUSIVE, reason)
     if requirement.kind != "declaration":
         return None

@@ -128,10 +128,14 @@ class HealthyResult:
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """The answer of ``bench prove``."""
+    """The answer of ``bench prove``.
+
+    ``left_out``: defects that were not run, for the chosen plans do not judge all that they break.
+    """
 
     defects: tuple[DefectResult, ...]
     healthy: HealthyResult
+    left_out: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -166,7 +170,7 @@ def faulty(
             if machine_name(subject.device.machine) == machine
         ]
         cases = [_faulty(name, size, defect.breaks, subject, catalogue) for subject in fitting]
-        judged = [case for case in cases if _judges_all(case)]
+        judged = [case for case in cases if judges_all(case)]
         found += judged if everywhere and judged else (judged or cases)[:1]
     return tuple(found)
 
@@ -182,7 +186,8 @@ def _faulty(
     return Faulty(name, subject.device, size, breaks, looks)
 
 
-def _judges_all(case: Faulty) -> bool:
+def judges_all(case: Faulty) -> bool:
+    """Whether the plans judge everything that a defect breaks."""
     judged = {name for look in case.looks for name in look.requirements}
     return set(case.breaks) <= judged
 
@@ -370,7 +375,7 @@ def prove_healthy(units: Sequence[tuple[Unit, bool]], carry: Carry) -> HealthyRe
 
 
 def to_json(proved: Proved) -> dict[str, Any]:
-    """``{"defects": [...], "healthy": {...}}``; every key always present."""
+    """``{"defects": [...], "healthy": {...}, "left_out": [...]}``; every key always present."""
     healthy = proved.healthy
     return {
         "defects": [
@@ -389,4 +394,5 @@ def to_json(proved: Proved) -> dict[str, Any]:
             "inconclusive": healthy.inconclusive, "error": healthy.error,
             "devices": list(healthy.devices), "notable": list(healthy.notable),
         },
+        "left_out": list(proved.left_out),
     }  # fmt: skip

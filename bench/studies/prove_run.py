@@ -24,6 +24,7 @@ from bench.studies.prove import (
     faulty,
     find_sizes,
     healthy_units,
+    judges_all,
     prove_defects,
     prove_healthy,
 )
@@ -39,6 +40,7 @@ MOST_SEEDS = 10_000
 class Wish:
     """The words of one ``bench prove``; empty tuples: all.
 
+    ``plans`` without ``defects``: those defects of which the plans judge all that they break.
     ``healthy_seeds``: None for as many as ``seeds``. ``everywhere``: each defect on every device
     that can have it.
     """
@@ -165,6 +167,10 @@ def prove(wish: Wish, hands: Hands) -> Proved:
     catalogue, subjects = load_catalogue(), subjects_of(wish)
     defects = chosen_defects(asked, subjects)
     cases = faulty(subjects, defects, catalogue, everywhere=wish.everywhere)
+    left_out: dict[str, None] = {}
+    if wish.plans and not asked:  # another plan's defects say nothing of these
+        left_out = dict.fromkeys(case.defect for case in cases if not judges_all(case))
+        cases = tuple(case for case in cases if case.defect not in left_out)
     watch = hands.watch
     watch.begin("defects", len(cases) * wish.seeds)
     results = prove_defects(cases, wish.seeds, hands)
@@ -184,7 +190,7 @@ def prove(wish: Wish, hands: Hands) -> Proved:
     watch.begin("healthy devices", len(units))
     healthy = prove_healthy(units, hands)
     watch.end()
-    return Proved(results, healthy)
+    return Proved(results, healthy, tuple(left_out))
 
 
 def _asked(text: str) -> tuple[str, float | None]:

@@ -27,7 +27,8 @@ def test_json_has_every_key(bench):
     )  # fmt: skip
     assert done.code == 0, done.err
     found = json.loads(done.out)
-    assert set(found) == {"defects", "healthy"}
+    assert set(found) == {"defects", "healthy", "left_out"}
+    assert found["left_out"] == []
     (entry,) = found["defects"]
     assert entry.keys() >= DEFECT_KEYS
     assert found["healthy"].keys() >= HEALTHY_KEYS

@@ -53,12 +53,18 @@ def test_a_therapy_device_that_is_silent_about_motion_is_inconclusive(requiremen
         assert verdict is not None
         assert verdict.verdict is Outcome.INCONCLUSIVE
         assert verdict.reason.startswith("not declared: motion")
+        assert verdict.reason.endswith("must have it in functions"), "nothing waives it"
 
 
 @pytest.mark.parametrize("device_class", ["diagnosis", "rehabilitation"])
 def test_elsewhere_it_is_left_out_only_where_the_profile_says_so(device_class):
     (silent,) = settled(device(device_class)).scope
     assert (silent.in_scope, silent.undeclared) == (True, ("motion",))
+    verdict = verdict_without_session(
+        silent, CATALOGUE.get("LOC-1"), device(device_class), "2026-01-01"
+    )
+    assert verdict is not None
+    assert "in functions, or in without" in verdict.reason
     (said,) = settled(device(device_class, without=("motion",))).scope
     assert (said.in_scope, said.undeclared) == (False, ())
     assert said.reason == "bench or device lacks motion"
@@ -69,6 +75,11 @@ def test_a_device_with_the_function_and_a_class_without_moving_parts_are_as_befo
     assert (item.in_scope, item.undeclared) == (True, ())
     (item,) = settled(device("monitoring")).scope
     assert (item.in_scope, item.reason) == (False, "bench or device lacks motion")
+
+
+def test_what_is_lacking_is_named_once():
+    (item,) = settled(device("monitoring"), needs=("motion", "motion")).scope
+    assert item.reason == "bench or device lacks motion"
 
 
 def test_what_the_bench_lacks_is_no_matter_of_the_device():

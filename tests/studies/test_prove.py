@@ -192,6 +192,19 @@ def test_what_is_not_detected_is_said():
     assert result.note.startswith("seed 1: LOC-1 in local-stop: PASS")
 
 
+def test_a_chosen_plan_answers_for_the_defects_that_it_judges():
+    wish = Wish(plans=("local_control",), devices=(ROBOT,), seeds=1, healthy_seeds=0)
+    found = prove(wish, here())
+    judged = {result.defect for result in found.defects}
+    assert "slow-local-stop" in judged
+    assert found.ok, "what it does not judge is no failure of it"
+    every = set(study.chosen_defects({}, subjects_of(wish)))
+    assert judged | set(found.left_out) == every
+    assert "late-alarm" in found.left_out
+    named = prove(dataclasses.replace(wish, defects=("late-alarm",)), here())
+    assert [d.detected_in for d in named.defects] == [0], "one that is named is not left out"
+
+
 def test_inconclusive_is_not_detection(cases):
     case = next(case for case in cases if case.defect == "slow-local-stop")
     seen = Seen("LOC-1", "local-stop", "INCONCLUSIVE", 0.05, "s", "a tap lost packets")
