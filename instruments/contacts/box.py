@@ -216,17 +216,22 @@ class ContactBox:
         while not self._deaf.is_set():
             try:
                 chunk = self._serial.read(max(1, self._serial.in_waiting))
+                silent_s = 0.0 if chunk else self._silent_s()
+                if silent_s and not self._serial.in_waiting:  # else it was not this host's turn
+                    self._lose(f"was silent for {silent_s:g} s: unplugged, or it has stopped")
+                    return
             except (serial.SerialException, OSError, TypeError):
                 self._lose(GONE)
                 return
             if chunk:
                 self._hear(chunk)
-                continue
-            # Opening the port restarts many boards: the first line may take its time.
-            most_s = _SILENT_S if self._heard.begun else self._reply_s
-            if self._transcript.now_ns() - self._heard.last_ns > most_s * 1e9:
-                self._lose(f"was silent for {most_s:g} s: unplugged, or it has stopped")
-                return
+
+    def _silent_s(self) -> float:
+        """How long it may be silent, where it has been for longer; else 0."""
+        # Opening the port restarts many boards: the first line may take its time.
+        most_s = _SILENT_S if self._heard.begun else self._reply_s
+        for_ns = self._transcript.now_ns() - self._heard.last_ns
+        return most_s if for_ns > most_s * 1e9 else 0.0
 
     def _hear(self, chunk: bytes) -> None:
         """What came: into the record, and answers to who waits for them."""

@@ -155,9 +155,18 @@ class PlayedBox(ContactBox):
     # ---- what its owner does ---------------------------------------------------
 
     def _ask(self, text: str) -> Answer:
+        self._until_fault()
+        return super()._ask(text)
+
+    def _until_fault(self) -> None:
+        """As :meth:`_catch_up`; what breaks it the owner meets first."""
         while not self._fault and self._step():
             pass
-        return super()._ask(text)
+
+    def make_safe(self) -> None:
+        """As of the driver."""
+        self._until_fault()
+        super().make_safe()
 
     def _next_answer(self) -> Answer | None:
         while self._answers.empty() and self._step():

@@ -77,6 +77,11 @@ class Playback:
             raise Unreachable(resource.role, "was not reached when this was recorded")
         return wire
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """All that it has entries of."""
+        return tuple(self._queues)
+
     def queue(self, role: str) -> deque[Entry]:
         """What is left of one role."""
         return self._queues.get(role, deque())

@@ -10,11 +10,14 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from bench.benches.base import Nowhere
 from bench.benches.lab.bench import LabBench
 from bench.benches.lab.chapters import FILE
+from bench.benches.virtual import VirtualBench
 from bench.sessions.recording import Recording
 from instruments.simulators.lab import Described, Lab, RunningLab
 from instruments.visa.transcript import Entry, check_entries, read_transcript, rechained
@@ -28,7 +31,7 @@ LINKS = '[links.primary]\nleft = { name = "a" }\nright = { name = "b" }\n'
 class Packets:
     """Carries no packet: a session is the time that it takes, and what hands do in it."""
 
-    name, backend, t0_ns = "lab", "none", 0
+    name, backend, t0_ns = "lab", "userspace", 0
 
     def run(self, session, sink, hands=None) -> Recording:
         """Whatever ``hands`` does is done in this time."""
@@ -38,14 +41,30 @@ class Packets:
         time.sleep(schedule.end_ns / 1e9)
         if hands is not None:
             hands.end()
+        return self.recording(session, schedule)
+
+    def recording(self, session, schedule) -> Recording:
+        """Of what was seen: nothing."""
+        packets: Any = None
         return Recording(
             session.id, session.scenario.name, self.name, self.backend, session.device, schedule,
-            self.packets(schedule), (),
+            packets, (),
         )  # fmt: skip
 
-    def packets(self, schedule) -> Any:
-        """None of them."""
-        return None
+
+class VirtualPackets(Packets):
+    """The packets are those of the virtual bench; nothing else is seen of the device."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        pass
+
+    def recording(self, session, schedule) -> Recording:
+        """Of what the virtual bench makes of it."""
+        made = VirtualBench().run(session, Nowhere())
+        return replace(made, bench=self.name, events=())
 
 
 class Attended(LabBench):

@@ -295,15 +295,17 @@ def _of_wires(
         what = "sent" if found.sent is not None else "course"
         session = _session_at(then, len(then) if entry is None else entry.n)
         return (Difference(file, line, found.role, session, what, found.doing, recorded),)
-    taken = (*lab.sessions, *lab.boxes)
-    rest = [e for role in taken for e in playback.queue(role) if e.kind in ("tx", "open")]
+    roles = [role for role in playback.roles if role not in lab.left_out]
+    rest = [e for role in roles for e in playback.queue(role) if e.kind in ("tx", "open")]
     if ends or not rest:
         return ()
     first = min(rest, key=lambda entry: entry.n)
+    there = first.role in lab.file.all_instruments
     return (
         Difference(
-            file, first.n + 1, first.role, _session_at(then, first.n), "sent", "sends nothing more",
-            f"sends {first.raw!r}",
+            file, first.n + 1, first.role, _session_at(then, first.n), "sent",
+            "sends nothing more" if there else "is not in the bench file",
+            f"sends {first.raw!r}" if first.kind == "tx" else "is opened",
         ),
     )  # fmt: skip
 
