@@ -39,8 +39,9 @@ def run(bench, tmp_path_factory):
     return done.run
 
 
-def replayed(bench, file, run):
-    done = bench.call("check", str(file), "--replay", str(run), "--json", setup=NO_SIMULATOR)
+def replayed(bench, file, run, setup=""):
+    words = ("check", str(file), "--replay", str(run), "--json")
+    done = bench.call(*words, setup=NO_SIMULATOR + setup)
     assert done.code in (0, 1), done.err
     found = json.loads(done.out)
     assert done.code == (0 if found["same"] else 1)

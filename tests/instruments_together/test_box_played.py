@@ -86,7 +86,7 @@ def asked(driver, around) -> list[object]:
     return came
 
 
-def played(entries, reply_s: float = 0.5):
+def played(entries, reply_s: float = 5.0):
     """What comes of the same on a transcript, and the playback."""
     playback = Playback(entries, noted={"box"})
     driver = PlayedBox(playback, "box", "none", OURS, INPUTS, OUTPUTS, reply_s, Transcript())
@@ -97,9 +97,12 @@ def recorded(folder, *faults: str, harm=lambda sim: None, broken=False):
     """What came of it, and the transcript; once more where a host that stalls has broken it."""
 
     def attempt():
-        with box(folder, *faults, reply_s=0.5) as (driver, sim):
-            came = asked(driver, Live(sim, harm))
-            entries = check_entries(driver._transcript.entries)
+        with pytest.MonkeyPatch.context() as patch:
+            if not broken:
+                patch.setattr("instruments.contacts.box._SILENT_S", 5.0)
+            with box(folder, *faults, reply_s=0.5 if broken else 5.0) as (driver, sim):
+                came = asked(driver, Live(sim, harm))
+                entries = check_entries(driver._transcript.entries)
         if not broken and any("was silent" in e.data for e in entries if e.kind == "note"):
             raise NotShown("the box was silent")
         return came, entries
@@ -133,12 +136,12 @@ def nothing(sim) -> None:
 )  # fmt: skip
 def test_the_same_comes_of_the_same(tmp_path, faults, harm, broken) -> None:
     came, entries = recorded(tmp_path, *faults, harm=harm, broken=broken)
-    again, playback = played(entries)
+    again, playback = played(entries, 0.5 if broken else 5.0)
     assert again == came
     assert playback.left == 0
     sent = [entry for entry in entries if entry.kind == "tx"]
     assert playback.played == {"box": len(sent)}
-    assert sum(b"PING" in entry.raw for entry in sent) >= 3
+    assert sum(b"PING" in entry.raw for entry in sent) >= 1
     assert came[39].edges["encoder"], "the record holds what happened"
     assert any(isinstance(one, tuple) and one[0] == "Broken" for one in came) is broken
 

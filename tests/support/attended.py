@@ -25,6 +25,16 @@ from tests.benches.lab import test_powering
 from tests.benches.lab.test_handling import Device
 from tests.benches.local.contact_guest import WIRED
 
+PATIENT = {
+    "instruments.contacts.box._SILENT_S": 5.0,
+    "instruments.contacts.witness.MOST_SILENCE_US": 5_000_000,
+    "instruments.contacts.timing.LARGEST_GAP_US": 20_000_000,
+    "bench.benches.lab.contacts.MOST_DOUBT_S": 5.0,
+    "bench.benches.lab.powering.MOST_DOUBT_S": 5.0,
+    "bench.benches.lab.powering.UP_S": 10.0,
+}
+"""What a host that stalls is given more of: of that others tell, not who replays."""
+
 LINKS = '[links.primary]\nleft = { name = "a" }\nright = { name = "b" }\n'
 
 

@@ -30,7 +30,15 @@ from bench.sessions.recording import Session
 from instruments.contacts.protocol import opened, sealed
 from instruments.rf import testers
 from tests.benches.lab.test_handling import LAMP, STOP
-from tests.support.attended import Attended, Packets, altered, attended, entries_of, notes
+from tests.support.attended import (
+    PATIENT,
+    Attended,
+    Packets,
+    altered,
+    attended,
+    entries_of,
+    notes,
+)
 from tests.support.bench_files import served
 from tests.support.host_time import NotShown, shown
 
@@ -41,7 +49,7 @@ ACTIONS = (
     Action("all", 1.2, "patient", "local-release"),
 )
 ATTENDED = {"box", "supply"}
-NOISE = ("was silent", "is known within", "when is not known")
+NOISE = ("silent for", "is known within", "when is not known", "not on both sides")
 """What a host that stalls has to answer for."""
 
 
@@ -83,7 +91,15 @@ def run_in(folder, harm=lambda lab, device: None, sessions=SESSIONS):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def patient():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in PATIENT.items():
+            patch.setattr(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, patient):
     def attempt():
         folder = tmp_path_factory.mktemp("attended")
         path, ended, events = run_in(folder)
