@@ -87,6 +87,24 @@ def test_what_was_read_otherwise_is_told_with_file_line_and_session(bench, run, 
     assert any(f"session {one.name}: " in line for one in (folder / "sessions").iterdir())
 
 
+def test_a_stored_contact_that_the_transcript_does_not_tell_is_found(bench, run, tmp_path) -> None:
+    folder, path = run
+    copy = copied(folder, tmp_path)
+    (session,) = (copy / "sessions").glob("local-stop-*")
+    text = (session / "events.jsonl").read_text()
+    events = [json.loads(line) for line in text.splitlines()]
+    pressed = next(event for event in events if event["name"] == "stop-button")
+    line = next(line for line in text.splitlines() if json.loads(line) == pressed)
+    other = line.replace(str(pressed["t_ns"]), str(pressed["t_ns"] + 5_000_000))
+    (session / "events.jsonl").write_text(text.replace(line, other, 1))
+    found = replayed(bench, path, copy, PATIENTLY)
+    assert found["transcripts"][0]["differences"] == []
+    stored, told = sorted(found["unlike"])
+    for text, t_ns in ((stored, pressed["t_ns"]), (told, pressed["t_ns"] + 5_000_000)):
+        assert text.startswith(f"sessions/{session.name}/events.jsonl: stop-button 1 at ")
+        assert f"{t_ns / 1e9:.9f}" in text
+
+
 def test_a_changed_byte_breaks_the_chain(bench, kit, run, tmp_path) -> None:
     folder, path = run
     copy = copied(folder, tmp_path)

@@ -16,7 +16,7 @@ from bench.benches.lab.contacts import (
 )
 from bench.benches.lab.hands import Task
 from bench.benches.lab.telling import Host, told
-from bench.network.scenario import ScheduledAction
+from bench.network.scenario import ScheduledAction, Side
 from bench.sessions.codec import to_json
 from bench.sessions.recording import Event
 from bench.units import ns
@@ -27,7 +27,7 @@ from instruments.visa.errors import NotWitnessed
 STOP: Mapping[str, int] = {"local-stop": 1, "local-release": 0}
 """Actions that a stop output carries out, and whether the stop is pressed after it."""
 
-SIDE = "patient"
+SIDE: Side = "patient"
 """The box stands there."""
 
 TEST_S = 5.0
