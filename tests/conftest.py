@@ -63,6 +63,8 @@ LONG = (
     "judge/test_defects.py",
     "fixtures/test_plugin.py",
     "cli/test_interrupt.py",
+    "benches/lab/test_replaying_attended.py",
+    "cli/test_replay_attended.py",
     "measure/test_fitting.py",
     "cli/test_emulate_uml.py",
     "judge/test_defects_picture.py",

@@ -149,11 +149,32 @@ def _replayed(file: str, run: Path, as_json: bool) -> int:
 
     path = SHIPPED if file == "simulated-lab" else Path(file)
     again = replay_run(load_bench_file(path), run)
+    again = replace(again, unlike=(*again.unlike, *_attended(run)))
     if as_json:
         print(json.dumps({"file": str(path), "run": str(run), **again.to_json()}))
     else:
         print(*again.lines(), sep="\n")
     return 0 if again.same else 1
+
+
+def _attended(run: Path) -> list[str]:
+    """Stored events of contacts and power that are not those of the run's transcripts."""
+    from bench.benches.lab.attended import told_events, unlike
+    from bench.benches.lab.telling import ROLE
+    from bench.runs.files import read_json_lines
+    from bench.runs.reader import read_run
+    from instruments.visa.transcript import read_transcript
+
+    entries = (entry for path in sorted(run.glob("transcript*.jsonl")) for entry in
+               read_transcript(path))  # fmt: skip
+    told = told_events(json.loads(entry.data) for entry in entries if entry.role == ROLE)
+    found = []
+    for session in read_run(run).sessions:
+        if session.completion == "complete" and session.id in told:
+            events, _ = read_json_lines(session.folder / "events.jsonl", cut_short=False)
+            name = f"sessions/{session.id}/events.jsonl"
+            found += [f"{name}: {text}" for text in unlike(events, told[session.id])]
+    return found
 
 
 _ANSWER_S = 120.0

@@ -1,16 +1,20 @@
 """The contact box on its serial port: outputs that are read back, inputs that are recorded.
 
-Every line carries a checksum and a number: what is lost is seen. The reader asks for the box's time
+Every line carries a checksum and a number: what is lost is seen. A thread asks for the box's time
 ten times a second, which also shows that it is still there.
+
+The host's times are the stamps of the transcript: of what was sent, taken before it is, and of what
+came, taken after it has. What is in the record when it is taken, or let go of, has a place in the
+transcript too. So the transcript alone gives the same record again
+(:mod:`instruments.contacts.played`).
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-import time
-from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,17 +23,10 @@ from typing import Any, ClassVar, Self
 import serial
 
 from bench.errors import InputError
-from instruments.contacts.protocol import (
-    CLOCK_US,
-    HEARTBEAT_S,
-    IDS,
-    NUMBERS,
-    Said,
-    said,
-    sealed,
-)
+from instruments.contacts.heard import Answer, Heard
+from instruments.contacts.protocol import HEARTBEAT_S, IDS, sealed
 from instruments.contacts.timing import Pair
-from instruments.contacts.witness import KINDS, Edge, Input, Record
+from instruments.contacts.witness import KINDS, Input, Record
 from instruments.visa.errors import (
     BadAnswer,
     Broken,
@@ -49,7 +46,10 @@ from instruments.visa.transcript import Transcript
 _SKETCH = "docs/contact_box.ino"
 _READ_S = 0.02
 _SILENT_S = 4 * HEARTBEAT_S
-_MOST_EDGES = 1_000_000
+GONE = "the port is gone"
+
+TAKEN = "its record is taken here"
+FORGOTTEN = "what it said before its last heartbeat is let go of here"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,7 @@ class ContactBox:
         reply_s: deadline of one answer, s.
         transcript: where every byte goes.
         lock_folder: where lock files are.
+        opener: opens the port, called as ``serial.Serial`` is.
     """
 
     family: ClassVar[str] = "contact-box"
@@ -98,7 +99,7 @@ class ContactBox:
         *,
         baud: int = 115200,
         lock_folder: Path | None = None,
-        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        opener: Callable[..., Any] = serial.Serial,
     ) -> None:
         """Raises: InputError: no deadline, or an input of no known kind."""
         self.role, self.identity = role, Identity("", "")
@@ -109,24 +110,20 @@ class ContactBox:
             if one.kind not in KINDS:
                 self._refuse(name, one.kind, "is no kind of input", f"use {', '.join(KINDS)}")
         self._port, self._expected, self._reply_s = port, identity, reply_s
-        self._transcript, self._baud, self._monotonic_ns = transcript, baud, monotonic_ns
+        self._transcript, self._baud, self._opener = transcript, baud, opener
         self._lock = ResourceLock(role, str(Path(port).resolve()), folder=lock_folder)
         self._owner = threading.RLock()
+        self._moment = threading.RLock()  # an entry of the transcript, and what comes of it
         self._serial: Any = None
         self._threads: list[threading.Thread] = []
-        self._stop = threading.Event()
-        self._answers: queue.Queue[tuple[Said, int] | None] = queue.Queue()
+        self._stop, self._deaf = threading.Event(), threading.Event()
         self._fault = "is not open"
         self._ids = 0
-        self._clear()
+        self._clear(0)
 
-    def _clear(self) -> None:
-        self._edges: dict[str, list[Edge]] = {name: [] for name in self.inputs}
-        self._beats: list[tuple[int, int]] = []
-        self._pairs: list[Pair] = []
-        self._number: int | None = None
-        self._t_us: int | None = None
-        self._heard_ns = self._monotonic_ns()
+    def _clear(self, opened_ns: int) -> None:
+        self._answers: queue.Queue[Answer | None] = queue.Queue()
+        self._heard = Heard(self.inputs, opened_ns, self._break)
 
     def _refuse(self, field: str, value: object, problem: str, remedy: str) -> None:
         field = f"instruments.{self.role}.{field}"
@@ -163,29 +160,39 @@ class ContactBox:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        try:
+            self._end()
+            if self._serial is not None:
+                self._serial.close()
+                self._serial = None
+                self._transcript.add(self.role, "close")
+        finally:
+            self._fault = self._fault or "is not open"
+            self._lock.__exit__(kind, value, trace)
+
+    def _end(self) -> None:
+        """End the threads: the reader last, so that a comparison under way has its answer."""
         self._stop.set()
-        for thread in self._threads:
-            thread.join(5)
+        for thread in reversed(self._threads):
+            if thread is self._threads[0]:
+                self._deaf.set()
+            thread.join(self._reply_s + 5)
         self._threads.clear()
-        if self._serial is not None:
-            self._serial.close()
-            self._serial = None
-            self._transcript.add(self.role, "close")
-        self._fault = self._fault or "is not open"
-        self._lock.__exit__(kind, value, trace)
 
     def _open(self) -> None:
         try:
-            self._serial = serial.Serial(
+            self._serial = self._opener(
                 self._port, self._baud, timeout=_READ_S, write_timeout=self._reply_s
             )
             self._serial.reset_input_buffer()
         except (serial.SerialException, OSError, ValueError) as error:
+            self._transcript.add(self.role, "lost")
+            self._transcript.add(self.role, "note", str(error))
             raise Unreachable(self.role, f"cannot open {self._port} ({error})") from error
-        self._transcript.add(self.role, "open")
-        self._clear()
+        self._clear(self._transcript.add(self.role, "open"))
         self._fault = ""
         self._stop.clear()
+        self._deaf.clear()
         self._start(self._read, "reader")
 
     def _start(self, work: Callable[[], None], what: str) -> None:
@@ -205,81 +212,65 @@ class ContactBox:
     # ---- reading -----------------------------------------------------------
 
     def _read(self) -> None:
-        """The reader's thread: bytes to lines, lines to answers, edges and heartbeats."""
-        buffer, synchronised = b"", False
-        while not self._stop.is_set():
+        """The reader's thread."""
+        while not self._deaf.is_set():
             try:
                 chunk = self._serial.read(max(1, self._serial.in_waiting))
-            except (serial.SerialException, OSError, TypeError):
-                self._break("the port is gone")
-                return
-            now_ns = self._monotonic_ns()
-            if not chunk:
-                # Opening the port restarts many boards: the first line may take its time.
-                most_s = self._reply_s if self._number is None else _SILENT_S
-                if now_ns - self._heard_ns > most_s * 1e9:
-                    self._break(f"was silent for {most_s:g} s: unplugged, or it has stopped")
+                silent_s = 0.0 if chunk else self._silent_s()
+                if silent_s and not self._serial.in_waiting:  # else it was not this host's turn
+                    self._lose(f"was silent for {silent_s:g} s: unplugged, or it has stopped")
                     return
-                continue
-            self._transcript.add(self.role, "rx", chunk)
-            *lines, buffer = (buffer + chunk).split(b"\n")
-            for line in lines:
-                synchronised = self._line(line, now_ns, synchronised)
+            except (serial.SerialException, OSError, TypeError):
+                self._lose(GONE)
+                return
+            if chunk:
+                self._hear(chunk)
 
-    def _line(self, line: bytes, now_ns: int, synchronised: bool) -> bool:
-        """Take one line; the first one after opening may be the end of an older one."""
-        try:
-            one = said(line)
-        except ValueError as error:
-            if synchronised:
-                self._break(f"the line is disturbed ({error})")
-            return synchronised
-        if self._number is not None and one.number != (self._number + 1) % NUMBERS:
-            self._break(f"lines were lost between {self._number} and {one.number}")
-        self._number, self._heard_ns = one.number, now_ns
-        last = self._t_us
-        t_us = one.t_us if last is None else last + _ahead(one.t_us, last)
-        self._t_us = t_us if last is None else max(last, t_us)
-        try:
-            self._take(one, t_us, now_ns)
-        except (ValueError, IndexError):
-            self._break(f"says {line!r}")
-        return True
+    def _silent_s(self) -> float:
+        """How long it may be silent, where it has been for longer; else 0."""
+        # Opening the port restarts many boards: the first line may take its time.
+        most_s = _SILENT_S if self._heard.begun else self._reply_s
+        for_ns = self._transcript.now_ns() - self._heard.last_ns
+        return most_s if for_ns > most_s * 1e9 else 0.0
 
-    def _take(self, one: Said, t_us: int, now_ns: int) -> None:
-        if one.word in ("OK", "NO"):
-            self._answers.put((Said(one.number, t_us, one.word, one.arguments), now_ns))
-        elif one.word == "E":
-            for name, put in self.inputs.items():
-                if put.number == int(one.arguments[0]):
-                    self._edges[name].append(Edge(t_us, int(one.arguments[1])))
-                    if len(self._edges[name]) > _MOST_EDGES:
-                        self._break(f"{name}: more edges than can be kept")
-        elif one.word == "H":
-            if int(one.arguments[1]):
-                self._break(f"has lost {one.arguments[1]} edges since it was switched on")
-            self._beats.append((t_us, int(one.arguments[0], 16)))
-        else:
-            raise ValueError(one.word)
+    def _hear(self, chunk: bytes) -> None:
+        """What came: into the record, and answers to who waits for them."""
+        with self._moment:
+            now_ns = self._transcript.add(self.role, "rx", chunk)
+            for answer in self._heard.take(chunk, now_ns):
+                self._answers.put(answer)
+
+    def _lose(self, why: str) -> None:
+        """Nothing comes any more."""
+        with self._moment:
+            self._transcript.add(self.role, "lost", self._heard.buffer)
+            self._break(why)
 
     def _break(self, why: str) -> None:
         """From now on nothing is believed; the first cause stays."""
-        if not self._fault:
-            self._fault = why
-            self._transcript.add(self.role, "note", why)
-        self._answers.put(None)
+        with self._moment:
+            if not self._fault:
+                self._fault = why
+                self._transcript.add(self.role, "note", why)
+            self._answers.put(None)
 
     def _keep_time(self) -> None:
         """The thread that compares the clocks."""
         while not self._stop.wait(HEARTBEAT_S) and not self._fault:
-            try:
-                self._ask(self.ping.text)
-            except InstrumentError as error:
-                self._break(f"does not tell its time ({error.problem})")
+            with self._owner, self._telling_time():
+                self._send(self.ping.text)
+                self._answered(self.ping.text)
+
+    @contextmanager
+    def _telling_time(self) -> Iterator[None]:
+        try:
+            yield
+        except InstrumentError as error:
+            self._break(f"does not tell its time ({error.problem})")
 
     # ---- asking ------------------------------------------------------------
 
-    def _ask(self, text: str) -> tuple[Said, Pair]:
+    def _ask(self, text: str) -> Answer:
         """Send a request; its answer, which also compares the clocks.
 
         Raises:
@@ -288,37 +279,47 @@ class ContactBox:
             Reported: the box refuses.
         """
         with self._owner:
+            self._send(text)
+            return self._answered(text)
+
+    def _send(self, text: str) -> None:
+        with self._moment:
             if self._fault:
                 raise Broken(self.role, self._fault)
             self._ids = (self._ids + 1) % IDS
-            before_ns = self._monotonic_ns()
             raw = sealed(f"{self._ids} {text}")
-            self._transcript.add(self.role, "tx", raw)
-            try:
-                self._serial.write(raw)
-            except (serial.SerialException, OSError) as error:
-                self._break("the port is gone")
-                raise LinkLost(self.role, f"{text}: the port is gone") from error
-            answer, after_ns = self._answer(text)
-            pair = Pair(before_ns, answer.t_us, after_ns)
-            self._pairs.append(pair)
-            if answer.word == "NO":
-                raise Reported(self.role, f"after {text}", (" ".join(answer.arguments[1:]),))
-            return answer, pair
-
-    def _answer(self, text: str) -> tuple[Said, int]:
+            self._heard.asked = str(self._ids), self._transcript.add(self.role, "tx", raw)
         try:
-            got = self._answers.get(timeout=self._reply_s)
+            self._serial.write(raw)
+        except (serial.SerialException, OSError) as error:
+            self._lose(GONE)
+            raise LinkLost(self.role, f"{text}: {GONE}") from error
+
+    def _answered(self, text: str) -> Answer:
+        try:
+            got = self._next_answer()
         except queue.Empty:
-            self._transcript.add(self.role, "timeout")
-            self._break(f"{text}: no answer within {self._reply_s:g} s")
-            raise DeadlinePassed(self.role, self._fault) from None
+            got = self._last_answer(text)
         if got is None:
             raise LinkLost(self.role, f"{text}: {self._fault}")
-        if got[0].arguments[:1] != (str(self._ids),):
-            self._break(f"{text} was answered with {got[0]}")
-            raise BadAnswer(self.role, self._fault)
-        return got
+        answer, pair = got
+        if answer.word == "NO":
+            raise Reported(self.role, f"after {text}", (" ".join(answer.arguments[1:]),))
+        return answer, pair
+
+    def _next_answer(self) -> Answer | None:
+        """Raises: queue.Empty: none came in time."""
+        return self._answers.get(timeout=self._reply_s)
+
+    def _last_answer(self, text: str) -> Answer | None:
+        """One that came in the last moment. Raises: DeadlinePassed: none did."""
+        with self._moment:
+            try:
+                return self._answers.get_nowait()
+            except queue.Empty:
+                self._transcript.add(self.role, "timeout")
+                self._break(f"{text}: no answer within {self._reply_s:g} s")
+                raise DeadlinePassed(self.role, self._fault) from None
 
     # ---- what it is for ----------------------------------------------------
 
@@ -343,15 +344,20 @@ class ContactBox:
             )
         return pair
 
-    def levels(self) -> dict[str, int]:
-        """The levels of all inputs and outputs, by name."""
-        answer, _ = self._ask(self.all_levels.text)
+    def look(self) -> tuple[dict[str, int], Pair]:
+        """The levels of all inputs and outputs, by name; and when, as :meth:`set`."""
+        answer, pair = self._ask(self.all_levels.text)
         try:
             inputs, outputs = (int(text, 16) for text in answer.arguments[1:])
         except ValueError as error:
             raise BadAnswer(self.role, f"GET is answered with {answer.arguments}") from error
         found = {name: inputs >> one.number & 1 for name, one in self.inputs.items()}
-        return found | {name: outputs >> one.number & 1 for name, one in self.outputs.items()}
+        found |= {name: outputs >> one.number & 1 for name, one in self.outputs.items()}
+        return found, pair
+
+    def levels(self) -> dict[str, int]:
+        """The levels of all inputs and outputs, by name."""
+        return self.look()[0]
 
     def make_safe(self) -> None:
         """Every output to its safe level, verified; a broken box is opened anew."""
@@ -362,28 +368,13 @@ class ContactBox:
             self.set(name, one.safe)
 
     def forget(self) -> None:
-        """Let go of what was said before the last heartbeat, which the record then begins with.
-
-        The reader goes on meanwhile: it only ever appends.
-        """
-        if not self._beats or not self._pairs:
-            return
-        at = len(self._beats) - 1
-        first_us = self._beats[at][0]
-        for edges in self._edges.values():
-            del edges[: bisect_right(edges, first_us, key=lambda edge: edge.t_us)]
-        known = bisect_right(self._pairs, first_us, key=lambda pair: pair.t_us)
-        del self._pairs[: max(0, known - 1)]
-        del self._beats[:at]
+        """Let go of what was said before the last heartbeat, which the record then begins with."""
+        with self._moment:
+            self._transcript.add(self.role, "note", FORGOTTEN)
+            self._heard.forget()
 
     def record(self) -> Record:
         """All that it said since it was opened."""
-        edges = {name: tuple(found) for name, found in self._edges.items()}
-        beats, pairs = tuple(self._beats), tuple(self._pairs)
-        return Record(dict(self.inputs), edges, beats, pairs, self._fault)
-
-
-def _ahead(now: int, last: int) -> int:
-    """How far the box's clock has gone on; a line may be a little older than the one before it."""
-    step = (now - last) % CLOCK_US
-    return step - CLOCK_US if step > CLOCK_US // 2 else step
+        with self._moment:
+            self._transcript.add(self.role, "note", TAKEN)
+            return self._heard.record(self._fault)

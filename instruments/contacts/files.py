@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +26,14 @@ class ConfiguredBox:
     outputs: Mapping[str, Output]
     reply_s: float
 
-    def session(self, transcript: Transcript, lock_folder: Path | None = None) -> ContactBox:
-        """The box, to be entered."""
-        return ContactBox(
+    def session(
+        self,
+        transcript: Transcript,
+        lock_folder: Path | None = None,
+        kind: Callable[..., ContactBox] = ContactBox,
+    ) -> ContactBox:
+        """The box, to be entered; ``kind`` makes it, called as :class:`ContactBox` is."""
+        return kind(
             self.role, self.address, self.identity, self.inputs, self.outputs, self.reply_s,
             transcript, lock_folder=lock_folder,
         )  # fmt: skip

@@ -161,6 +161,13 @@ class Record:
             raise NotWitnessed(name, "the box was not heard yet")
         return self.beats[0][1] >> self.inputs[name].number & 1
 
+    def stamp(self, t_us: int) -> Stamp | None:
+        """The host's time of a stamp of the box; None: the clocks were not compared around it."""
+        try:
+            return stamp(self.pairs, t_us)
+        except ValueError:
+            return None
+
     def _first_ns(self, name: str) -> int:
         covered = [t_us for t_us, _ in self.beats if self._covered(t_us)]
         if not covered:

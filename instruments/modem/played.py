@@ -52,8 +52,7 @@ class PlayedPort:
             known = self._playback.difference
             if known is None and entry is not None and (entry.kind, entry.raw) == ("tx", data):
                 self._queue.popleft()
-                played = self._playback.played
-                played[self._role] = played.get(self._role, 0) + 1
+                self._playback.sent(self._role)
                 self._changed.notify_all()
                 return
         told = data if entry is not None and entry.kind == "tx" else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -33,28 +33,33 @@ class Playback:
     Give :meth:`connect` to sessions as their connector and :meth:`transcript` as their transcript:
     where the program does the same as then, its transcript becomes the same, hashes included.
 
+    Args:
+        entries: of the transcript.
+        noted: roles whose notes are played too.
+
     Attributes:
+        entries: all of them.
         difference: the first one. From then on every wire only says so: what comes of it later
             is no difference of its own.
         played: how many messages that were sent then were sent again, by role.
     """
 
-    def __init__(self, entries: Iterable[Entry]) -> None:
-        self._entries = tuple(entries)
-        self._queues: Mapping[str, deque[Entry]] = {e.role: deque() for e in self._entries}
-        for entry in self._entries:
-            if entry.kind != "note":
+    def __init__(self, entries: Iterable[Entry], noted: Collection[str] = ()) -> None:
+        self.entries = tuple(entries)
+        self._queues: Mapping[str, deque[Entry]] = {e.role: deque() for e in self.entries}
+        for entry in self.entries:
+            if entry.kind != "note" or entry.role in noted:
                 self._queues[entry.role].append(entry)
         self.difference: Difference | None = None
         self.played: dict[str, int] = {}
 
     def transcript(self) -> Transcript:
         """An empty transcript whose clocks show what the recorded one's did."""
-        times = iter(self._entries)
+        times = iter(self.entries)
         now: list[Entry] = []
 
         def monotonic_ns() -> int:
-            now[:] = [next(times, self._entries[-1])]
+            now[:] = [next(times, self.entries[-1])]
             return now[0].t_ns
 
         return Transcript(monotonic_ns=monotonic_ns, utc_ns=lambda: now[0].utc_ns)
@@ -72,9 +77,18 @@ class Playback:
             raise Unreachable(resource.role, "was not reached when this was recorded")
         return wire
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """All that it has entries of."""
+        return tuple(self._queues)
+
     def queue(self, role: str) -> deque[Entry]:
         """What is left of one role."""
         return self._queues.get(role, deque())
+
+    def sent(self, role: str) -> None:
+        """A message that was sent then was sent again."""
+        self.played[role] = self.played.get(role, 0) + 1
 
     def differ(self, found: Difference) -> NoReturn:
         """Raises: ReplayDiffers: with the first difference."""
@@ -113,7 +127,7 @@ class PlayedWire:
     def send(self, data: bytes) -> None:
         """As a wire: what is sent must be what was sent."""
         self.next(f"sends {data!r}", ("tx",), data)
-        self._playback.played[self._role] = self._playback.played.get(self._role, 0) + 1
+        self._playback.sent(self._role)
         if self._queue and self._queue[0].kind == "lost":
             raise WireLost("recorded", self._queue.popleft().raw)
 

@@ -109,8 +109,16 @@ class Transcript:
         if self._refused is not None:
             raise self._refused
 
-    def add(self, role: str, kind: str, data: bytes | str = b"") -> None:
-        """Write one entry; it is in the file when this returns."""
+    def now_ns(self) -> int:
+        """The monotonic clock of the entries, ns."""
+        return self._clocks[0]()
+
+    def add(self, role: str, kind: str, data: bytes | str = b"") -> int:
+        """Write one entry; it is in the file when this returns.
+
+        Returns:
+            Its monotonic time, ns.
+        """
         if kind not in KINDS:
             raise ValueError(f"unknown kind of entry: {kind}")
         text = data if isinstance(data, str) else data.decode("latin-1")
@@ -128,6 +136,7 @@ class Transcript:
             if self._file is not None:
                 self._written(self._file, f'{body[:-1]},"sha256":"{self._last}"}}\n')
             self.entries.append({**fields, "sha256": self._last})
+            return int(fields["t_ns"])
 
     def _written(self, file: FileIO, line: str) -> None:
         try:

@@ -13,12 +13,14 @@ from tests.support.coexistence_plans import PLAN, light_robot
 
 NO_SIMULATOR = """
 import socket
+import serial
 from instruments.simulators.lab import RunningLab
 
 def refuse(*_, **__):
     raise AssertionError("a replay opens nothing")
 
 RunningLab.__init__ = socket.create_connection = socket.socket.connect = refuse
+serial.Serial.open = refuse
 """
 """What serves simulated instruments, and every connection, is an error in that process."""
 
@@ -37,8 +39,9 @@ def run(bench, tmp_path_factory):
     return done.run
 
 
-def replayed(bench, file, run):
-    done = bench.call("check", str(file), "--replay", str(run), "--json", setup=NO_SIMULATOR)
+def replayed(bench, file, run, setup=""):
+    words = ("check", str(file), "--replay", str(run), "--json")
+    done = bench.call(*words, setup=NO_SIMULATOR + setup)
     assert done.code in (0, 1), done.err
     found = json.loads(done.out)
     assert done.code == (0 if found["same"] else 1)
@@ -88,18 +91,35 @@ def test_another_reading_of_the_same_answers_is_found(bench, run, tmp_path) -> N
     assert '"reads": "analyser"' in one["then"]
 
 
-def test_a_change_of_cell_is_carried_out_again_with_modem_and_testers(bench) -> None:
+BOX = """[instruments.box]
+kind = "contact-box"
+address = "simulated"
+manufacturer = "telemed-bench"
+model = "contact-box-1"
+reply = "5s"
+inputs.lamp = { number = 1, kind = "light" }
+outputs.stop = { number = 0, safe = 1 }
+
+"""
+
+
+def test_a_change_of_cell_is_carried_out_again_with_modem_testers_and_a_box(
+    bench, tmp_path
+) -> None:
+    file = written(tmp_path, ("[other_network]\n", f"{BOX}[other_network]\n"))
     done = bench.call(
-        "run", "mobility", "--device", "tele-ultrasound-robot", "--bench", "simulated-lab",
+        "run", "mobility", "--device", "tele-ultrasound-robot", "--bench", str(file),
         "--only", "MOB-1", within=180,
     )  # fmt: skip
     assert done.code == 0, done.err
-    found = replayed(bench, "simulated-lab", done.run)
+    found = replayed(bench, file, done.run)
     assert found["same"] is True
     (again,) = found["transcripts"]
     sent = [e.role for e in read_transcript(done.run / "transcript.jsonl") if e.kind == "tx"]
     assert again["messages"] == {role: sent.count(role) for role in set(sent)}
     assert again["messages"]["modem"] > 15
+    assert again["messages"]["box"] > 5
+    assert again["left_out"] == {}
     assert again["actions"] == 3  # camped, changed, quiet
 
 

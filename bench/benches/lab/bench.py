@@ -130,7 +130,8 @@ class LabBench:
             self._laboratory = laboratory
             self._attending = [] if laboratory.feed is None else [Power(laboratory.feed)]
             if (wired := self.file.contacts) is not None:
-                self._attending.append(Contacts(laboratory.boxes[wired.box], wired))
+                box = laboratory.boxes[wired.box]
+                self._attending.append(Contacts(box, wired, laboratory))
             try:
                 self._camp()
             except InstrumentError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import time
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from bench.benches.lab.contacts import (
     MOST_DOUBT_S,
@@ -13,9 +15,11 @@ from bench.benches.lab.contacts import (
     motion_events,
 )
 from bench.benches.lab.hands import Task
-from bench.network.scenario import ScheduledAction
+from bench.benches.lab.telling import Host, told
+from bench.network.scenario import ScheduledAction, Side
+from bench.sessions.codec import to_json
 from bench.sessions.recording import Event
-from bench.units import NS_PER_S, ns
+from bench.units import ns
 from instruments.contacts.box import ContactBox
 from instruments.contacts.witness import Record
 from instruments.visa.errors import NotWitnessed
@@ -23,7 +27,7 @@ from instruments.visa.errors import NotWitnessed
 STOP: Mapping[str, int] = {"local-stop": 1, "local-release": 0}
 """Actions that a stop output carries out, and whether the stop is pressed after it."""
 
-SIDE = "patient"
+SIDE: Side = "patient"
 """The box stands there."""
 
 TEST_S = 5.0
@@ -39,16 +43,19 @@ class Contacts:
     Args:
         box: open, in its safe state.
         wired: what it is wired to.
+        host: whose waits they are; it is told what the box showed.
     """
 
-    def __init__(self, box: ContactBox, wired: DeviceContacts) -> None:
-        self._box, self.wired = box, wired
+    def __init__(self, box: ContactBox, wired: DeviceContacts, host: Host | None = None) -> None:
+        self._box, self.wired, self._host = box, wired, host or Host()
+        self.telling, self.tell = False, self._host.tell
 
     @property
     def seen(self) -> tuple[str, ...]:
         """What of it is wired."""
         return self.wired.seen
 
+    @told
     def ready(self) -> None:
         """Before a session: the stop is released, the lights are tested, and dark again.
 
@@ -59,8 +66,9 @@ class Contacts:
         if self.wired.stop:
             self._box.set(self.wired.stop, self._level(pressed=False))
         self._test_lights()
-        time.sleep(max(self.wired.dark_s, self.wired.still_s) + COVERED_S)
+        self._host.sleep(max(self.wired.dark_s, self.wired.still_s) + COVERED_S)
 
+    @told
     def events(self, t0_ns: int, end_ns: int) -> tuple[Event, ...]:
         """What was seen in a session that has just ended; its lights are tested again.
 
@@ -74,9 +82,10 @@ class Contacts:
         """
         wired = self.wired
         until_ns = t0_ns + end_ns + ns(max(wired.still_s, wired.dark_s) + MOST_DOUBT_S)
-        _sleep_until(until_ns)
+        self._host.sleep_until(until_ns)
         self._test_lights()
         record = self._covering(until_ns)
+        self.tell(shown(self._box.role, record))
         found: tuple[Event, ...] = ()
         if wired.motion:
             found += motion_events(record, wired.motion, wired.still_s, t0_ns, end_ns, until_ns)
@@ -90,7 +99,7 @@ class Contacts:
         Raises:
             NotWitnessed: it does not come to that.
         """
-        _sleep_until(until_ns + ns(COVERED_S))
+        self._host.sleep_until(until_ns + ns(COVERED_S))
         record = self._box.record()
         if record.fault:
             raise NotWitnessed(self._box.role, record.fault)
@@ -107,18 +116,18 @@ class Contacts:
             return
         idle = self._box.outputs[wired.alarm_test].safe
         waiting = {light.input for light in wired.lights.values()}
-        self._box.set(wired.alarm_test, 1 - idle)
+        since_ns = self._box.set(wired.alarm_test, 1 - idle).after_ns
         try:
-            deadline = time.monotonic() + TEST_S
             while waiting:
-                levels = self._box.levels()
+                levels, at = self._box.look()
+                self.tell({"reads": self._box.role, "levels": levels})
                 waiting = {n for n in waiting if levels[n] != self._box.inputs[n].active}
-                if waiting and time.monotonic() > deadline:
+                if waiting and at.after_ns > since_ns + ns(TEST_S):
                     raise NotWitnessed(
                         ", ".join(sorted(waiting)),
                         f"did not light within {TEST_S:g} s of its test",
                     )
-                time.sleep(_LOOK_S)
+                self._host.sleep(_LOOK_S)
         finally:
             self._box.set(wired.alarm_test, idle)
 
@@ -130,17 +139,38 @@ class Contacts:
         """Press the stop, or release it."""
 
         def do(t0_ns: int) -> tuple[Sequence[Event], Sequence[Task]]:
-            t_ns = self._press(action.name) - t0_ns
+            t_ns = self.press(action.name) - t0_ns
             done = Event(t_ns, action.side, "bench", "action", {"name": action.name})
             button = replace(done, origin="contact", name="stop-button", value=STOP[action.name])
             return (done, button), ()
 
         return Task(action.t_ns, do)
 
-    def _press(self, name: str) -> int:
-        """Carry an action out; when, monotonic: not later than the output has changed."""
+    @told
+    def press(self, name: str) -> int:
+        """Carry an action out; when, monotonic: not later than the output has changed.
+
+        Args:
+            name: of :data:`STOP`.
+        """
         return self._box.set(self.wired.stop, self._level(pressed=bool(STOP[name]))).before_ns
 
 
-def _sleep_until(t_ns: int) -> None:
-    time.sleep(max(0.0, (t_ns - time.monotonic_ns()) / NS_PER_S))
+def shown(role: str, record: Record) -> Mapping[str, Any]:
+    """A record as it is told: how much of it there is, and a hash over all of it.
+
+    ``edges``: of each input how many, and time and uncertainty of the last one, ns; null where the
+    clocks were not compared around it.
+    """
+    stamps = {
+        name: [record.stamp(edge.t_us) for edge in edges] for name, edges in record.edges.items()
+    }
+    whole = json.dumps(to_json([stamps, record.edges, record.beats, record.pairs, record.fault]))
+    last = {name: to_json(some[-1] if some else None) for name, some in stamps.items()}
+    return {
+        "reads": role,
+        "edges": {name: [len(some), last[name]] for name, some in stamps.items()},
+        "heartbeats": len(record.beats),
+        "comparisons": len(record.pairs),
+        "sha256": hashlib.sha256(whole.encode()).hexdigest(),
+    }

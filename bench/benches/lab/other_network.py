@@ -36,6 +36,7 @@ from bench.network.radio.state import Emission
 from bench.sessions.recording import Event, Recording, Session
 from bench.tables import Table
 from bench.units import decibels as with_unit
+from bench.units import ns
 from instruments.calibration import decibels
 from instruments.rf.testers import BANDS, FULL_CELL_DB, SUBFRAME_S, TDD_BANDS, Cmw500Lte
 from instruments.visa.errors import InstrumentError, NotWitnessed, Tainted
@@ -181,6 +182,7 @@ class Neighbour:
         tester.wait_attached()
         tester.connect()
 
+    @told
     def count(self) -> Carried:
         """What its link carries now, counted :data:`COUNTS` times.
 
@@ -198,6 +200,26 @@ class Neighbour:
             sum(one.unanswered for one in found),
         )
 
+    @told
+    def alone(self) -> Carried:
+        """What its link carries beside a real device without power, seen dark; it has power again.
+
+        Raises:
+            InstrumentError: as :meth:`begin` and :meth:`count`; or the device was fed by another,
+                or has no power again.
+        """
+        feed = self._lab.feed
+        assert feed is not None, "whoever asks has looked"
+        feed.off()
+        self.begin()
+        _see_dark(feed)
+        found = self.count()
+        _see_dark(feed)
+        feed.on()
+        feed.booted()
+        return found
+
+    @told
     def end(self) -> None:
         """The cell off, verified. Raises: InstrumentError: it is not."""
         self._tester.switch_off()
@@ -291,13 +313,7 @@ def disturbed_by_real(
     neighbour = Neighbour(laboratory)
     nobody = replace(nobody, measured_by=neighbour.verified_by)
     try:
-        feed.off()
-        neighbour.begin()
-        _see_dark(feed)
-        alone = neighbour.count()
-        _see_dark(feed)
-        feed.on()
-        feed.booted()
+        alone = neighbour.alone()
         counting = _Counting(neighbour)
         due_ns = session.schedule().windows[0].end_ns
         hands = Hands(session, [counting.task(due_ns)])
@@ -323,10 +339,10 @@ def disturbed_by_real(
 
 def _see_dark(feed: Feed) -> None:
     """The device's supply is off, and nobody else feeds it. Raises: NotWitnessed: somebody does."""
-    deadline = time.monotonic() + DARK_WITHIN_S
+    until_ns = feed.host.now_ns() + ns(DARK_WITHIN_S)
     while (volts := feed.volts()) > feed.wired.dark_v:
-        if time.monotonic() > deadline:
+        if feed.host.now_ns() > until_ns:
             raise NotWitnessed(
                 feed.wired.supply, f"is off, and {volts:g} V are still there: fed by another"
             )
-        time.sleep(_LOOK_S)
+        feed.host.sleep(_LOOK_S)

@@ -19,12 +19,12 @@ a device that must not be without power (a patient's data, a heated part) is lef
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bench.benches.lab.hands import Task
+from bench.benches.lab.telling import Host, told
 from bench.devices.power import POWER, POWER_CUT
 from bench.network.scenario import ScheduledAction, Side
 from bench.sessions.recording import Event
@@ -35,6 +35,7 @@ from instruments.files import Configured
 from instruments.power.supplies import E36312A
 from instruments.visa.channels import Channel
 from instruments.visa.errors import NotApplied, NotWitnessed
+from instruments.visa.readings import Reading
 
 SUPPLY = "supply"
 """The event that holds what a supply read back; the bench is its origin."""
@@ -100,6 +101,7 @@ class Feed:
     Args:
         supply: its driver, in a session.
         wired: what the file says.
+        host: whose clock it is; it is told what the supply reads.
 
     Attributes:
         since_ns: when it last came on, monotonic; 0: it was on before.
@@ -107,8 +109,8 @@ class Feed:
 
     family: ClassVar[str] = E36312A.family
 
-    def __init__(self, supply: E36312A, wired: DevicePower) -> None:
-        self._supply, self.wired = supply, wired
+    def __init__(self, supply: E36312A, wired: DevicePower, host: Host) -> None:
+        self._supply, self.wired, self.host = supply, wired, host
         self.since_ns = 0
 
     @property
@@ -145,7 +147,7 @@ class Feed:
         supply, wired, began_ns = self._supply, self.wired, 0
         if not supply.is_on():
             supply.voltage_v, supply.current_a = wired.voltage_v, wired.current_a
-            began_ns = self.since_ns = time.monotonic_ns()
+            began_ns = self.since_ns = self.host.now_ns()
             supply.switch_on()
         for name, wanted in (("voltage_v", wired.voltage_v), ("current_a", wired.current_a)):
             found = getattr(supply, name)
@@ -153,28 +155,32 @@ class Feed:
                 raise NotApplied(
                     wired.supply, f"is on with {name} {found:g}, and [power] says {wanted:g}"
                 )
-        deadline = time.monotonic() + UP_S
+        until_ns = self.host.now_ns() + ns(UP_S)
         while (volts := self.volts()) < LEAST_SHARE * wired.voltage_v:
-            if time.monotonic() > deadline:
+            if self.host.now_ns() > until_ns:
                 raise NotApplied(
                     wired.supply, f"gives {volts:g} V, and {wired.voltage_v:g} V are set"
                 )
-            time.sleep(_LOOK_S)
+            self.host.sleep(_LOOK_S)
         return began_ns
 
     def volts(self) -> float:
         """Measured, V. Raises: InstrumentError: there is no such number."""
-        return self._supply.voltage().number()
+        return self._read("voltage_v", self._supply.voltage())
 
     def amperes(self) -> float:
         """Measured, A. Raises: InstrumentError: there is no such number."""
-        return self._supply.current().number()
+        return self._read("current_a", self._supply.current())
+
+    def _read(self, name: str, reading: Reading) -> float:
+        value = reading.number()
+        self.host.tell({"reads": self.wired.supply, name: value})
+        return value
 
     def booted(self) -> None:
         """Wait until the device has had its power for as long as it takes to start."""
         if self.since_ns:
-            ready_ns = self.since_ns + ns(self.wired.boot_s)
-            time.sleep(max(0.0, (ready_ns - time.monotonic_ns()) / NS_PER_S))
+            self.host.sleep_until(self.since_ns + ns(self.wired.boot_s))
 
 
 class Power:
@@ -188,8 +194,10 @@ class Power:
 
     def __init__(self, feed: Feed) -> None:
         self._feed, self.wired = feed, feed.wired
-        self._began: dict[str, Any] = {}
+        self.telling, self.tell = False, feed.host.tell
+        self._began: dict[str, float] = {}
 
+    @told
     def ready(self) -> None:
         """Before a session: on, and the device has started.
 
@@ -200,6 +208,7 @@ class Power:
         self._feed.booted()
         self._began = self._reading()
 
+    @told
     def events(self, t0_ns: int, end_ns: int) -> tuple[Event, ...]:
         """What the supply read back before a session that has just ended, and behind it.
 
@@ -217,7 +226,7 @@ class Power:
             Event(end_ns, self.wired.side, "bench", SUPPLY, {"on": True, **behind}),
         )
 
-    def _reading(self) -> dict[str, Any]:
+    def _reading(self) -> dict[str, float]:
         return {"voltage_v": self._feed.volts(), "current_a": self._feed.amperes()}
 
     # ---- cutting it ----------------------------------------------------------
@@ -235,55 +244,101 @@ class Power:
         self, action: ScheduledAction, lasts_ns: int, t0_ns: int
     ) -> tuple[Sequence[Event], Sequence[Task]]:
         """Off: the action when it was commanded, the contact when the supply said so."""
-        commanded_ns = time.monotonic_ns()
+        commanded_ns, off_ns = (t_ns - t0_ns for t_ns in self.cut())
+        done = (
+            Event(commanded_ns, action.side, "bench", "action", {"name": action.name}),
+            Event(off_ns, action.side, "contact", POWER, 0),
+        )
+        times = {"commanded_s": commanded_ns / NS_PER_S, "confirmed_s": off_ns / NS_PER_S}
+        return done, (self._look(off_ns, off_ns + lasts_ns, times),)
+
+    @told
+    def cut(self) -> tuple[int, int]:
+        """Off; when it was commanded, and when the supply had said so, monotonic, ns.
+
+        Raises:
+            NotApplied: in between was too long.
+            InstrumentError: the supply failed.
+        """
+        host = self._feed.host
+        commanded_ns = host.now_ns()
         self._feed.off()
-        off_ns = time.monotonic_ns()
+        off_ns = host.now_ns()
         if off_ns - commanded_ns > ns(MOST_DOUBT_S):
             took_s = (off_ns - commanded_ns) / NS_PER_S
             raise NotApplied(self.wired.supply, f"took {took_s:.2g} s to go off: when is not known")
-        done = (
-            Event(commanded_ns - t0_ns, action.side, "bench", "action", {"name": action.name}),
-            Event(off_ns - t0_ns, action.side, "contact", POWER, 0),
-        )
-        times = {
-            "commanded_s": (commanded_ns - t0_ns) / NS_PER_S,
-            "confirmed_s": (off_ns - t0_ns) / NS_PER_S,
-        }
-        return done, (self._look(off_ns - t0_ns, off_ns - t0_ns + lasts_ns, times),)
+        return commanded_ns, off_ns
 
     def _look(self, due_ns: int, until_ns: int, times: dict[str, float]) -> Task:
         """See the voltage gone; then power again at ``until_ns``."""
 
         def do(t0_ns: int) -> tuple[Sequence[Event], Sequence[Task]]:
-            volts = self._feed.volts()
-            now_ns = time.monotonic_ns() - t0_ns
-            if volts <= self.wired.dark_v:
-                told = {"on": False, "voltage_v": volts, "current_a": self._feed.amperes(), **times}
-                told["dark_s"] = now_ns / NS_PER_S
-                dark = Event(now_ns, self.wired.side, "bench", SUPPLY, told)
-                return (dark,), (Task(until_ns, self._restore),)
-            if now_ns >= until_ns:
-                raise NotApplied(
-                    self.wired.supply,
-                    f"is off, and {volts:g} V are still there: the device is fed by another",
-                )
-            return (), (self._look(now_ns + ns(_LOOK_S), until_ns, times),)
+            seen_ns, read = self.dark(t0_ns + until_ns)
+            now_ns = seen_ns - t0_ns
+            if read is None:
+                return (), (self._look(now_ns + ns(_LOOK_S), until_ns, times),)
+            value = {"on": False, **read, **times, "dark_s": now_ns / NS_PER_S}
+            dark = Event(now_ns, self.wired.side, "bench", SUPPLY, value)
+            return (dark,), (Task(until_ns, self._restore),)
 
         return Task(due_ns, do)
 
+    @told
+    def dark(self, until_ns: int) -> tuple[int, dict[str, float] | None]:
+        """Look whether the voltage is gone, while the power is cut.
+
+        Args:
+            until_ns: when it must be, monotonic.
+
+        Returns:
+            When it was looked, ns, and what the supply reads; None: it is not gone yet.
+
+        Raises:
+            NotApplied: it never was.
+            InstrumentError: the supply failed.
+        """
+        volts = self._feed.volts()
+        now_ns = self._feed.host.now_ns()
+        if volts <= self.wired.dark_v:
+            return now_ns, {"voltage_v": volts, "current_a": self._feed.amperes()}
+        if now_ns >= until_ns:
+            raise NotApplied(
+                self.wired.supply,
+                f"is off, and {volts:g} V are still there: the device is fed by another",
+            )
+        return now_ns, None
+
     def _restore(self, t0_ns: int) -> tuple[Sequence[Event], Sequence[Task]]:
         """Power again; the contact when it was commanded: before, there was none."""
-        commanded_ns = self._feed.on() - t0_ns
-        up_ns = time.monotonic_ns() - t0_ns
-        if commanded_ns <= 0:
-            raise NotApplied(self.wired.supply, "was on before it was to be: somebody switched it")
-        told = {
+        on_ns, seen_ns, read = self.restore(t0_ns)
+        commanded_ns, up_ns = on_ns - t0_ns, seen_ns - t0_ns
+        value = {
             "on": True,
-            **self._reading(),
+            **read,
             "commanded_s": commanded_ns / NS_PER_S,
             "up_s": up_ns / NS_PER_S,
         }
         return (
             Event(commanded_ns, self.wired.side, "contact", POWER, 1),
-            Event(up_ns, self.wired.side, "bench", SUPPLY, told),
+            Event(up_ns, self.wired.side, "bench", SUPPLY, value),
         ), ()
+
+    @told
+    def restore(self, t0_ns: int) -> tuple[int, int, dict[str, float]]:
+        """Power again.
+
+        Args:
+            t0_ns: the session's start, monotonic; it was off then.
+
+        Returns:
+            When it was commanded, when its voltage was there, ns; what the supply reads.
+
+        Raises:
+            NotApplied: somebody else has switched it on, or as :meth:`Feed.on`.
+            InstrumentError: the supply failed.
+        """
+        on_ns = self._feed.on()
+        up_ns = self._feed.host.now_ns()
+        if on_ns <= t0_ns:
+            raise NotApplied(self.wired.supply, "was on before it was to be: somebody switched it")
+        return on_ns, up_ns, self._reading()

@@ -3,7 +3,8 @@
 The transcript tells what was asked of the laboratory (:mod:`bench.benches.lab.telling`). The same
 is asked again of a laboratory whose bench file is given, and whose instruments are the transcript:
 so the drivers, the calibration and the checks are those of now, and must send the same bytes, read
-the same levels and come to the same ends as then.
+the same levels and come to the same ends as then. The host's clock shows what it showed then, where
+something follows from it; nothing is waited for.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.benches.lab.cells import CHANGE, Cells, Rehearsed
 from bench.benches.lab.file import BenchFile
+from bench.benches.lab.handling import Contacts
+from bench.benches.lab.hands import Attendant
 from bench.benches.lab.laboratory import Laboratory
 from bench.benches.lab.other_network import Neighbour
-from bench.benches.lab.telling import ROLE
+from bench.benches.lab.powering import Power
+from bench.benches.lab.telling import ROLE, TELLS
 from bench.errors import InputError
 from bench.network.radio.exposure import Exposure
 from bench.network.radio.state import Emission
@@ -29,6 +34,7 @@ from bench.network.scenario import CellChange
 from bench.sessions.codec import from_json
 from bench.units import NS_PER_S
 from instruments.contacts.files import ConfiguredBox
+from instruments.contacts.played import box_of
 from instruments.files import Configured
 from instruments.modem.played import port_of
 from instruments.visa.errors import InstrumentError
@@ -64,9 +70,10 @@ class Difference:
 class Again:
     """What came of one transcript.
 
-    ``messages``: how many messages were sent again as they were, by role. ``readings``: levels of
-    the monitor, and ``actions``: what was asked of the laboratory, that came to the same.
-    ``left_out``: roles that are not carried out again, with how many messages they have.
+    ``messages``: how many messages were sent again as they were, by role. ``readings``: what the
+    monitor, contact boxes and the device's supply read, and ``actions``: what was asked of the
+    laboratory, that came to the same. ``left_out``: roles that are not carried out again, since an
+    older version does not tell what was done with them, with how many messages they have.
     ``ends``: why it does not go to the end; empty where it does. ``differences``: the first one.
     """
 
@@ -93,8 +100,37 @@ class _Played(Laboratory):
     ) -> None:
         super().__init__(file, transcript, on=on, lock_folder=locks)
         self._playback = playback
+        told = [json.loads(entry.data) for entry in playback.entries if entry.role == ROLE]
+        self._tells = TELLS in told
+        self._clock = iter([note["clock_ns"] for note in told if "clock_ns" in note])
+        self._now_ns = 0
         fed = {file.power.supply} if file.power is not None else set()
-        self.left_out = frozenset({*file.boxes, *fed})
+        self.left_out = frozenset() if self._tells else frozenset({*file.boxes, *fed})
+
+    def tell(self, fields: Mapping[str, Any]) -> None:
+        """As of a laboratory; of an older transcript without the note that this tells more."""
+        if fields != TELLS or self._tells:
+            super().tell(fields)
+
+    def now_ns(self) -> int:
+        """What the clock showed then, reading by reading; it stands still behind the last one."""
+        self._now_ns = next(self._clock, self._now_ns)
+        self.tell({"clock_ns": self._now_ns})
+        return self._now_ns
+
+    def sleep(self, seconds: float) -> None:
+        """Nothing is waited for."""
+
+    @cached_property
+    def attending(self) -> Mapping[str, Attendant]:
+        """Who stands beside the device, once the laboratory is entered."""
+        found: dict[str, Attendant] = {}
+        if self.feed is not None:
+            found[Power.__name__] = Power(self.feed)
+        wired = self.file.contacts
+        if wired is not None and wired.box in self.boxes:
+            found[Contacts.__name__] = Contacts(self.boxes[wired.box], wired, self)
+        return found
 
     def _take(self, stack: ExitStack) -> None:
         """Nothing is taken."""
@@ -109,7 +145,8 @@ class _Played(Laboratory):
             super()._open(stack, role, one)
 
     def _open_box(self, stack: ExitStack, role: str, one: ConfiguredBox) -> None:
-        """Its own clock and the host's run on while it is asked: that is not carried out again."""
+        if role not in self.left_out:
+            super()._open_box(stack, role, one)
 
     def _session_options(self, role: str) -> Mapping[str, Any]:
         return {
@@ -117,6 +154,9 @@ class _Played(Laboratory):
             "connector": self._playback.connect,
             "sleep": lambda _: None,
         }
+
+    def _box_options(self, role: str) -> Mapping[str, Any]:
+        return {"kind": box_of(self._playback)}
 
     def _modem_options(self, role: str) -> Mapping[str, Any]:
         return {"opener": port_of(role, self._playback)}
@@ -139,7 +179,7 @@ def replay(file: BenchFile, path: Path) -> Again:
             remedy="give a run that was made in one, by this version",
             file=path,
         )
-    playback = Playback(entries)
+    playback = Playback(entries, noted=file.boxes)
     again = playback.transcript()
     on = datetime.datetime.fromtimestamp(entries[0].utc_ns / NS_PER_S, datetime.UTC).date()
     with TemporaryDirectory() as locks:
@@ -182,8 +222,10 @@ def _do(lab: _Played, what: str, given: Sequence[Any]) -> None:
         asked = from_json(CellChange, given[0], file=ROLE, field="with")
         Cells(lab).change(asked, Rehearsed())
     elif kind == Neighbour.__name__:
-        emission = from_json(Emission, given[0], file=ROLE, field="with")
-        getattr(Neighbour(lab), name)(emission)
+        emissions = [from_json(Emission, one, file=ROLE, field="with") for one in given]
+        getattr(Neighbour(lab), name)(*emissions)
+    elif kind in (Contacts.__name__, Power.__name__):
+        getattr(lab.attending[kind], name)(*given)
     elif kind == "Cells":
         getattr(Cells(lab), name)()
     elif name == "arm":
@@ -248,18 +290,22 @@ def _of_wires(
             recorded, line = "no more of it", None
         else:
             recorded = f"sends {entry.raw!r}" if entry.kind == "tx" else entry.kind
+            recorded = entry.data if entry.kind == "note" else recorded
             line = entry.n + 1
         what = "sent" if found.sent is not None else "course"
         session = _session_at(then, len(then) if entry is None else entry.n)
         return (Difference(file, line, found.role, session, what, found.doing, recorded),)
-    rest = [e for role in lab.sessions for e in playback.queue(role) if e.kind in ("tx", "open")]
+    roles = [role for role in playback.roles if role not in lab.left_out]
+    rest = [e for role in roles for e in playback.queue(role) if e.kind in ("tx", "open")]
     if ends or not rest:
         return ()
     first = min(rest, key=lambda entry: entry.n)
+    there = first.role in lab.file.all_instruments
     return (
         Difference(
-            file, first.n + 1, first.role, _session_at(then, first.n), "sent", "sends nothing more",
-            f"sends {first.raw!r}",
+            file, first.n + 1, first.role, _session_at(then, first.n), "sent",
+            "sends nothing more" if there else "is not in the bench file",
+            f"sends {first.raw!r}" if first.kind == "tx" else "is opened",
         ),
     )  # fmt: skip
 
@@ -272,7 +318,9 @@ def _session_at(entries: Sequence[Entry], n: int) -> str:
     return ""
 
 
-_SEEN = ("Unverified", "NotCalibrated", "InputError", "Excess", "NotApplied", "Tainted")
+_SEEN = (
+    "Unverified", "NotCalibrated", "InputError", "Excess", "NotApplied", "NotWitnessed", "Tainted",
+)  # fmt: skip
 """What is raised for what was read; the words of the others are those of operating systems."""
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 from bench.benches.lab.file import BenchFile
 from bench.benches.lab.places import Place
 from bench.benches.lab.powering import Feed
-from bench.benches.lab.telling import ROLE, as_text
+from bench.benches.lab.telling import ROLE, TELLS, Host, as_text
 from bench.errors import InputError
 from bench.network.radio.exposure import FLAWLESS, WANTED, Radio, RadioFlaws, receiver_of
 from bench.network.radio.receivers import Reception, receive
@@ -45,7 +45,7 @@ _EMITS = _SAFE_ORDER.index("signal-generator")
 """What a description makes safe may emit (an amplifier): it goes with what does."""
 
 
-class Taken:
+class Taken(Host):
     """The instruments of a bench file, as a context manager: safe on entering and on leaving.
 
     Args:
@@ -92,6 +92,7 @@ class Taken:
                 go again.
         """
         with ExitStack() as stack:
+            self.tell(TELLS)
             self._take(stack)
             for role, one in self.file.instruments.items():
                 self._open(stack, role, one)
@@ -181,7 +182,7 @@ class Taken:
         self.instruments[role] = made = configured.make(session)
         if self.file.power is not None and self.file.power.supply == role:
             assert isinstance(made, E36312A), "the file was read"
-            self.feed = Feed(made, self.file.power)
+            self.feed = Feed(made, self.file.power, self)
 
     def _session_options(self, role: str) -> Mapping[str, Any]:
         """How sessions are opened."""
@@ -199,8 +200,12 @@ class Taken:
 
     def _open_box(self, stack: ExitStack, role: str, one: ConfiguredBox) -> None:
         configured = replace(one, address=self._port(role, one.address))
-        box = configured.session(self._transcript, self._locks)
+        box = configured.session(self._transcript, self._locks, **self._box_options(role))
         self.boxes[role] = stack.enter_context(box)
+
+    def _box_options(self, role: str) -> Mapping[str, Any]:
+        """How a box is made."""
+        return {}
 
     def _port(self, role: str, given: str) -> str:
         """A serial device."""

@@ -127,7 +127,10 @@ def session(folder, topology, profile, switch) -> None:
     import json
 
     from bench.benches.base import Nowhere
+    from bench.benches.lab import chapters
     from bench.benches.lab.bench import LabBench
+    from bench.benches.lab.file import load_bench_file
+    from bench.benches.lab.replaying import replay
     from bench.measure.behaviours import measure_behaviour
     from bench.network.library import null_path
     from bench.sessions.recording import Session
@@ -147,11 +150,13 @@ def session(folder, topology, profile, switch) -> None:
         path.write_text(text.replace('"100ms"', '"500ms"') + links + alarms)
         wires = Wires(sim, switch)
         with LabBench(path) as bench:
+            bench.keep_in(folder)
             wires.port = bench._alarms.port
             recording = bench.run(Session("x", profile, scenario(), 7), Nowhere())
             again = bench.run(Session("x", profile, null_path(0.5), 7), Nowhere())
             described = bench.describe()
         after = sim.output(OUTPUT)[0]
+    replayed = replay(load_bench_file(path), folder / chapters.FILE)
     sent = recording.packets.where(tap="patient", direction=1).rows["t_ns"] / 1e9
     measured = measure_behaviour(
         "PRE-1", [recording], profile=profile, confidence=0.95, floor=None, unsound={}
@@ -172,6 +177,12 @@ def session(folder, topology, profile, switch) -> None:
                 "instruments": described["instruments"],
                 "after": after,
                 "transcript": len(recording.transcript),
+                "replayed": {
+                    "differences": [one.words() for one in replayed.differences],
+                    "left_out": dict(replayed.left_out),
+                    "ends": replayed.ends,
+                    "sessions": len(replayed.sessions),
+                },
             }
         )
     )

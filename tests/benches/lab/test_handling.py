@@ -135,7 +135,7 @@ def test_it_presses_the_stop_and_sees_the_drive_stand_still_and_go_on(tmp_path) 
 def test_the_box_forgets_up_to_its_last_heartbeat_and_nothing_behind_it(tmp_path) -> None:
     with device(tmp_path) as (contacts, one):
         box, level = contacts._box, 0
-        lamp = box._edges["lamp"]
+        lamp = box._heard.edges["lamp"]
         for _ in range(50):  # a heartbeat may come in between: then once more
             known, level = len(lamp), 1 - level
             one._sim.drive(LAMP, level)
@@ -143,13 +143,13 @@ def test_the_box_forgets_up_to_its_last_heartbeat_and_nothing_behind_it(tmp_path
             while len(lamp) == known:
                 assert time.monotonic() < until
                 time.sleep(0.001)
-            if known and box._beats[-1][0] < lamp[-1].t_us and box._pairs:
+            if known and box._heard.beats[-1][0] < lamp[-1].t_us and box._heard.pairs:
                 break
-        kept = [edge for edge in lamp if edge.t_us > box._beats[-1][0]]
+        kept = [edge for edge in lamp if edge.t_us > box._heard.beats[-1][0]]
         box.forget()
         assert kept == lamp[: len(kept)]
         assert len(kept) == len(lamp) >= 1
-        assert len(box._beats) < 5
+        assert len(box._heard.beats) < 5
 
 
 def test_a_drive_that_never_moves_again_may_be_an_unplugged_encoder(tmp_path) -> None:

@@ -45,5 +45,6 @@ def test_a_device_at_the_far_ends_loses_its_power_and_has_it_again(tmp_path) -> 
     assert ["alarms-connected", None] in found["again"], "the next session's silence counts again"
     assert found["after"] == 0.0, "whoever leaves leaves it off"
     assert found["transcript"] > 10
+    assert found["replayed"] == {"differences": [], "left_out": {}, "ends": "", "sessions": 2}
     (supply,) = found["instruments"]
     assert (supply["role"], supply["certifiable"]) == ("supply", False)

@@ -205,6 +205,9 @@ def session(folder, topology, button, heard, defects) -> None:
 
     from bench.benches.base import Nowhere
     from bench.benches.lab.bench import LabBench
+    from bench.benches.lab.chapters import FILE
+    from bench.benches.lab.file import load_bench_file
+    from bench.benches.lab.replaying import replay
     from bench.measure.behaviours import expected_alarms, measure_behaviour
     from bench.network.library import find_scenario
     from bench.sessions.recording import Session
@@ -229,11 +232,13 @@ def session(folder, topology, button, heard, defects) -> None:
         path.write_text(path.read_text() + WIRED.format(links=links, now=now, port=port))
         Wires(sim, button, heard)
         with LabBench(path) as bench:
+            bench.keep_in(folder)
             time.sleep(1.0)
             recording = bench.run(Session("x", device, find_scenario("local-stop"), 7), Nowhere())
             described = bench.describe()
             moved = None if defects else bench.run(Session("x", device, moving(), 7), Nowhere())
         after = sim.outputs
+    again = replay(load_bench_file(path), folder / FILE)
 
     def measured(requirement, one):
         return measure_behaviour(
@@ -254,6 +259,13 @@ def session(folder, topology, button, heard, defects) -> None:
         ],
         "instruments": described["instruments"],
         "outputs_after": list(after),
+        "replayed": {
+            "differences": [one.words() for one in again.differences],
+            "left_out": dict(again.left_out),
+            "ends": again.ends,
+            "box": again.messages["box"],
+            "sessions": len(again.sessions),
+        },
     }
     if moved is not None:
         mobile = measured("MOB-1", moved)

@@ -10,7 +10,10 @@ from tests.support.guest import played
 from tests.support.host_time import NotShown, shown
 
 GUEST = Path(__file__).with_name("contact_guest.py")
-NOISE = ("is known within", "host too busy", "the emulator was late", "was not seen to move")
+NOISE = (
+    "is known within", "host too busy", "the emulator was late", "was not seen to move",
+    "was silent for",
+)  # fmt: skip
 """What a host that stalls has to answer for, the simulated device's standstill too: once more."""
 
 
@@ -46,6 +49,10 @@ def test_the_stop_of_a_device_at_the_far_ends_is_pressed_and_its_standstill_seen
     assert "nobody observes what LIM-1 rests on" in found["other"][0]
     box = found["instruments"][-1]
     assert (box["role"], box["certifiable"]) == ("box", False)
+    again = found["replayed"]
+    assert (again["differences"], again["left_out"], again["ends"]) == ([], {}, "")
+    assert again["sessions"] == 2
+    assert again["box"] > 50
     # Its modem's cell is changed while its packets flow; no link is commanded.
     mobile = found["mobile"]
     assert (mobile["value"], mobile["details"], mobile["problems"]) == (0.0, {"limits": "held"}, [])
