@@ -21,7 +21,7 @@ and a drive that stood still must be seen to move again; else the session is the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bench.benches.lab.lines import PRIORITIES
@@ -29,7 +29,7 @@ from bench.sessions.recording import Event
 from bench.tables import Table
 from bench.units import ns
 from instruments.contacts.files import ConfiguredBox
-from instruments.contacts.timing import Stamp
+from instruments.contacts.timing import Pair, Stamp
 from instruments.contacts.witness import Record
 from instruments.visa.errors import NotWitnessed
 
@@ -115,21 +115,30 @@ def _span(table: Table, key: str) -> float:
 
 
 def motion_events(
-    record: Record, name: str, still_s: float, t0_ns: int, end_ns: int, until_ns: int
+    record: Record,
+    name: str,
+    still_s: float,
+    t0_ns: int,
+    end_ns: int,
+    until_ns: int,
+    released: Sequence[Pair] = (),
 ) -> tuple[Event, ...]:
     """The contact ``motion`` of a session: 1 from an encoder's first edge on, 0 behind its last.
 
     Each is taken at the end of its uncertainty that makes the motion longer; after the last edge
-    the drive is taken to move as long as it took from the edge before, since it may have.
+    the drive is taken to move as long as it took from the edge before, since it may have. But no
+    motion is taken to begin before a release of the stop that the box's own clock has before it.
 
     Args:
         record: it reaches from before the session to ``until_ns``, behind it.
         still_s: no edge for so long is standstill.
         t0_ns, end_ns: the session's start (monotonic), and its length.
+        released: when the stop was let go of (:meth:`~instruments.contacts.box.ContactBox.set`).
 
     Raises:
         NotWitnessed: the record has a gap, or the drive was not seen to move behind its last
-            standstill: an encoder that is unplugged looks the same.
+            standstill: an encoder that is unplugged looks the same; or it began to move at a
+            release, before or behind it.
     """
     edges = [stamp for stamp, _ in record.stamps(name, t0_ns - ns(still_s), until_ns)]
     if not edges or _begin(edges[-1]) <= t0_ns + end_ns:
@@ -139,7 +148,8 @@ def motion_events(
     moving, changes = False, []
     for run in _runs(edges, ns(still_s)):
         more = _end(run[-1]) - _end(run[-2]) if len(run) > 1 else ns(still_s)
-        begin, end = _begin(run[0]) - t0_ns, _end(run[-1]) + more - t0_ns
+        begin = _set_in_motion(record, name, run[0], released) - t0_ns
+        end = _end(run[-1]) + more - t0_ns
         moving |= begin <= 0 <= end
         changes += [(begin, 1, run[0])] if 0 < begin <= end_ns else []
         changes += [(end, 0, run[-1])] if 0 < end <= end_ns else []
@@ -148,6 +158,19 @@ def motion_events(
         Event(t_ns, "patient", "contact", "motion", level)
         for t_ns, level in ((0, int(moving)), *((t_ns, level) for t_ns, level, _ in changes))
     )
+
+
+def _set_in_motion(record: Record, name: str, edge: Stamp, released: Sequence[Pair]) -> int:
+    """The earliest time of a first edge, no earlier than the release that came before it."""
+    begin = _begin(edge)
+    for release in released:
+        if not begin < release.before_ns <= _end(edge):
+            continue
+        when = record.stamp(release.t_us)
+        if when is None or edge.t_ns < when.t_ns:
+            raise NotWitnessed(name, "began to move at the release of the stop, or just before it")
+        begin = release.before_ns
+    return begin
 
 
 def light_events(

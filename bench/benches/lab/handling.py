@@ -21,6 +21,7 @@ from bench.sessions.codec import to_json
 from bench.sessions.recording import Event
 from bench.units import ns
 from instruments.contacts.box import ContactBox
+from instruments.contacts.timing import Pair
 from instruments.contacts.witness import Record
 from instruments.visa.errors import NotWitnessed
 
@@ -49,6 +50,7 @@ class Contacts:
     def __init__(self, box: ContactBox, wired: DeviceContacts, host: Host | None = None) -> None:
         self._box, self.wired, self._host = box, wired, host or Host()
         self.telling, self.tell = False, self._host.tell
+        self._released: list[Pair] = []
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -63,6 +65,7 @@ class Contacts:
             InstrumentError: the box failed, or a light does not follow its test.
         """
         self._box.forget()
+        self._released.clear()
         if self.wired.stop:
             self._box.set(self.wired.stop, self._level(pressed=False))
         self._test_lights()
@@ -88,7 +91,9 @@ class Contacts:
         self.tell(shown(self._box.role, record))
         found: tuple[Event, ...] = ()
         if wired.motion:
-            found += motion_events(record, wired.motion, wired.still_s, t0_ns, end_ns, until_ns)
+            found += motion_events(
+                record, wired.motion, wired.still_s, t0_ns, end_ns, until_ns, self._released
+            )
         for alarm, light in wired.lights.items():
             found += light_events(record, alarm, light, wired.dark_s, t0_ns, end_ns, until_ns)
         return found
@@ -153,7 +158,10 @@ class Contacts:
         Args:
             name: of :data:`STOP`.
         """
-        return self._box.set(self.wired.stop, self._level(pressed=bool(STOP[name]))).before_ns
+        when = self._box.set(self.wired.stop, self._level(pressed=bool(STOP[name])))
+        if not STOP[name]:
+            self._released.append(when)
+        return when.before_ns
 
 
 def shown(role: str, record: Record) -> Mapping[str, Any]:

@@ -39,8 +39,8 @@ def record(edges_ms, half_ms=0.25, kind="motion", fault=""):
     return Record({name: Input(0, kind, settle_s)}, edges, tuple(beats), pairs, fault)
 
 
-def motion(seen):
-    events = motion_events(seen, "wheel", STILL_S, T0_MS * MS, END_MS * MS, UNTIL_MS * MS)
+def motion(seen, *released):
+    events = motion_events(seen, "wheel", STILL_S, T0_MS * MS, END_MS * MS, UNTIL_MS * MS, released)
     assert {(e.side, e.origin, e.name) for e in events} == {("patient", "contact", "motion")}
     return [(e.t_ns / MS, e.value) for e in events]
 
@@ -59,6 +59,24 @@ def test_motion_lasts_from_the_first_edge_to_the_last() -> None:
     assert [t for t, _ in found] == [0, U(710, abs=0.6), U(2000, abs=0.3)]
     assert found[1][0] > 710, "an edge was due then, at the later end of what is known"
     assert found[2][0] < 2000, "the earlier one"
+
+
+def release(t_ms):
+    """The stop let go of: asked for 1 ms before, answered 1 ms after the box's time of it."""
+    return Pair(round((t_ms - 1) * MS), round(t_ms * 1000), round((t_ms + 1) * MS))
+
+
+def test_a_drive_that_a_release_sets_in_motion_does_not_move_before_it() -> None:
+    seen = record(turning((1500, 2700), (4001, 5400)), half_ms=5.0)
+    assert motion(seen)[2][0] < 1999, "the edge may be 5 ms earlier"
+    assert motion(seen, release(4000.5))[2] == (1999.5, 1), "but the box has the release before it"
+    assert motion(seen, release(4020))[2][0] < 2000, "a later release has nothing to do with it"
+
+
+def test_a_drive_that_moves_on_around_its_release_is_not_judged() -> None:
+    seen = record(turning((1500, 2700), (4001, 5400)), half_ms=5.0)
+    with pytest.raises(NotWitnessed, match="at the release of the stop, or just before it"):
+        motion(seen, release(4003))
 
 
 def test_a_drive_that_stands_still_when_the_session_begins() -> None:
