@@ -92,6 +92,7 @@ PRESSED = (
 )
 
 
+@pytest.mark.real_time  # the clocks of host and box must be known within 20 ms
 def test_it_presses_the_stop_and_sees_the_drive_stand_still_and_go_on(tmp_path) -> None:
     with device(tmp_path) as (contacts, one):
         contacts.ready()
@@ -126,7 +127,7 @@ def test_it_presses_the_stop_and_sees_the_drive_stand_still_and_go_on(tmp_path) 
     motion = [(e.t_ns, e.value) for e in seen if e.name == "motion"]
     assert [level for _, level in motion] == [1, 0, 1]
     assert pressed.t_ns - 50_000_000 < motion[1][0] < released.t_ns
-    assert motion[2][0] > released.t_ns
+    assert motion[2][0] >= released.t_ns
     signals = [e for e in seen if e.name == "alarm-signal"]
     assert [e.value["on"] for e in signals] == [True, False]
     assert all(e.independent for e in signals)
