@@ -63,19 +63,22 @@ def seeds_for(sessions: int) -> int:
 def run(seeds: int, *, results: Path, publish: bool) -> dict[str, Any]:
     """Carry the proof out; the figures in short."""
     kept = kept_units(results / "prove.jsonl", state_of_the_project())
+    made = (
+        f"Made on {datetime.now(UTC).date().isoformat()}, at {_commit()}."  # before it is published
+    )
     healthy_seeds = min(seeds, seeds_for(HEALTHY_SESSIONS))
     wish = Wish(seeds=seeds, healthy_seeds=healthy_seeds)
     other = Wish(seeds=min(seeds, OTHER_DEVICES_SEEDS), healthy_seeds=0, everywhere=True)
     sizes = Wish(seeds=min(seeds, 10), healthy_seeds=0, find_size=True)
     with Lines() as watch, Hands(watch, kept.done, kept.keep) as hands:
         found = prove(wish, hands)
-        _write(found, results, publish)
+        _write(found, results, publish, made)
         with_sizes = {(d.defect, d.device): d.certain_from for d in prove(sizes, hands).defects}
-        _write(_table(found, with_sizes), results, publish)
+        _write(_table(found, with_sizes), results, publish, made)
         elsewhere = prove(other, hands)
     here = {(d.defect, d.device) for d in found.defects}
     beside = tuple(d for d in elsewhere.defects if (d.defect, d.device) not in here)
-    _write(_table(found, with_sizes), results, publish, beside)
+    _write(_table(found, with_sizes), results, publish, made, beside)
     healthy = found.healthy
     return {
         "seeds": seeds,
@@ -91,10 +94,14 @@ def run(seeds: int, *, results: Path, publish: bool) -> dict[str, Any]:
 
 
 def _write(
-    found: Proved, results: Path, publish: bool, beside: tuple[DefectResult, ...] = ()
+    found: Proved,
+    results: Path,
+    publish: bool,
+    made: str,
+    beside: tuple[DefectResult, ...] = (),
 ) -> None:
     """What is known so far: the sizes and the other devices come later, and take as long again."""
-    text = _page(found, beside)
+    text = _page(found, made, beside)
     (results / "prove.md").write_text(text + "\n", encoding="utf-8")
     (results / "prove.json").write_text(json.dumps(to_json(found)), encoding="utf-8")
     if publish:
@@ -106,15 +113,16 @@ def _table(found: Proved, sizes: dict[tuple[str, str], float | None]) -> Proved:
     return replace(found, defects=defects)
 
 
-def _page(found: Proved, beside: tuple[DefectResult, ...]) -> str:
-    day = datetime.now(UTC).date().isoformat()
-    parts = [f"Made on {day}, at {_commit()}.", markdown(found)]
+def _page(found: Proved, made: str, beside: tuple[DefectResult, ...]) -> str:
+    parts = [made, markdown(found)]
     if beside:
         certain = sum(d.certain for d in beside)
         parts.append(
             f"On every other device that can have them: {certain} of {len(beside)} pairs "
             f"of defect and device detected in all of {beside[0].seeds} seeds."
         )
+        missed = [f"* {d.defect} on {d.device}: {d.note}" for d in beside if not d.certain]
+        parts += ["Not in all:\n\n" + "\n".join(missed)] if missed else []
     return "\n\n".join(parts)
 
 

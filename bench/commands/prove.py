@@ -19,7 +19,10 @@ def prove(
         list[str] | None, typer.Option(help="Only this defect: NAME[=SIZE] or FILE.py:NAME[=SIZE].")
     ] = None,
     device: Annotated[
-        list[str] | None, typer.Option(help="Only these devices: NAME, FILE.toml or FILE.py:NAME.")
+        list[str] | None,
+        typer.Option(
+            help="Only these devices, and what is judged on them: NAME, FILE.toml, FILE.py:NAME."
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds per defect and healthy device.")] = 10,
     healthy: Annotated[

@@ -94,7 +94,7 @@ def print_proved(found: Any, *, console: Console | None = None) -> None:
             console.print(Text(f"{result.defect} on {result.device}: {result.note}"))
     if found.left_out:
         count = len(found.left_out)
-        console.print(f"left out, not wholly judged by the chosen plans: {count} other defects")
+        console.print(f"left out, not wholly judged by what was chosen: {count} other defects")
     healthy = found.healthy
     for line in healthy.notable[:_MOST_NOTABLE]:
         console.print(Text(line))

@@ -130,7 +130,8 @@ class HealthyResult:
 class Proved:
     """The answer of ``bench prove``.
 
-    ``left_out``: defects that were not run, for the chosen plans do not judge all that they break.
+    ``left_out``: defects that were not run, for the chosen plans do not judge on the chosen devices
+    all that they break.
     """
 
     defects: tuple[DefectResult, ...]

@@ -40,7 +40,8 @@ MOST_SEEDS = 10_000
 class Wish:
     """The words of one ``bench prove``; empty tuples: all.
 
-    ``plans`` without ``defects``: those defects of which the plans judge all that they break.
+    ``plans`` or ``devices`` without ``defects``: those defects of which the plans judge, on these
+    devices, all that they break.
     ``healthy_seeds``: None for as many as ``seeds``. ``everywhere``: each defect on every device
     that can have it.
     """
@@ -168,7 +169,7 @@ def prove(wish: Wish, hands: Hands) -> Proved:
     defects = chosen_defects(asked, subjects)
     cases = faulty(subjects, defects, catalogue, everywhere=wish.everywhere)
     left_out: dict[str, None] = {}
-    if wish.plans and not asked:  # another plan's defects say nothing of these
+    if (wish.plans or wish.devices) and not asked:  # what others judge says nothing of these
         left_out = dict.fromkeys(case.defect for case in cases if not judges_all(case))
         cases = tuple(case for case in cases if case.defect not in left_out)
     watch = hands.watch

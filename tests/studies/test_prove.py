@@ -205,6 +205,26 @@ def test_a_chosen_plan_answers_for_the_defects_that_it_judges():
     assert [d.detected_in for d in named.defects] == [0], "one that is named is not left out"
 
 
+@pytest.mark.parametrize(
+    ("defect", "has", "has_not"),
+    [
+        ("plaintext-stream", "telesurgery-robot", "rehabilitation-arm"),
+        ("log-lacks-patient-alarms", "icu-bed", "capsule-endoscope"),
+        ("thin-touch", "orthopaedic-robot", "telesurgery-robot"),
+        ("thin-touch", "orthopaedic-robot", "vr-trainer"),
+    ],
+)
+def test_a_device_cannot_have_what_would_spoil_nothing(defect, has, has_not):
+    assert can_have(find_device(has), DEFECTS[defect])
+    assert not can_have(find_device(has_not), DEFECTS[defect])
+
+
+def test_a_defect_that_would_spoil_nothing_is_refused():
+    wish = Wish(devices=("capsule-endoscope",), defects=("log-lacks-patient-alarms",))
+    with pytest.raises(InputError, match="it has nothing that this would spoil"):
+        prove(wish, here())
+
+
 def test_inconclusive_is_not_detection(cases):
     case = next(case for case in cases if case.defect == "slow-local-stop")
     seen = Seen("LOC-1", "local-stop", "INCONCLUSIVE", 0.05, "s", "a tap lost packets")

@@ -126,7 +126,9 @@ def machine_name(machine: str) -> str:
 
 def can_have(device: DeviceProfile, defect: Defect) -> bool:
     """Whether a simulated device can have a defect."""
-    return machine_name(device.machine) in defect.machines
+    if machine_name(device.machine) not in defect.machines:
+        return False
+    return defect.fits is None or defect.fits(device)
 
 
 def check_defects(device: DeviceProfile, names: Mapping[str, float]) -> None:
@@ -146,8 +148,11 @@ def check_defects(device: DeviceProfile, names: Mapping[str, float]) -> None:
             )
         if not can_have(device, defect):
             fitting = [d.name for d in DEFECTS.values() if can_have(device, d)]
+            why = f"it is one of {', '.join(defect.machines)}"
+            if machine_name(device.machine) in defect.machines:
+                why = "it has nothing that this would spoil"
             raise InputError(
-                f"{device.name} cannot have it: it is one of {', '.join(defect.machines)}",
+                f"{device.name} cannot have it: {why}",
                 remedy=f"use one of {', '.join(fitting)}" if fitting else "leave it out",
                 field="--defect",
                 value=name,

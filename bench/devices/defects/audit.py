@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.devices.audit import AuditTraits
 from bench.devices.defects.defect import CONSOLE, IMAGING, MONITOR, ROBOT, Defect
+from bench.devices.reports import TECHNICAL
 from bench.devices.traits import Traits
 
 _CONTENT = ("LOG-1", "OPS-3")
@@ -64,6 +65,7 @@ DEFECTS = (
         _CONTENT,
         _with(clinical=False),
         machines=(MONITOR,),
+        fits=lambda device: any(alarm.name not in TECHNICAL for alarm in device.alarms),
     ),
     Defect(
         "log-lacks-attacks",

@@ -21,6 +21,7 @@ class Defect:
     ``size`` is its stated size in s (1 where it has none); ``breaks`` names the
     requirements that must catch it. ``machines``: the simulated devices that can have it.
     ``sized``: its stated size on a device, where one size does not fit the limits of all.
+    ``fits``: whether a device of these has what it spoils; None: every one.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Defect:
     timed: bool = False
     machines: tuple[str, ...] = (ROBOT,)
     sized: Callable[[DeviceProfile], float] | None = None
+    fits: Callable[[DeviceProfile], bool] | None = None
 
     def size_on(self, device: DeviceProfile) -> float:
         """Its stated size on a device."""

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from bench.devices.defects.defect import Defect
+from bench.devices.profile import DeviceProfile
 from bench.devices.traits import Traits
 
 
 def _paced(traits: Traits, stream: str, pace: float) -> Traits:
     """With another period of a stream, over its declared one."""
     return replace(traits, pace={**traits.pace, stream: pace})
+
+
+def _rate_bps(device: DeviceProfile, name: str) -> float:
+    """Of a stream's content; infinite where the device has no such stream."""
+    rates = [
+        8 * stream.payload_bytes * stream.packets / stream.period_s
+        for stream in device.streams
+        if stream.name == name
+    ]
+    return min(rates, default=math.inf)
 
 
 DEFECTS = (
@@ -37,6 +49,7 @@ DEFECTS = (
         "sends two of three values of the force",
         ("000-t2-force-rate",),
         lambda t, _: _paced(t, "force-feedback", 1.5),
+        fits=lambda device: _rate_bps(device, "force-feedback") / 1.5 < 128e3,  # of the table
     ),
     Defect(
         "greedy-picture",

@@ -10,6 +10,9 @@ from bench.devices.defects.defect import Defect
 from bench.devices.security import ALARM
 from bench.devices.traits import Traits
 
+_VITAL_SIGNS = frozenset({"ecg", "heart-rate", "blood-pressure", "respiration"})
+"""Streams."""
+
 
 def _with(**changes: Any) -> Callable[[Traits, float], Traits]:
     return lambda t, _: replace(t, security=replace(t.security, **changes))
@@ -107,7 +110,8 @@ DEFECTS = (
         "plaintext-stream",
         "sends vital signs in clear",
         ("DAT-1",),
-        _with(clear=frozenset({"ecg", "heart-rate", "blood-pressure", "respiration"})),
+        _with(clear=_VITAL_SIGNS),
+        fits=lambda device: any(stream.name in _VITAL_SIGNS for stream in device.streams),
     ),
     Defect(
         "other-suite",
