@@ -1,6 +1,6 @@
 """Which tests need the machine for themselves: those with real packets or real time.
 
-``./run test`` runs the others first, in as many processes as there are cores (up to four), then
+``./run test`` runs the others first, in one process more than there are cores (up to four), then
 these, one after the other. User-Mode Linux shares: it is one process, and goes before others.
 
 Files that take long go first: what is left at the end then evens the processes out.
