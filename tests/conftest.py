@@ -96,6 +96,11 @@ LONG = (
 """The files that take longest, the longest first; the two of User-Mode Linux never at once."""
 
 
+SELDOM = (100_000, 20, 50)
+"""So many new objects, and so many looks at younger ones, are between two looks of the garbage
+collector; else 700, 10, 10."""
+
+
 @cache
 def needs_the_machine(path: Path) -> bool:
     """Whether all tests of a file do."""
@@ -141,7 +146,13 @@ def awake(pytestconfig: pytest.Config) -> Iterator[None]:
         yield
 
 
-def pytest_collection_finish() -> None:
-    """Thousands of tests stay to the end: the garbage collector need not look at them again."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Thousands of tests stay to the end: the garbage collector need not look at them again.
+
+    Recordings are millions of small objects without circles, a sixth of whose cost is looking for
+    some. Not in real time, where one long look is worse than many short ones.
+    """
     gc.collect()
     gc.freeze()
+    if session.config.getoption("markexpr") == "not real_time":
+        gc.set_threshold(*SELDOM)
