@@ -1,6 +1,6 @@
 """Which tests need the machine for themselves: those with real packets or real time.
 
-``./run test`` runs the others first, in as many processes as there are cores (up to four), then
+``./run test`` runs the others first, in one process more than there are cores (up to four), then
 these, one after the other. User-Mode Linux shares: it is one process, and goes before others.
 
 Files that take long go first: what is left at the end then evens the processes out.
@@ -98,6 +98,11 @@ LONG = (
 """The files that take longest, the longest first; the two of User-Mode Linux never at once."""
 
 
+SELDOM = (100_000, 20, 50)
+"""So many new objects, and so many looks at younger ones, are between two looks of the garbage
+collector; else 700, 10, 10."""
+
+
 @cache
 def needs_the_machine(path: Path) -> bool:
     """Whether all tests of a file do."""
@@ -143,7 +148,13 @@ def awake(pytestconfig: pytest.Config) -> Iterator[None]:
         yield
 
 
-def pytest_collection_finish() -> None:
-    """Thousands of tests stay to the end: the garbage collector need not look at them again."""
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Thousands of tests stay to the end: the garbage collector need not look at them again.
+
+    Recordings are millions of small objects without circles, a sixth of whose cost is looking for
+    some. Not in real time, where one long look is worse than many short ones.
+    """
     gc.collect()
     gc.freeze()
+    if session.config.getoption("markexpr") == "not real_time":
+        gc.set_threshold(*SELDOM)

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks import coexistence_faults as proof
+from instruments.rf import analysers, testers
 from instruments.simulators.outcome import Outcome
 
 DRAWN = {number: proof.drawn(number) for number in range(400)}
@@ -10,8 +11,21 @@ QUICK = [number for number, (_, text, _, _) in DRAWN.items() if "stuck" not in t
 """Without those that wait a minute for the end of an operation."""
 
 
+SWEEP_S = 5.0
+"""What a sweep may take here, else a minute: far more than a simulated one, or any delay, takes."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def impatient():
+    """Nobody waits long for instruments that are simulated."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysers, "SWEEP_S", SWEEP_S)
+        patch.setattr(testers, "EVERY_S", 0.01)
+        yield
+
+
 @pytest.fixture(scope="module")
-def ended():
+def ended(impatient):
     return [proof.carry_out(number) for number in QUICK[:8]]
 
 

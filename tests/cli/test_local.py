@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -73,7 +74,9 @@ def below(pid: int) -> list[int]:
     """All living processes below ``pid``."""
     found = []
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += [int(child), *below(int(child))]
+        found.append(int(child))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that has just ended
+            found += below(int(child))
     return found
 
 

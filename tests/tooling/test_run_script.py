@@ -180,8 +180,45 @@ def test_all_tests_are_two_parts_and_a_failure_of_either_counts(
     lines = result.stdout.splitlines()
     assert (len(lines), result.returncode) == (parts, code), result.stderr
     assert "-m not real_time" in lines[0]
+    cores = os.sysconf("SC_NPROCESSORS_ONLN")
+    assert f"-n {min(cores + 1, 4)} " in lines[0]
     assert parts == 1 or lines[1] == "-m pytest -rs -m real_time"
     assert ("some tests failed" in result.stderr) == (shared == 1)
+
+
+CLOSING = "== 3 passed in 0.01s =="
+
+
+@pytest.mark.parametrize(
+    ("lint", "tests", "code"), [(0, 0, 0), (1, 0, 1), (0, 1, 1), (0, 5, 5), (1, 5, 1)]
+)
+def test_ci_fails_with_linters_or_tests_and_ends_with_pytests_last_line(
+    tmp_path, lint, tests, code
+):
+    (tmp_path / ".ci").mkdir()
+    shutil.copy2(TOP / ".ci/run", tmp_path / ".ci/run")
+    executable(
+        tmp_path / "run",
+        f"""case "$1" in
+        lint) echo "a wrong type" >&2; exit {lint} ;;
+        test) sleep 0.3; echo "$TELEMED_BENCH_REQUIRE, $*"; echo "{CLOSING}"; exit {tests} ;;
+        esac""",
+    )
+    result = run(tmp_path / ".ci", "-x", cwd=tmp_path)
+    lines = result.stdout.splitlines()
+    assert (result.returncode, lines[-1]) == (code, CLOSING), result.stdout
+    assert "netem-uml,local, test -x" in lines
+    assert lines.count("a wrong type") == 1 + lint
+    assert ("linters" in result.stdout) == bool(lint)
+    assert result.stderr == ""
+
+
+def test_ci_ends_where_nothing_can_be_set_up(tmp_path):
+    (tmp_path / ".ci").mkdir()
+    shutil.copy2(TOP / ".ci/run", tmp_path / ".ci/run")
+    executable(tmp_path / "run", '[ "$1" = setup ] && exit 2; echo "$1"')
+    result = run(tmp_path / ".ci", cwd=tmp_path)
+    assert (result.returncode, result.stdout) == (2, "")
 
 
 def test_every_place_that_needs_the_machine_for_itself_is_there(request):

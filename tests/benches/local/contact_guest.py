@@ -211,9 +211,11 @@ def session(folder, topology, button, heard, defects) -> None:
     from bench.measure.behaviours import expected_alarms, measure_behaviour
     from bench.network.library import find_scenario
     from bench.sessions.recording import Session
+    from instruments.rf import testers
     from instruments.simulators.lab import Described, Lab, RunningLab
     from tests.support.bench_files import served
 
+    testers.EVERY_S = 0.01  # simulated testers count their polls
     device = robot()
     links = "".join(
         f'[links.{name}]\nleft = {{ name = "{wire.patient_end}" }}\n'

@@ -196,7 +196,7 @@ def session(folder, topology) -> None:
     path.write_text(head + arming)
     with LabBench(path) as bench:
         try:
-            bench.run(asked, Nowhere())
+            bench.run(Session("x", device, null_path(0.3), 7), Nowhere())
         except BenchError as error:
             found["unconnected"] = str(error)
         flow = Flow(topology)

@@ -67,7 +67,9 @@ def descendants(pid: int) -> list[int]:
     """All living processes below ``pid``."""
     found = []
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        found += [int(child), *descendants(int(child))]
+        found.append(int(child))
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # one that has just ended
+            found += descendants(int(child))
     return found
 
 
