@@ -266,7 +266,7 @@ def warm_up() -> None:
         pytest.main(["--version", "--version", "-p", "no:cacheprovider"])
     gc.collect()
     gc.freeze()  # else every child copies what its garbage collector touches
-    gc.set_threshold(100_000, 20, 50)  # as conftest.py above
+    gc.set_threshold(100_000, 20, 50)  # as tests/conftest.py
 
 
 def become(job: Mapping[str, Any]) -> None:
