@@ -15,6 +15,8 @@ from instruments.visa.readings import number, numbers
 
 _GUIDE = "R&S CMW LTE UE Firmware Applications User Manual, LTE Signaling, Command Reference"
 
+_CITED = f"{_GUIDE} (as public code cites it; not looked up there), Extended BLER"
+
 FULL_CELL_DB = 10 * math.log10(12 * 100)
 """From a resource element to a whole cell of 20 MHz (100 resource blocks of 12 subcarriers,
 3GPP TS 36.101, 5.6): the most that the level per 15 kHz stands for, dB."""
@@ -102,21 +104,19 @@ class Cmw500Lte(Emitter):
     )  # fmt: skip
     counted_subframes = Number(
         "CONF:LTE:SIGN:EBL:SFR {value}", "CONF:LTE:SIGN:EBL:SFR?", unit="", low=100, high=400000,
-        step=1, source=f"{_GUIDE}, Extended BLER: CONFigure:LTE:SIGN<i>:EBLer:SFRames",
+        step=1, source=f"{_CITED}: CONFigure:LTE:SIGN<i>:EBLer:SFRames",
     )  # fmt: skip
     counting = Choice(
         "CONF:LTE:SIGN:EBL:REP {value}", "CONF:LTE:SIGN:EBL:REP?",
         values={"once": ("SING", "SINGLESHOT"), "on and on": ("CONT", "CONTINUOUS")},
-        source=f"{_GUIDE}, Extended BLER: CONFigure:LTE:SIGN<i>:EBLer:REPetition",
+        source=f"{_CITED}: CONFigure:LTE:SIGN<i>:EBLer:REPetition",
     )  # fmt: skip
-    count = Command("INIT:LTE:SIGN:EBL", f"{_GUIDE}, Extended BLER: INITiate:LTE:SIGN<i>:EBLer")
-    count_abort = Command("ABOR:LTE:SIGN:EBL", f"{_GUIDE}, Extended BLER: ABORt:LTE:SIGN<i>:EBLer")
-    count_state = Command(
-        "FETC:LTE:SIGN:EBL:STAT?", f"{_GUIDE}, Extended BLER: FETCh:LTE:SIGN<i>:EBLer:STATe?"
-    )
+    count = Command("INIT:LTE:SIGN:EBL", f"{_CITED}: INITiate:LTE:SIGN<i>:EBLer")
+    count_abort = Command("ABOR:LTE:SIGN:EBL", f"{_CITED}: ABORt:LTE:SIGN<i>:EBLer")
+    count_state = Command("FETC:LTE:SIGN:EBL:STAT?", f"{_CITED}: FETCh:LTE:SIGN<i>:EBLer:STATe?")
     counted = Command(
         "FETC:LTE:SIGN:EBL:ABS?",
-        f"{_GUIDE}, Extended BLER: FETCh:LTE:SIGN<i>:EBLer[:PCC]:ABSolute?",
+        f"{_CITED}: FETCh:LTE:SIGN<i>:EBLer[:PCC]:ABSolute?",
     )
 
     cell_on = Command("SOUR:LTE:SIGN:CELL:STAT ON", f"{_GUIDE}, SOURce:LTE:SIGN<i>:CELL:STATe")
